@@ -1,0 +1,42 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emotone.cli import chat, doctor, generate, models, reply, vectors
+
+app = typer.Typer(
+    name="emotone",
+    help="Replies with a chosen emotion.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from emotone import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Replies with a chosen emotion."""
+
+
+app.command("reply")(reply.reply)
+app.command("chat")(chat.chat)
+app.command("generate")(generate.generate)
+app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
+app.add_typer(vectors.app, name="vectors")

@@ -1,0 +1,88 @@
+"""Options that several commands share, and how they become values."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emotone.emotions import EmotionMix, Taxonomy
+
+if TYPE_CHECKING:
+    from emotone.protocols import Responder
+    from emotone.types import Decoding
+
+System = Annotated[
+    str, typer.Option("--system", "-s", help="Which system answers; a dotted name loads your own.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="Catalogue name, folder or hub id.")
+]
+Emotion = Annotated[
+    str | None,
+    typer.Option("--emotion", "-e", help="Such as 'sadness:80' or 'joy:60 + fear:20'."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same reply.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Longest reply, in tokens.")]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Below 1 is safer, above wilder.")
+]
+Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting of the system, such as candidates=1 or told=true."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def note(text: str) -> None:
+    """Tell the user something that is not a result."""
+    print(f"emotone: {text}", file=sys.stderr)
+
+
+def decoding(
+    seed: int, max_tokens: int | None, temperature: float | None, greedy: bool
+) -> Decoding:
+    """Build the decoding settings; what is not given keeps its default."""
+    import dataclasses
+
+    from emotone.types import Decoding
+
+    made = Decoding(strategy="greedy" if greedy else "sample", seed=seed)
+    if max_tokens is not None:
+        made = dataclasses.replace(made, max_tokens=max_tokens)
+    if temperature is not None:
+        made = dataclasses.replace(made, temperature=temperature)
+    return made
+
+
+def parse_emotion(text: str | None, taxonomy: Taxonomy | None) -> EmotionMix | None:
+    """Read an emotion against a system's labels and note aliases on stderr."""
+    if text is None:
+        return None
+    mix, notes = EmotionMix.read(text, taxonomy) if taxonomy else EmotionMix.read(text)
+    for said in notes:
+        note(said)
+    return mix
+
+
+def check_emotion(text: str | None) -> None:
+    """Refuse a mix that no system could read, before any model is loaded."""
+    if text is not None and text.strip():
+        from emotone.errors import UnknownName
+
+        try:
+            EmotionMix.read(text)
+        except UnknownName:
+            return  # the system's own labels may hold it
+    elif text is not None:
+        EmotionMix.read(text)
+
+
+def load(system: str, model: str | None, device: str, overrides: list[str] | None) -> Responder:
+    """Load a system with its heavy libraries."""
+    from emotone import systems
+
+    return systems.load(system, model, device=device, overrides=overrides or ())

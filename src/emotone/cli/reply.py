@@ -1,0 +1,54 @@
+"""`emotone reply`: one reply on stdout."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from emotone.cli import options
+
+
+def reply(
+    text: Annotated[str, typer.Argument(help="The post to answer; - reads stdin.")],
+    emotion: options.Emotion = None,
+    system: options.System = "steered",
+    model: options.Model = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    greedy: options.Greedy = False,
+    settings: options.Set = None,
+    as_json: options.Json = False,
+) -> None:
+    """Answer one post in a chosen emotion."""
+    import sys
+
+    from emotone.types import Dialogue
+
+    dialogue = Dialogue.of(sys.stdin.read() if text == "-" else text)
+    options.check_emotion(emotion)
+    chosen = options.decoding(seed, max_tokens, temperature, greedy)
+    responder = options.load(system, model, device, settings)
+    mix = options.parse_emotion(emotion, responder.capabilities.taxonomy)
+    start = time.perf_counter()
+    made = responder.reply([dialogue], [mix], decoding=chosen)[0]
+    seconds = time.perf_counter() - start
+    if not as_json:
+        typer.echo(made.text)
+        return
+    row = {
+        "text": made.text,
+        "emotion": None if made.emotion is None else str(made.emotion),
+        "applied": dict(made.applied),
+        "system": made.system,
+        "model": made.model,
+        "seed": made.seed,
+        "tokens": made.tokens,
+        "logprob": made.logprob,
+        "seconds": round(seconds, 3),
+    }
+    typer.echo(json.dumps(row, ensure_ascii=False))

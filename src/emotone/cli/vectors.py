@@ -1,0 +1,210 @@
+"""`emotone vectors`: make, calibrate and look at emotion vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emotone.cli import options
+
+if TYPE_CHECKING:
+    from emotone.steering.vectors import EmotionVectors
+    from emotone.types import Example
+
+app = typer.Typer(help="Make, calibrate and look at emotion vectors.", no_args_is_help=True)
+
+_Input = Annotated[Path, typer.Option("--input", "-i", help="examples.jsonl.")]
+_Output = Annotated[Path, typer.Option("--output", "-o", help="The vector file to write.")]
+
+
+@app.command("list")
+def list_(as_json: options.Json = False) -> None:
+    """List the vectors that come with the package."""
+    from emotone.steering.vectors import EmotionVectors, shipped_names
+
+    rows = []
+    for name in shipped_names():
+        vectors = EmotionVectors.shipped(name)
+        rows.append({"name": name, "model": vectors.card.model, "emotions": list(vectors.labels)})
+    if as_json:
+        typer.echo(json.dumps({"vectors": rows}))
+        return
+    for row in rows:
+        typer.echo(f"{row['name']}  for {row['model']}: {', '.join(row['emotions'])}")
+
+
+@app.command("card")
+def card(
+    vectors: Annotated[str, typer.Argument(help="Shipped name or vector file.")] = "smollm2",
+    as_json: options.Json = False,
+) -> None:
+    """Show where vectors come from, their dose curves and what the calibration measured."""
+    import dataclasses
+
+    loaded = _open(vectors)
+    if as_json:
+        row = {"emotions": list(loaded.labels), **dataclasses.asdict(loaded.card)}
+        typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    c = loaded.card
+    typer.echo(f"model     {c.model} ({c.fingerprint})")
+    typer.echo(f"method    {c.method}, data {c.data}")
+    typer.echo(f"site      {c.site}, {len(c.norms)} blocks")
+    typer.echo(f"prompt    {c.system_prompt or 'the chat template'}")
+    for key, value in c.notes.items():
+        typer.echo(f"{key:<9} {value}")
+    typer.echo("emotion   dose at -100, 25, 50, 75, 100; heard at 100 in calibration")
+    for label in loaded.labels:
+        curve = c.curves.get(label)
+        if curve is None:
+            typer.echo(f"{label:<9} not calibrated")
+            continue
+        doses = "  ".join(f"{curve.dose(i):+.2f}" for i in (-100, 25, 50, 75, 100))
+        rows: list[dict[str, Any]] = c.measured.get(label, [])
+        top = curve.dose(100)
+        near = min(rows, key=lambda r: abs(r["dose"] - top), default=None)
+        typer.echo(f"{label:<9} {doses}   {near["heard"] if near is not None else '?'}")
+
+
+@app.command("extract")
+def extract(
+    source: _Input,
+    output: _Output,
+    model: options.Model = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Such as method=reading, fit.steps=100 or system='Be brief.'"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="TOML with extraction settings.")
+    ] = None,
+    device: options.Device = "auto",
+) -> None:
+    """Make vectors for a model from labelled replies; a killed run goes on where it was."""
+    from emotone import config as configs
+    from emotone.models import DEFAULT, load_causal_lm
+    from emotone.steering.extract import ExtractSettings
+    from emotone.steering.extract import extract as make
+
+    chosen = configs.load(ExtractSettings, config, settings or ())
+    examples = _examples(source)
+    lm = load_causal_lm(model or DEFAULT, device=device)
+    checkpoint = output.with_suffix(".fit")
+    with _bar("fitting") as progress:
+        vectors = make(
+            lm.model,
+            lm.tokenizer,
+            examples,
+            name=lm.name,
+            settings=chosen,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    vectors.save(output)
+    checkpoint.unlink(missing_ok=True)
+    options.note(f"wrote {output}; calibrate it next: emotone vectors calibrate {output}")
+
+
+@app.command("calibrate")
+def calibrate(
+    vectors: Annotated[Path, typer.Argument(help="The vector file; it is rewritten in place.")],
+    posts: Annotated[Path, typer.Option("--posts", help="One post a line, 20 or more.")],
+    judge_texts: Annotated[
+        Path,
+        typer.Option(
+            "--judge-texts",
+            help='Lines of {"text", "label"} to train the judge on; none that made the vectors.',
+        ),
+    ],
+    human: Annotated[
+        Path | None,
+        typer.Option("--human", help="examples.jsonl with human replies: 1 of the perplexity."),
+    ] = None,
+    model: options.Model = None,
+    settings: options.Set = None,
+    device: options.Device = "auto",
+) -> None:
+    """Measure dose and response, and store the map from intensity to dose."""
+    from emotone import config as configs
+    from emotone.errors import DataError
+    from emotone.judges.ngram import read_labelled, train_ngram_judge
+    from emotone.models import DEFAULT, load_causal_lm
+    from emotone.models.embed import sentence_embedder
+    from emotone.steering.calibrate import SweepSettings, calibrated, sweep
+    from emotone.steering.fluency import tokenizer_words, words
+    from emotone.systems.steered import Config, Steered
+    from emotone.types import Decoding
+
+    chosen = configs.load(SweepSettings, None, settings or ())
+    loaded = _open(str(vectors))
+    rows = read_labelled(_text(judge_texts).splitlines(), str(judge_texts))
+    judge = train_ngram_judge(rows)
+    listed = [line.strip() for line in _text(posts).splitlines() if line.strip()]
+    if len(listed) < 5:
+        raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
+    lm = load_causal_lm(model or DEFAULT, device=device)
+    system = Steered(lm, loaded, Config())
+    vocabulary = set(tokenizer_words(lm.tokenizer)) | {w for t, _ in rows for w in words(t)}
+    human_pairs: dict[str, list[Any]] = {}
+    for example in _examples(human) if human else []:
+        if example.emotion is not None and example.reply is not None:
+            label = example.emotion.parts[0][0].label
+            human_pairs.setdefault(label, []).append((example.dialogue, example.reply))
+    checkpoint = vectors.with_suffix(".sweep.json")
+    with _bar("sweeping") as progress:
+        points = sweep(
+            loaded.labels,
+            listed,
+            lambda ds, raw: [
+                r.text for r in system.reply_raw(ds, raw, decoding=Decoding(seed=1000))
+            ],
+            judge,
+            embed=sentence_embedder(),
+            vocabulary=vocabulary,
+            likelihood=system.told_likelihood,
+            human=human_pairs,
+            settings=chosen,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    calibrated(loaded, points, chosen.limits, judge.name).save(vectors)
+    checkpoint.unlink(missing_ok=True)
+    options.note(f"calibrated {vectors}; see: emotone vectors card {vectors}")
+
+
+def _open(name: str) -> EmotionVectors:
+    from emotone.steering.vectors import EmotionVectors, shipped_names
+
+    if name in shipped_names():
+        return EmotionVectors.shipped(name)
+    return EmotionVectors.load(name)
+
+
+def _text(path: Path) -> str:
+    from emotone.errors import DataError
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path} ({error}); give a UTF-8 file") from error
+
+
+def _examples(path: Path) -> list[Example]:
+    from emotone.evaluation.records import read_examples
+
+    return list(read_examples(_text(path).splitlines(), str(path)))
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

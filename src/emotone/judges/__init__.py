@@ -1,0 +1,1 @@
+"""Judges of emotion: what hears a text, never what writes one."""

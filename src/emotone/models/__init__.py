@@ -1,0 +1,41 @@
+"""Where weights come from: a catalogue of known models, a cache, folders and the model hub.
+
+Importing this room loads neither torch nor transformers; loading a model does.
+"""
+
+from __future__ import annotations
+
+from emotone.models.catalog import DEFAULT, Entry, Terms, entry, known
+from emotone.models.chat import chat_template_hash
+from emotone.models.load import CausalLM, load_causal_lm
+from emotone.models.store import (
+    Info,
+    Location,
+    cache_root,
+    info,
+    installed,
+    locate,
+    pull,
+    read_terms,
+    remove,
+)
+
+__all__ = [
+    "DEFAULT",
+    "CausalLM",
+    "Entry",
+    "Info",
+    "Location",
+    "Terms",
+    "cache_root",
+    "chat_template_hash",
+    "entry",
+    "info",
+    "installed",
+    "known",
+    "load_causal_lm",
+    "locate",
+    "pull",
+    "read_terms",
+    "remove",
+]

@@ -1,0 +1,223 @@
+"""Write replies token by token: the one decoding loop of all chat models.
+
+`transformers.generate` draws from the global random state, so that a row's reply depends on its
+neighbours; here every row has a generator of its own, and penalties look at the reply only, not
+at the post (whose words a good reply repeats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emotone.errors import DataError
+from emotone.types import Decoding
+
+#: After this share of the longest reply, it ends with its sentence.
+_SOFT_END = 0.6
+_SENTENCE_END = (".", "!", "?", "。", "！", "？", '."', '!"', '?"')
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One decoded reply.
+
+    Args:
+        text: The reply, stripped.
+        tokens: Number of tokens, the end token included.
+        logprob: Sum of the tokens' log-probabilities at temperature 1, in nats.
+    """
+
+    text: str
+    tokens: int
+    logprob: float
+
+
+def write(
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    decoding: Decoding,
+    seeds: Sequence[int],
+    *,
+    stop: Sequence[str] = (),
+) -> list[Written]:
+    """Decode one reply a prompt; row i draws from a generator seeded with `seeds[i]`.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        prompts: Token ids, one list a row.
+        decoding: How to choose; its seed is not used here.
+        seeds: One seed a row.
+        stop: Texts that end a reply and do not belong to it.
+    """
+    if not prompts:
+        return []
+    rows: list[list[int]] = [[] for _ in prompts]
+    scores = [0.0] * len(prompts)
+    for tokens, logprobs in steps(model, tokenizer, prompts, decoding, seeds, stop):
+        for i, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
+            if token is not None:
+                rows[i].append(token)
+                scores[i] += logprob
+    return [
+        Written(_cut(_text(tokenizer, ids), stop).strip(), len(ids), score)
+        for ids, score in zip(rows, scores, strict=True)
+    ]
+
+
+def stream(
+    model: nn.Module,
+    tokenizer: Any,
+    prompt: list[int],
+    decoding: Decoding,
+    seed: int,
+    *,
+    stop: Sequence[str] = (),
+) -> Iterator[str]:
+    """Yield pieces of one reply; joined, they are the text that `write` returns."""
+    ids: list[int] = []
+    sent = ""
+    for tokens, _ in steps(model, tokenizer, [prompt], decoding, [seed], stop):
+        if tokens[0] is not None:
+            ids.append(tokens[0])
+        whole = _cut(_text(tokenizer, ids), stop)
+        # Blanks at the end may still turn out to be the end; half a character is not text yet.
+        ready = whole.strip() if not whole.endswith("�") else sent
+        if len(ready) > len(sent) and ready.startswith(sent):
+            yield ready[len(sent) :]
+            sent = ready
+    rest = _cut(_text(tokenizer, ids), stop).strip()
+    if len(rest) > len(sent):
+        yield rest[len(sent) :]
+
+
+@torch.inference_mode()
+def steps(
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    decoding: Decoding,
+    seeds: Sequence[int],
+    stop: Sequence[str] = (),
+) -> Iterator[tuple[list[int | None], list[float]]]:
+    """Yield each step's token and log-probability of every row; None for a finished row.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        prompts: Token ids, one list a row.
+        decoding: How to choose; its seed is not used here.
+        seeds: One seed a row.
+        stop: Texts that end a reply.
+
+    Raises:
+        DataError: If a prompt and its reply do not fit the model's context.
+    """
+    device = next(model.parameters()).device
+    pad = tokenizer.pad_token_id or 0
+    longest = max(len(p) for p in prompts)
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)  # pyright: ignore
+    if limit and longest + decoding.max_tokens > limit:
+        raise DataError(
+            f"the text is {longest} tokens long, and with a reply of up to {decoding.max_tokens} "
+            f"it exceeds the model's {limit}; shorten the text or the conversation"
+        )
+    ends = _end_tokens(model, tokenizer)
+    chunk = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    position = (mask.cumsum(1) - 1).clamp_min(0)
+    draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+    replies: list[list[int]] = [[] for _ in prompts]
+    done = [False] * len(prompts)
+    cache: Any = None
+    soft = max(1, int(decoding.max_tokens * _SOFT_END))
+    for step in range(decoding.max_tokens):
+        out = model(
+            input_ids=chunk,
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = out.past_key_values
+        logits = out.logits[:, -1].float().cpu()
+        plain = logits.log_softmax(-1)
+        tokens: list[int | None] = []
+        logprobs: list[float] = []
+        for i, reply in enumerate(replies):
+            if done[i]:
+                tokens.append(None)
+                logprobs.append(0.0)
+                continue
+            said = _text(tokenizer, reply) if step >= soft or stop else ""
+            if _cut(said, stop) != said or (step >= soft and said.rstrip().endswith(_SENTENCE_END)):
+                token = ends[0]
+            else:
+                token = _choose(logits[i], reply, decoding, draws[i])
+            tokens.append(token)
+            logprobs.append(float(plain[i, token]))
+            reply.append(token)
+            done[i] = token in ends
+        yield tokens, logprobs
+        if all(done):
+            return
+        fed = [pad if t is None else t for t in tokens]
+        chunk = torch.tensor(fed, device=device)[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(fed), 1)], dim=1)
+        position = position[:, -1:] + 1
+
+
+def _choose(logits: Tensor, reply: list[int], decoding: Decoding, draw: torch.Generator) -> int:
+    """Choose one token from logits [V]."""
+    logits = logits.clone()
+    if reply and decoding.repetition_penalty != 1.0:
+        seen = torch.tensor(sorted(set(reply)))
+        values = logits[seen]
+        factor = decoding.repetition_penalty
+        logits[seen] = torch.where(values > 0, values / factor, values * factor)
+    for token in _repeats(reply, decoding.no_repeat):
+        logits[token] = -torch.inf
+    if decoding.strategy == "greedy":
+        return int(logits.argmax())
+    # The nucleus lies within the few hundred likeliest tokens for any useful top_p.
+    top, index = (logits / decoding.temperature).topk(min(512, logits.shape[-1]))
+    probabilities = top.softmax(-1)
+    below = probabilities.cumsum(-1) - probabilities < decoding.top_p
+    kept = probabilities * below
+    return int(index[torch.multinomial(kept, 1, generator=draw)])
+
+
+def _repeats(reply: list[int], size: int) -> list[int]:
+    """Return the tokens that would complete an n-gram the reply already holds."""
+    if size <= 0 or len(reply) < size:
+        return []
+    tail = reply[len(reply) - size + 1 :]
+    spans = range(len(reply) - size + 1)
+    return [reply[i + size - 1] for i in spans if reply[i : i + size - 1] == tail]
+
+
+def _end_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    listed = list(ends) if isinstance(ends, list | tuple) else [ends]
+    found = [int(e) for e in [tokenizer.eos_token_id, *listed] if e is not None]
+    if not found:
+        raise DataError("the model has no end token; set eos_token_id in its generation config")
+    return found
+
+
+def _text(tokenizer: Any, ids: list[int]) -> str:
+    return tokenizer.decode(ids, skip_special_tokens=True) if ids else ""
+
+
+def _cut(text: str, stop: Sequence[str]) -> str:
+    """Cut a text before the first stop text that follows its first word."""
+    start = len(text) - len(text.lstrip())
+    ends = [at for s in stop if (at := text.find(s, start)) >= 0]
+    return text[: min(ends)] if ends else text

@@ -1,0 +1,45 @@
+"""Writing that survives a power cut, and checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def sha256(path: Path) -> str:
+    """Compute the checksum of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def under(folder: Path) -> Iterator[Path]:
+    """List every regular file below a folder, in a stable order."""
+    return (p for p in sorted(folder.rglob("*")) if p.is_file())
+
+
+def sync_file(path: Path) -> None:
+    """Make the system write a file to the disk before going on."""
+    with path.open("r+b") as stream:  # Windows syncs only what is open for writing
+        os.fsync(stream.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Make the system write the names in a folder to the disk before going on."""
+    if os.name == "nt":  # Windows cannot open a folder, and needs no such call
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""From a name to a language model that is ready to answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotone.errors import CheckpointError, RunError, Unsupported, unknown_name
+from emotone.models import catalog
+from emotone.models.chat import give_template
+from emotone.models.reading import read_folder, read_hub
+from emotone.models.store import locate
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CausalLM:
+    """A language model with its tokenizer.
+
+    Args:
+        model: In evaluation mode; float32 on a CPU, bfloat16 on CUDA.
+        tokenizer: Pads on the left and has a pad token and a chat template.
+        name: What to call it in replies and files.
+        revision: What exactly the weights are.
+        path: Folder of the weights; None for a model of the hub.
+        device: Where it runs, such as "cpu" or "cuda:0".
+        stop: Texts that end a reply besides the end token; not empty only for a model that had no
+            chat template and was given the plain one.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    revision: str
+    path: str | None
+    device: str
+    stop: tuple[str, ...] = ()
+
+
+def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True) -> CausalLM:
+    """Load a language model.
+
+    Only safetensors are read and no code of a model is run.
+
+    Args:
+        name: Name of the catalogue, folder saved by transformers, or hub id like "org/name".
+        device: "auto" takes CUDA, else Apple's MPS, else the CPU.
+        fetch: Whether the weights may be fetched when they are not here.
+
+    Raises:
+        UnknownName: If the model or the device is unknown.
+        Unsupported: If the model does not write text, or the device is not here.
+        ModelMissing: If the weights are not here and cannot be fetched.
+        CheckpointError: If the weights are here and damaged.
+    """
+    entries = catalog.known()
+    if str(name) in entries and entries[str(name)].kind != "causal-lm":
+        writers = ", ".join(e.name for e in entries.values() if e.kind == "causal-lm")
+        raise Unsupported(f"model {str(name)!r} writes no text; use one of {writers}")
+    _check_device_name(device)
+    location = locate(name, fetch=fetch)
+    place, dtype = _device(device)
+    if location.path is None:
+        model, tokenizer = read_hub(location.name, dtype, fetch=fetch)
+        location = replace(location, revision=getattr(model.config, "_commit_hash", None) or "")
+    else:
+        model, tokenizer = read_folder(location.path, location.name, dtype)
+    _forget_path(model, tokenizer, location.name)
+    stop = give_template(tokenizer)
+    _set_padding(model, tokenizer, location.name)
+    return CausalLM(
+        model=_move(model.eval(), place, location.name),
+        tokenizer=tokenizer,
+        name=location.name,
+        revision=location.revision,
+        path=None if location.path is None else str(location.path),
+        device=str(place),
+        stop=stop,
+    )
+
+
+def _check_device_name(asked: str) -> None:
+    # Apart from `_device`, so that a slip is told before torch is loaded or weights are fetched.
+    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:[0-9]+)?", asked):
+        raise unknown_name("device", asked, ("auto", "cpu", "cuda", "cuda:0", "mps"))
+
+
+def _device(asked: str) -> tuple[torch.device, torch.dtype]:
+    import torch
+
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if asked == "auto":
+        asked = "cuda" if has_cuda else "mps" if has_mps else "cpu"
+    kind, _, number = asked.partition(":")
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}[kind]
+    if int(number or 0) >= count:
+        raise Unsupported(f"device {asked!r} is not on this machine; use auto or cpu")
+    return torch.device(asked), torch.bfloat16 if kind == "cuda" else torch.float32
+
+
+def _move(model: Any, place: torch.device, name: str) -> PreTrainedModel:
+    import torch
+
+    try:
+        return model.to(place)
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"model {name!r} does not fit on {place}; free memory there or use device cpu"
+        ) from error
+
+
+def _forget_path(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    # Whatever is saved from this model later must not name a folder of this machine.
+    model.config._name_or_path = name
+    model.name_or_path = name
+    tokenizer.name_or_path = name
+
+
+def _set_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise CheckpointError(
+                f"the tokenizer of model {name!r} has neither a pad nor an end token; set eos_token"
+                " in its tokenizer_config.json"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    if model.generation_config is not None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -1,0 +1,147 @@
+"""Reading weights and tokenizer with transformers: safetensors only, no code of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotone.errors import CheckpointError, ModelMissing, RunError, Unsupported
+from emotone.models import progress
+from emotone.models.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Seconds until the hub counts as out of reach; its client would retry for half a minute.
+_HUB_TIMEOUT = 10.0
+
+Read = tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
+
+
+def read_folder(path: Path, name: str, dtype: torch.dtype) -> Read:
+    """Read a model from a folder.
+
+    Raises:
+        Unsupported: If it does not write text, or needs code of its own.
+        CheckpointError: If it is damaged.
+    """
+    try:
+        with quiet():
+            return _read(str(path), name, dtype, local_files_only=True)
+    except _failures() as error:
+        raise CheckpointError(
+            f"model {name!r} in {path} cannot be loaded ({_first_line(error)}); copy or save it"
+            " again with save_pretrained"
+        ) from error
+
+
+def read_hub(name: str, dtype: torch.dtype, *, fetch: bool) -> Read:
+    """Read a model of the hub, out of the hub's own cache where it is there.
+
+    The cache goes first, so that what was loaded once stays the same and loads without a network.
+
+    Raises:
+        Unsupported: If it does not write text, or needs code of its own.
+        ModelMissing: If it is not in the cache and cannot be fetched.
+        CheckpointError: If it is damaged, or has no safetensors.
+    """
+    try:
+        with quiet():
+            return _read(name, name, dtype, local_files_only=True)
+    except OSError as error:  # transformers' word for a file that is not in the cache
+        if not fetch:
+            raise ModelMissing(
+                f"model {name!r} is no folder and not in the cache of the model hub; load it once"
+                " while online, or give a folder with --model"
+            ) from error
+    except _failures() as error:
+        raise _unreadable(name, error) from error
+    commit = _commit(name)
+    progress.say(f"fetching {name} from the model hub")
+    try:
+        with quiet(bars=True):
+            return _read(name, name, dtype, local_files_only=False, revision=commit)
+    except _failures() as error:
+        raise _unreadable(name, error) from error
+
+
+def _commit(name: str) -> str | None:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return huggingface_hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT).sha
+    except HfHubHTTPError as error:
+        raise ModelMissing(
+            f"{name!r} is no folder here and the model hub does not give it"
+            f" ({_first_line(error)}); check the name, log in if it is gated, or give a folder"
+            " with --model"
+        ) from error
+    except Exception as error:  # each HTTP library of the hub client fails in its own class
+        raise ModelMissing(
+            f"{name!r} is no folder here and the model hub cannot be reached; go online once, or"
+            " give a folder with --model"
+        ) from error
+
+
+def _read(source: str, name: str, dtype: torch.dtype, **options: Any) -> Read:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    options["trust_remote_code"] = False
+    config = AutoConfig.from_pretrained(source, **options)
+    _check_writes_text(config, name)
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **options)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        source,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options,
+    )
+    model, report = loaded
+    lacks = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if lacks:
+        more = f" and {len(lacks) - 1} more" if lacks[1:] else ""
+        raise CheckpointError(
+            f"the weights of model {name!r} lack {lacks[0]}{more} that its config.json asks for;"
+            " save it again with save_pretrained"
+        )
+    return model, tokenizer
+
+
+def _check_writes_text(config: Any, name: str) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    named = config.architectures or []
+    if named and not set(named) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
+        raise Unsupported(
+            f"model {name!r} is a {named[0]}, which writes no text from left to right; use a"
+            " causal language model such as smollm2"
+        )
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from safetensors import SafetensorError
+
+    return (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        *(ImportError, RuntimeError, SafetensorError),
+    )
+
+
+def _unreadable(name: str, error: Exception) -> RunError:
+    if "safetensors" in str(error):
+        return CheckpointError(
+            f"model {name!r} on the hub has no safetensors weights; save it with save_pretrained"
+            " where you trust it and give the folder"
+        )
+    return CheckpointError(
+        f"model {name!r} of the hub cannot be loaded ({_first_line(error)}); choose another model"
+        " or give a folder with --model"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

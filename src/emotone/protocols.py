@@ -1,0 +1,166 @@
+"""The whole abstract vocabulary: what answers, what judges, what measures.
+
+Anything with these methods fits; nothing has to inherit. Rooms talk to each other only through
+these protocols and the values of `emotone.types`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from emotone.emotions import EmotionMix, Taxonomy
+from emotone.errors import DataError, Unsupported, unknown_name
+from emotone.types import (
+    Capabilities,
+    Decoding,
+    Dialogue,
+    EmotionScores,
+    EmpathyLevels,
+    Example,
+    Reply,
+)
+
+
+@runtime_checkable
+class Responder(Protocol):
+    """Everything that answers.
+
+    Rules, checked by `tests/contracts/test_responder.py` on every system: one reply per dialogue,
+    in order; row i uses seed `decoding.seed + i`, so that a batch of n equals n batches of one;
+    asking for what `capabilities` lacks raises `Unsupported`; nothing global is disturbed.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this system can be asked for."""
+        ...
+
+    def reply(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        *,
+        decoding: Decoding,
+        empathy: Sequence[EmpathyLevels | None] | None = None,
+    ) -> list[Reply]:
+        """Answer each dialogue in its emotion."""
+        ...
+
+
+@runtime_checkable
+class StreamingResponder(Responder, Protocol):
+    """A responder that can hand out its reply while it is being written."""
+
+    def stream(
+        self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
+    ) -> Iterator[str]:
+        """Yield pieces of text whose concatenation is the reply."""
+        ...
+
+
+class EmotionClassifier(Protocol):
+    """A judge of emotion."""
+
+    @property
+    def name(self) -> str:
+        """Name and version for signatures."""
+        ...
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The labels of its scores."""
+        ...
+
+    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+        """Score each text, in order."""
+        ...
+
+
+class EmpathyIdentifier(Protocol):
+    """A judge of empathy levels."""
+
+    def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
+        """Score each (context, response), in order."""
+        ...
+
+
+class Reward(Protocol):
+    """What reinforcement raises."""
+
+    def __call__(self, dialogues: Sequence[Dialogue], replies: Sequence[str]) -> Sequence[float]:
+        """Reward each reply; one float a row."""
+        ...
+
+
+Stats = TypeVar("Stats")
+Score = TypeVar("Score", covariant=True)
+
+
+class Metric(Protocol[Stats, Score]):
+    """A number over a corpus, from statistics that add up over examples."""
+
+    def stats(self, example: Example, reply: Reply) -> Stats:
+        """Sufficient statistics of one example."""
+        ...
+
+    def score(self, total: Stats) -> Score:
+        """The score of summed statistics."""
+        ...
+
+
+class StepDecoder(Protocol):
+    """A decoder that search can drive one token at a time."""
+
+    def init_state(self, memory: Any) -> Any:
+        """State before the first token, from the encoder's memory."""
+        ...
+
+    def step(self, token: Any, state: Any) -> tuple[Any, Any]:
+        """Take tokens [B] and state; return logits [B, V] and the next state."""
+        ...
+
+
+def check_request(
+    name: str,
+    capabilities: Capabilities,
+    dialogues: Sequence[Dialogue],
+    emotions: Sequence[EmotionMix | None],
+    empathy: Sequence[EmpathyLevels | None] | None = None,
+) -> None:
+    """Raise if a system is asked for what it lacks; every responder calls this first.
+
+    Raises:
+        Unsupported: If an emotion, a grade, a mix, a history or empathy is asked in vain.
+        DataError: If the numbers of dialogues and emotions differ.
+    """
+    if len(dialogues) != len(emotions):
+        raise DataError(
+            f"{len(dialogues)} dialogues came with {len(emotions)} emotions; give one emotion "
+            "(or None) for each dialogue"
+        )
+    if empathy is not None and any(e is not None for e in empathy) and not capabilities.empathy:
+        raise Unsupported(f"{name} takes no empathy levels; leave them out or use emprl")
+    if not capabilities.history and any(len(d.posts) > 1 for d in dialogues):
+        raise Unsupported(f"{name} reads one post only; send the last post without its history")
+    for mix in emotions:
+        if mix is not None:
+            _check_mix(name, capabilities, mix)
+
+
+def _check_mix(name: str, capabilities: Capabilities, mix: EmotionMix) -> None:
+    taxonomy = capabilities.taxonomy
+    if taxonomy is None:
+        raise Unsupported(f"{name} takes no emotion, but {str(mix)!r} was asked; leave it out")
+    for emotion, _ in mix.parts:
+        if emotion.label not in taxonomy.labels:
+            advice = ""
+            if emotion.label in ("neutral", "other"):
+                advice = "For a reply without emotion, leave the emotion out."
+            raise unknown_name(f"emotion for {name}", emotion.label, taxonomy.labels, advice=advice)
+    if not capabilities.mixes and len(mix.parts) > 1:
+        raise Unsupported(f"{name} takes one emotion at a time, but {str(mix)!r} was asked")
+    if not capabilities.graded and mix.single() is None:
+        raise Unsupported(
+            f"{name} knows no intensities, but {str(mix)!r} was asked; name the emotion alone"
+        )

@@ -1,0 +1,1 @@
+"""Emotion vectors: record activations, extract directions, apply them, calibrate their dose."""

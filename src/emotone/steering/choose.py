@@ -1,0 +1,69 @@
+"""Keep the candidate that carries the emotion best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from emotone.steering.listen import Listener, hear
+
+#: How strictly the best candidate is preferred at full strength: a candidate whose log-probability
+#: is 1 nat higher is e^SHARPNESS times likelier to be kept. At strength 0 all are alike, so that
+#: intensity acts on the choice as smoothly as on the dose.
+SHARPNESS = 4.0
+
+
+def choose(
+    model: nn.Module,
+    tokenizer: Any,
+    listener: Listener | None,
+    prompts: Sequence[list[int]],
+    candidates: Sequence[Sequence[str]],
+    strengths: Sequence[Mapping[str, float]],
+    seeds: Sequence[int],
+) -> list[int]:
+    """Choose one candidate a row.
+
+    Args:
+        model: The model, not steered.
+        tokenizer: Its tokenizer.
+        listener: What hears the emotion; None takes the first candidate.
+        prompts: Ids of each row's prompt.
+        candidates: Replies of each row.
+        strengths: Label -> strength in [-1, 1] of each row.
+        seeds: Seed of each row's draw.
+
+    Returns:
+        The index of the kept candidate of each row.
+    """
+    picks = [0] * len(prompts)
+    if listener is None:
+        return picks
+    known = set(listener.labels)
+    rows = [
+        i
+        for i, group in enumerate(candidates)
+        if len(group) > 1 and any(k in known and v for k, v in strengths[i].items())
+    ]
+    pairs = [(prompts[i], text) for i in rows for text in candidates[i]]
+    if not pairs:
+        return picks
+    heard = hear(model, tokenizer, listener, [(p, t or ".") for p, t in pairs])
+    at = 0
+    for i in rows:
+        group = candidates[i]
+        scores = heard[at : at + len(group)]
+        at += len(group)
+        value = torch.zeros(len(group))
+        for label, strength in strengths[i].items():
+            if label in known:
+                value = value + strength * scores[:, listener.labels.index(label)]
+        for j, text in enumerate(group):
+            if not text.strip():
+                value[j] = -1e9
+        draw = torch.Generator().manual_seed(seeds[i])
+        picks[i] = int(torch.multinomial((SHARPNESS * value).softmax(0), 1, generator=draw))
+    return picks

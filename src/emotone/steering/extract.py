@@ -1,0 +1,274 @@
+"""Make emotion vectors, three ways behind one function."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from emotone.emotions import EKMAN
+from emotone.errors import ConfigError, DataError
+from emotone.models import chat_template_hash
+from emotone.models.chat_format import prompt_ids
+from emotone.steering.fit import FitSettings, Progress, fit
+from emotone.steering.layers import Site
+from emotone.steering.record import ResponseMeans, response_means
+from emotone.steering.vectors import EmotionVectors, VectorsCard, fingerprint
+from emotone.types import Example
+
+Method = Literal["answers", "reading", "fitted"]
+METHODS: tuple[Method, ...] = ("answers", "reading", "fitted")
+
+#: What the model is told for `answers`; the paper's own wording is not published.
+EMOTIONAL = "Reply with strong {label}, as someone who feels {label} right now."
+NEUTRAL = "Reply in a calm, factual way, without any emotion."
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractSettings:
+    """How vectors are made.
+
+    Args:
+        method: `answers`, the paper: the model answers each post under an emotional and under a
+            neutral instruction, and the mean difference of its response activations is taken.
+            `reading`: the mean over labelled texts, read as the assistant's answer, minus that
+            of neutral ones. `fitted`: see `emotone.steering.fit`.
+        system: System prompt of the replies to be steered; "" leaves it to the chat template.
+        site: Where in the block to read and to add.
+        window: For averages: first and last block to use, as fractions of the depth.
+        centre: For averages: subtract the mean over emotions, which tells them apart better.
+        denoise: For averages: remove this many main directions of neutral text.
+        total: For averages: sum over blocks of the push at dose 1, in activation lengths.
+        tokens: For `answers`: longest answer, in tokens.
+        seed: Seed of sampled answers.
+        fit: For `fitted`.
+    """
+
+    method: Method = "fitted"
+    system: str = ""
+    site: Site = "resid"
+    window: tuple[float, ...] = (0.13, 0.86)
+    centre: bool = True
+    denoise: int = 0
+    total: float = 0.5
+    tokens: int = 40
+    seed: int = 0
+    fit: FitSettings = field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        """Check relations between fields."""
+        if self.method not in METHODS:
+            raise ConfigError(f"method is {self.method!r}; use one of {', '.join(METHODS)}")
+        if len(self.window) != 2 or not 0 <= self.window[0] < self.window[1] <= 1:
+            raise ConfigError(f"window is {self.window}; use two rising fractions in [0, 1]")
+
+
+def extract(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    name: str,
+    settings: ExtractSettings | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> EmotionVectors:
+    """Make uncalibrated vectors for every emotion that the examples carry.
+
+    Args:
+        model: A causal language model; it is read, not changed.
+        tokenizer: Its tokenizer, with a chat template.
+        examples: `answers` needs dialogues (their own emotion, or none for all emotions);
+            `reading` and `fitted` need dialogues with one emotion and a reply. Replies labelled
+            neutral serve as the reference of `reading`.
+        name: Name of the model, for the card.
+        settings: See `ExtractSettings`.
+        checkpoint: For `fitted`: file that lets a killed run go on.
+        progress: Called with (done, in all).
+
+    Raises:
+        DataError: If there is nothing to make vectors from.
+    """
+    settings = settings or ExtractSettings()
+    labels = _labels(examples)
+    if settings.method == "answers":
+        directions, norms = _answers(model, tokenizer, examples, labels, settings, progress)
+    else:
+        directions, norms = _reading(model, tokenizer, examples, labels, settings)
+    if settings.method == "fitted":
+        directions = fit(
+            model,
+            tokenizer,
+            examples,
+            labels,
+            norms,
+            site=settings.site,
+            settings=settings.fit,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    card = VectorsCard(
+        model=name,
+        fingerprint=fingerprint(model),
+        chat_template=chat_template_hash(tokenizer),
+        system_prompt=settings.system,
+        site=settings.site,
+        method=settings.method,
+        data=data_hash(examples),
+        norms=tuple(round(float(n), 4) for n in norms),
+    )
+    return EmotionVectors(directions, card)
+
+
+def data_hash(examples: Sequence[Example]) -> str:
+    """Hash the texts and emotions of examples, in order."""
+    digest = hashlib.sha256()
+    for e in examples:
+        row = [[p.text for p in e.dialogue.posts], str(e.emotion), e.reply]
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    return digest.hexdigest()[:16]
+
+
+def _labels(examples: Sequence[Example]) -> list[str]:
+    seen = {e.emotion.parts[0][0].label for e in examples if e.emotion is not None}
+    seen.discard(str(EKMAN.neutral))
+    if not seen:
+        raise DataError('no example carries an emotion; label them, such as "emotion": "joy"')
+    order = {label: i for i, label in enumerate(EKMAN.labels)}
+    return sorted(seen, key=lambda label: (order.get(label, len(order)), label))
+
+
+def _reading(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    settings: ExtractSettings,
+) -> tuple[dict[str, Tensor], Tensor]:
+    groups: dict[str, list[tuple[list[int], str]]] = {label: [] for label in labels}
+    neutral: list[tuple[list[int], str]] = []
+    for e in examples:
+        if e.reply is None:
+            continue
+        pair = (prompt_ids(tokenizer, e.dialogue, settings.system), e.reply)
+        label = e.emotion.parts[0][0].label if e.emotion else str(EKMAN.neutral)
+        groups.get(label, neutral).append(pair)
+    read = {
+        label: response_means(model, tokenizer, pairs, site=settings.site)
+        for label, pairs in {**groups, str(EKMAN.neutral): neutral}.items()
+        if pairs
+    }
+    missing = [label for label in labels if label not in read]
+    if missing:
+        raise DataError(f"no replies for {', '.join(missing)}; give examples with a reply")
+    means = {label: read[label].means.mean(0) for label in labels}
+    reference = read.get(str(EKMAN.neutral))
+    origin = (
+        torch.stack(list(means.values())).mean(0) if reference is None else reference.means.mean(0)
+    )
+    norms = torch.stack([r.norms for r in read.values()]).median(0).values
+    raw = {label: mean - origin for label, mean in means.items()}
+    return _shape(raw, norms, reference, settings), norms
+
+
+def _answers(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    settings: ExtractSettings,
+    progress: Progress | None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    raw: dict[str, Tensor] = {}
+    every: list[ResponseMeans] = []
+    for i, label in enumerate(labels):
+        posts = [e for e in examples if e.emotion is None or e.emotion.parts[0][0].label == label]
+        sides: list[ResponseMeans] = []
+        for told in (EMOTIONAL.format(label=label), NEUTRAL):
+            prompts = [
+                prompt_ids(tokenizer, e.dialogue, f"{settings.system} {told}".strip())
+                for e in posts
+            ]
+            answers = _sample(model, tokenizer, prompts, settings)
+            pairs = [(p, a) for p, a in zip(prompts, answers, strict=True) if a]
+            if not pairs:
+                raise DataError(f"the model gave no answers for {label}; use other posts")
+            sides.append(response_means(model, tokenizer, pairs, site=settings.site))
+        raw[label] = sides[0].means.mean(0) - sides[1].means.mean(0)
+        every += sides
+        if progress:
+            progress(i + 1, len(labels))
+    norms = torch.stack([s.norms for s in every]).median(0).values
+    return _shape(raw, norms, every[1], settings), norms
+
+
+@torch.inference_mode()
+def _sample(
+    model: nn.Module, tokenizer: Any, prompts: Sequence[list[int]], settings: ExtractSettings
+) -> list[str]:
+    device = next(model.parameters()).device
+    answers: list[str] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        for start in range(0, len(prompts), 32):
+            rows = prompts[start : start + 32]
+            longest = max(map(len, rows))
+            pad = tokenizer.pad_token_id or 0
+            ids = torch.tensor([[pad] * (longest - len(r)) + r for r in rows], device=device)
+            mask = torch.tensor(
+                [[0] * (longest - len(r)) + [1] * len(r) for r in rows], device=device
+            )
+            out = model.generate(  # pyright: ignore
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=True,
+                temperature=0.7,
+                top_p=0.9,
+                max_new_tokens=settings.tokens,
+                pad_token_id=pad,
+            )
+            answers += tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+    return [a.strip() for a in answers]
+
+
+def _shape(
+    raw: dict[str, Tensor],
+    norms: Tensor,
+    neutral: ResponseMeans | None,
+    settings: ExtractSettings,
+) -> dict[str, Tensor]:
+    """Turn mean differences into pushes: centred, denoised, same relative length a block.
+
+    A difference of residual states at block l already holds that of block l - 1, so adding it at
+    full length in every block would count it many times; each block gets an equal share instead.
+    """
+    if settings.centre and len(raw) > 1:
+        base = torch.stack(list(raw.values())).mean(0)
+        raw = {label: v - base for label, v in raw.items()}
+    if settings.denoise and neutral is not None:
+        raw = {label: _without(v, neutral.means, settings.denoise) for label, v in raw.items()}
+    depth = len(norms)
+    first, last = (round(f * (depth - 1)) for f in settings.window)
+    share = torch.zeros(depth)
+    share[first : last + 1] = settings.total / (last + 1 - first)
+    return {
+        label: v / v.norm(dim=-1, keepdim=True).clamp_min(1e-12) * (share * norms)[:, None]
+        for label, v in raw.items()
+    }
+
+
+def _without(direction: Tensor, neutral: Tensor, count: int) -> Tensor:
+    """Project the main directions of neutral texts [N, L, d] out of a direction [L, d]."""
+    out = direction.clone()
+    for block in range(direction.shape[0]):
+        states = neutral[:, block] - neutral[:, block].mean(0)
+        _, _, axes = torch.linalg.svd(states, full_matrices=False)
+        axes = axes[:count]
+        out[block] -= axes.T @ (axes @ out[block])
+    return out

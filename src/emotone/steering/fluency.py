@@ -1,0 +1,156 @@
+"""How fluent replies are, by measures that do not punish emotion itself.
+
+An angry human sentence is unlikely under a neutral model too, so likelihood is taken under the
+model told the emotion in words and compared with human texts of that emotion; collapse shows in
+non-words and repeats; loss of the subject in similarity and diversity against plain replies.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emotone.emotions import EmotionMix
+from emotone.models.chat_format import prompt_ids, told
+from emotone.types import Dialogue
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+"""Texts -> unit vectors [N, d], for similarity of content."""
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Fluency:
+    """Fluency of a set of replies.
+
+    Args:
+        perplexity: (a) Under the unsteered model told the emotion, as a ratio to that of human
+            texts of the emotion; 1 is as likely as people's. NaN without human texts.
+        known: (b) Share of words that are known.
+        repeats: (c) Share of word 4-grams that occurred before in the same reply.
+        similarity: (d) Mean cosine of reply and post, as a ratio to unsteered replies.
+        distinct: (d) Distinct-2 over all replies, as a ratio to unsteered replies.
+        words: (e) Mean length in words.
+    """
+
+    perplexity: float
+    known: float
+    repeats: float
+    similarity: float
+    distinct: float
+    words: float
+
+
+def words(text: str) -> list[str]:
+    """Return the lower-case words of a text; digits and signs are none."""
+    return [w.lower().replace("’", "'") for w in _WORD.findall(text)]
+
+
+def known_share(texts: Sequence[str], vocabulary: Collection[str]) -> float:
+    """Share of words that are in the vocabulary, over all texts; 1 for no words.
+
+    A word with an ending ("'s", "n't", "'ll") counts by its stem.
+    """
+    every = [w for text in texts for w in words(text)]
+    if not every:
+        return 1.0
+    return sum(w in vocabulary or w.split("'")[0] in vocabulary for w in every) / len(every)
+
+
+def tokenizer_words(tokenizer: Any) -> frozenset[str]:
+    """Return the words that are one token of a tokenizer: those it has seen often."""
+    pieces = (tokenizer.convert_tokens_to_string([t]) for t in tokenizer.get_vocab())
+    return frozenset(p.strip().lower() for p in pieces if p.startswith(" ") and p.strip().isalpha())
+
+
+def repeated_share(texts: Sequence[str], size: int = 4) -> float:
+    """Share of word n-grams that already occurred in the same text; 0 for none."""
+    total = again = 0
+    for text in texts:
+        row = words(text)
+        grams = [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
+        total += len(grams)
+        again += len(grams) - len(set(grams))
+    return again / total if total else 0.0
+
+
+def distinct(texts: Sequence[str], size: int = 2) -> float:
+    """Distinct-n: different word n-grams over all n-grams of all texts; 0 for none.
+
+    Source: Li et al. 2016.
+    """
+    grams = [
+        tuple(row[i : i + size]) for row in map(words, texts) for i in range(len(row) - size + 1)
+    ]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+@torch.inference_mode()
+def told_perplexity(
+    model: nn.Module,
+    tokenizer: Any,
+    pairs: Sequence[tuple[Dialogue, str]],
+    mix: EmotionMix | None,
+    *,
+    system: str,
+    batch: int = 32,
+) -> float:
+    """Token-weighted perplexity of replies under the unsteered model told the emotion in words.
+
+    Args:
+        model: The model, not steered.
+        tokenizer: Its tokenizer.
+        pairs: Dialogues and replies; empty replies are left out.
+        mix: The emotion that the model is told; None for none.
+        system: System prompt before the instruction.
+        batch: Rows a forward pass.
+    """
+    total = 0.0
+    count = 0
+    rows = [(prompt_ids(tokenizer, d, told(system, mix)), r) for d, r in pairs if r.strip()]
+    for start in range(0, len(rows), batch):
+        for value in token_nlls(model, tokenizer, rows[start : start + batch]):
+            total += float(value.double().sum())
+            count += len(value)
+    return math.exp(total / count) if count else math.nan
+
+
+@torch.inference_mode()
+def token_nlls(
+    model: nn.Module, tokenizer: Any, rows: Sequence[tuple[list[int], str]]
+) -> list[Tensor]:
+    """Negative log-likelihood of each token of each reply, in nats, one tensor a row."""
+    device = next(model.parameters()).device
+    pairs = [(head, tokenizer(text, add_special_tokens=False)["input_ids"]) for head, text in rows]
+    longest = max(len(h) + len(t) for h, t in pairs)
+    pad = tokenizer.pad_token_id or 0
+    ids = torch.tensor([[pad] * (longest - len(h) - len(t)) + h + t for h, t in pairs])
+    mask = torch.tensor(
+        [[0] * (longest - len(h) - len(t)) + [1] * (len(h) + len(t)) for h, t in pairs]
+    )
+    inner = model.base_model(  # pyright: ignore
+        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+    ).last_hidden_state
+    out: list[Tensor] = []
+    for i, (_, tail) in enumerate(pairs):
+        states = inner[i, longest - len(tail) - 1 : longest - 1]
+        logits = model.get_output_embeddings()(states).float()  # pyright: ignore
+        out.append(
+            nn.functional.cross_entropy(
+                logits, torch.tensor(tail, device=device), reduction="none"
+            ).cpu()
+        )
+    return out
+
+
+def similarity(posts: Sequence[str], replies: Sequence[str], embed: Embed) -> float:
+    """Mean cosine of each reply and its post."""
+    return float((embed(posts) * embed(replies)).sum(-1).mean())

@@ -1,0 +1,487 @@
+"""Emotion vectors as values: one direction a block for each emotion, with algebra and a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from emotone.emotions import EKMAN, EmotionMix, Taxonomy
+from emotone.errors import (
+    CheckpointError,
+    MixError,
+    SteeringError,
+    UnknownName,
+    Unsupported,
+    unknown_name,
+)
+from emotone.steering.apply import Applied, steering
+from emotone.steering.attach import Operation, Tier
+from emotone.steering.curve import Curve
+from emotone.steering.layers import SITES, Site, blocks
+from emotone.steering.listen import Listener
+from emotone.steering.positions import Positions
+
+_FORMAT = 1
+_LISTENER = ("weight", "bias", "centre", "scale")
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsCard:
+    """Where vectors come from and what they fit: the header of their file.
+
+    Args:
+        model: Name of the model they were made on.
+        fingerprint: See `fingerprint`; vectors refuse a model with another one.
+        chat_template: Hash of the chat template that the model was read with.
+        system_prompt: System prompt of the replies that the vectors were made from.
+        site: Where in the block they act.
+        method: How they were made.
+        data: Hash of the texts they were made from.
+        norms: Median length of the model's activations a block, [L]; the unit of relative doses.
+        curves: Intensity -> dose of each calibrated emotion.
+        measured: What the calibration saw, one row a dose.
+        notes: Licence, sources, seeds and anything a reader should know.
+    """
+
+    model: str
+    fingerprint: str
+    chat_template: str = ""
+    system_prompt: str = ""
+    site: Site = "resid"
+    method: str = ""
+    data: str = ""
+    norms: tuple[float, ...] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict[str, Curve])
+    measured: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionVectors:
+    """A displacement of every block for each emotion, at dose 1.
+
+    Args:
+        directions: Label -> displacement in units of the activation, [L, d], float32.
+        card: What they are.
+        listener: Hears these emotions in the model's own activations; None for none.
+    """
+
+    directions: Mapping[str, Tensor]
+    card: VectorsCard
+    listener: Listener | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse damaged or inconsistent tensors."""
+        if not self.directions:
+            raise SteeringError("emotion vectors need at least one emotion; extract one first")
+        shapes = {tuple(v.shape) for v in self.directions.values()}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+            raise SteeringError(f"directions have shapes {shapes}; all must be the same [L, d]")
+        for label, direction in self.directions.items():
+            if not torch.isfinite(direction).all():
+                raise SteeringError(
+                    f"the vector of {label} holds NaN or infinity; extract it again"
+                )
+        if self.card.site not in SITES:
+            raise SteeringError(f"site {self.card.site!r} is unknown; use one of {SITES}")
+
+    # -- what is in it -----------------------------------------------------------------------
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in file order."""
+        return tuple(self.directions)
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The label set for parsing mixes, with the aliases of Ekman's names where they apply."""
+        aliases = {a: label for a, label in EKMAN.aliases.items() if label in self.directions}
+        if set(self.labels) <= set(EKMAN.labels):
+            return Taxonomy("ekman", self.labels, aliases)
+        return Taxonomy("vectors", self.labels, aliases)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the labels."""
+        return iter(self.directions)
+
+    def __getitem__(self, label: str) -> Tensor:
+        """Return one emotion's displacement at dose 1, [L, d].
+
+        Raises:
+            UnknownName: If there is no vector for the label.
+        """
+        if label not in self.directions:
+            raise self._no_vector(label)
+        return self.directions[label]
+
+    def _no_vector(self, label: str) -> UnknownName:
+        advice = ""
+        if label == EKMAN.neutral:
+            advice = "For a reply without emotion, leave the emotion out."
+        return unknown_name("emotion vector", label, self.labels, advice=advice)
+
+    # -- algebra -----------------------------------------------------------------------------
+
+    def __mul__(self, factor: float) -> Self:
+        """Scale every direction; the result is uncalibrated."""
+        return self._with({k: v * factor for k, v in self.directions.items()})
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Self:
+        """Turn every direction around; the result is uncalibrated."""
+        return self * -1.0
+
+    def __add__(self, other: Self) -> Self:
+        """Add label by label; the result is uncalibrated."""
+        self._same_space(other)
+        if set(self.labels) != set(other.labels):
+            raise Unsupported(
+                f"cannot add vectors of {', '.join(self.labels)} and {', '.join(other.labels)}; "
+                "use `only` to make the emotions the same, or `merged` to join them"
+            )
+        return self._with({k: v + other.directions[k] for k, v in self.directions.items()})
+
+    def __sub__(self, other: Self) -> Self:
+        """Subtract label by label; the result is uncalibrated."""
+        return self + (-other)
+
+    def base(self) -> Tensor:
+        """Return the mean over emotions, [L, d]: what they share.
+
+        Source: Dong et al. 2025, EV_base.
+        """
+        return torch.stack(list(self.directions.values())).mean(0)
+
+    def centred(self) -> Self:
+        """Take the shared part away, which leaves what tells the emotions apart."""
+        base = self.base()
+        return self._with({k: v - base for k, v in self.directions.items()})
+
+    def only(self, *labels: str) -> Self:
+        """Keep some emotions, with their calibration."""
+        return dataclasses.replace(
+            self,
+            directions={k: self[k] for k in labels},
+            card=dataclasses.replace(
+                self.card, curves={k: c for k, c in self.card.curves.items() if k in labels}
+            ),
+        )
+
+    def merged(self, other: Self) -> Self:
+        """Join two sets with different emotions, with their calibrations."""
+        self._same_space(other)
+        both = set(self.labels) & set(other.labels)
+        if both:
+            raise Unsupported(f"both sets hold {', '.join(sorted(both))}; use `only` on one first")
+        return dataclasses.replace(
+            self,
+            directions={**self.directions, **other.directions},
+            card=dataclasses.replace(
+                self.card, curves={**self.card.curves, **other.card.curves}, method="merged"
+            ),
+        )
+
+    def _with(self, directions: Mapping[str, Tensor]) -> Self:
+        card = dataclasses.replace(self.card, curves={}, measured={})
+        return dataclasses.replace(self, directions=directions, card=card)
+
+    def _same_space(self, other: Self) -> None:
+        mine, theirs = self.card, other.card
+        if mine.fingerprint != theirs.fingerprint or mine.site != theirs.site:
+            raise Unsupported(
+                f"these vectors belong to {mine.model} at {mine.site}, the others to "
+                f"{theirs.model} at {theirs.site}; combine vectors of one model and site"
+            )
+
+    # -- dose --------------------------------------------------------------------------------
+
+    def doses(self, mix: EmotionMix) -> dict[str, float]:
+        """Turn calibrated intensities into doses, in multiples of each direction.
+
+        Doses of a mix are scaled down together where their root sum of squares, each in units of
+        its own ceiling, exceeds 1: directions of different emotions are near orthogonal, so this
+        keeps the length of the whole push within what each emotion alone may use.
+
+        Raises:
+            UnknownName: If an emotion has no vector.
+            Unsupported: If an emotion is not calibrated.
+        """
+        doses: dict[str, float] = {}
+        load = 0.0
+        for label, intensity in mix.intensities().items():
+            self[label]
+            curve = self.card.curves.get(label)
+            if curve is None:
+                raise Unsupported(
+                    f"the vector of {label} is not calibrated; run `emotone vectors calibrate`, "
+                    "or steer with raw_scale="
+                )
+            doses[label] = curve.dose(intensity)
+            ceiling = curve.dose(100.0 if intensity >= 0 else -100.0)
+            load += (doses[label] / ceiling) ** 2 if ceiling else 0.0
+        scale = 1.0 if load <= 1.0 else load**-0.5
+        return {label: dose * scale for label, dose in doses.items()}
+
+    def displacement(
+        self, mix: EmotionMix | None = None, *, raw_scale: Mapping[str, float] | None = None
+    ) -> Tensor:
+        """Return what to add to the activations, [L, d] float32.
+
+        Args:
+            mix: Calibrated intensities; None for nothing.
+            raw_scale: Label -> multiple of the direction, bypassing calibration.
+
+        Raises:
+            MixError: If both are given.
+        """
+        if mix is not None and raw_scale is not None:
+            raise MixError("give a mix or raw_scale, not both")
+        doses = dict(raw_scale or {}) if mix is None else self.doses(mix)
+        total = torch.zeros_like(next(iter(self.directions.values())))
+        for label, dose in doses.items():
+            total = total + dose * self[label]
+        return total
+
+    def relative_dose(self, displacement: Tensor) -> float:
+        """Return the mean over blocks of the displacement's length in activation lengths."""
+        norms = torch.tensor(self.card.norms)
+        return float((displacement.norm(dim=-1) / norms).mean()) if len(norms) else float("nan")
+
+    # -- acting ------------------------------------------------------------------------------
+
+    def steer(
+        self,
+        model: nn.Module,
+        emotion: str | EmotionMix | Sequence[str | EmotionMix | None] | None = None,
+        *,
+        raw_scale: Mapping[str, float] | None = None,
+        positions: Positions = "all",
+        operation: Operation = "add",
+        tier: Tier | None = None,
+        prompt_length: int | None = None,
+    ) -> AbstractContextManager[Applied]:
+        """Steer any Hugging Face causal language model inside a `with` block.
+
+        ```python
+        with vectors.steer(model, "joy:60 + fear:20"):
+            model.generate(**inputs)
+        ```
+
+        Args:
+            model: The model that the vectors were made for.
+            emotion: One mix for all rows, or one for each row (None for an unsteered row).
+            raw_scale: Multiples of the directions, bypassing calibration.
+            positions: Which columns to steer.
+            operation: How to add.
+            tier: Force a tier; None takes the cheapest exact one.
+            prompt_length: See `emotone.steering.positions.Columns`.
+
+        Raises:
+            SteeringError: If the model is another one, or steering would not act.
+        """
+        self.check_model(model)
+        if emotion is None or isinstance(emotion, str | EmotionMix):
+            if emotion is not None or raw_scale is not None:
+                displacement = self.displacement(self._mix(emotion), raw_scale=raw_scale)
+            else:
+                displacement = self.displacement()
+        else:
+            mixes = [self._mix(e) for e in emotion]
+            if not mixes:
+                raise MixError("the list of emotions is empty; give one for each prompt")
+            first = mixes[0]
+            same = all(m == first for m in mixes)
+            rows = [self.displacement(m) for m in (mixes[:1] if same else mixes)]
+            displacement = rows[0] if same else torch.stack(rows)
+        return steering(
+            model,
+            displacement,
+            site=self.card.site,
+            positions=positions,
+            operation=operation,
+            tier=tier,
+            prompt_length=prompt_length,
+        )
+
+    def _mix(self, emotion: str | EmotionMix | None) -> EmotionMix | None:
+        if isinstance(emotion, str):
+            try:
+                return EmotionMix.parse(emotion, self.taxonomy)
+            except UnknownName as error:
+                raise UnknownName(f"{error} (these are the emotions that have a vector)") from None
+        return emotion
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse a model that these vectors were not made for.
+
+        Raises:
+            SteeringError: If depth, width or fingerprint differ.
+        """
+        depth, width = next(iter(self.directions.values())).shape
+        have = (len(blocks(model)), int(model.config.hidden_size))  # pyright: ignore
+        if have != (depth, width) or fingerprint(model) != self.card.fingerprint:
+            raise SteeringError(
+                f"these vectors were made for {self.card.model} ({depth} blocks of width {width}), "
+                f"the model given is another one ({have[0]} blocks of width {have[1]}); "
+                "extract vectors for it with `emotone vectors extract`"
+            )
+
+    # -- file --------------------------------------------------------------------------------
+
+    def save(self, path: Path | str) -> None:
+        """Write a safetensors file with a JSON header, atomically, in float16."""
+        from safetensors.torch import save
+
+        tensors = {
+            f"direction.{k}": v.to(torch.float16).contiguous() for k, v in self.directions.items()
+        }
+        heard = self.listener
+        if heard is not None:
+            for part in _LISTENER:
+                tensors[f"listener.{part}"] = getattr(heard, part).float().contiguous()
+        header = {
+            "format": _FORMAT,
+            "labels": list(self.labels),
+            "listener": None
+            if heard is None
+            else {"labels": list(heard.labels), "block": heard.block},
+            "digest": _digest(tensors),
+            "card": dataclasses.asdict(self.card),
+        }
+        blob = save(tensors, {"emotone": json.dumps(header, ensure_ascii=False, sort_keys=True)})
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(blob)
+                out.flush()
+                os.fsync(out.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a file written by `save`.
+
+        Raises:
+            CheckpointError: If the file is missing, truncated, altered or of another kind.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as source:
+                metadata = source.metadata() or {}
+                tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"cannot read the vector file {path} ({error}); fetch or extract it again"
+            ) from error
+        try:
+            header = json.loads(metadata["emotone"])
+            labels = [str(label) for label in header["labels"]]
+            card = _card(header["card"])
+            intact = header["digest"] == _digest(tensors) and header["format"] == _FORMAT
+            wanted = {f"direction.{label}" for label in labels}
+            heard: Listener | None = None
+            if header["listener"] is not None:
+                parts = {k: tensors[f"listener.{k}"] for k in _LISTENER}
+                wanted |= {f"listener.{k}" for k in _LISTENER}
+                named = header["listener"]
+                heard = Listener(tuple(named["labels"]), int(named["block"]), **parts)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} is not an emotion vector file of this version ({error!r}); "
+                "extract vectors again with `emotone vectors extract`"
+            ) from error
+        if not intact or set(tensors) != wanted:
+            raise CheckpointError(
+                f"the vector file {path} was altered: its contents do not match its digest; "
+                "fetch or extract it again"
+            )
+        return cls({k: tensors[f"direction.{k}"].float() for k in labels}, card, heard)
+
+    @classmethod
+    def shipped(cls, name: str) -> Self:
+        """Load vectors that come with the package.
+
+        Raises:
+            UnknownName: If none are shipped under this name.
+        """
+        if name not in shipped_names():
+            raise unknown_name("shipped vector file", name, shipped_names())
+        return cls.load(str(files("emotone.steering") / "shipped" / f"{name}.safetensors"))
+
+
+def shipped_names() -> list[str]:
+    """List the vector files that come with the package."""
+    folder = files("emotone.steering") / "shipped"
+    return sorted(
+        p.name.removesuffix(".safetensors")
+        for p in folder.iterdir()
+        if p.name.endswith(".safetensors")
+    )
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Identify a model's weights, whatever file or type they were loaded from.
+
+    A hash over the shape of the model, the first 256 token embeddings and every block's norms,
+    all rounded to bfloat16, so that the same weights in float32 and bfloat16 agree. Quantised
+    loading leaves these tensors alone.
+    """
+    config = model.config
+    digest = hashlib.sha256()
+    shape = [
+        getattr(config, k, None)
+        for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+    ]
+    digest.update(json.dumps(shape).encode())
+    embedding = model.get_input_embeddings().weight[:256]  # pyright: ignore
+    digest.update(_bytes(embedding))
+    for name, parameter in blocks(model)[-1].named_parameters():
+        if parameter.dim() == 1 and "norm" in name:
+            digest.update(_bytes(parameter))
+    return digest.hexdigest()[:32]
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return (
+        tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes()
+    )
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _card(values: Mapping[str, Any]) -> VectorsCard:
+    known = {f.name for f in dataclasses.fields(VectorsCard)}
+    kept = {k: v for k, v in values.items() if k in known}
+    kept["norms"] = tuple(kept.get("norms", ()))
+    kept["curves"] = {
+        label: Curve(tuple((float(i), float(d)) for i, d in curve["knots"]))
+        for label, curve in kept.get("curves", {}).items()
+    }
+    return VectorsCard(**kept)

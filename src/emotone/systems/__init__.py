@@ -1,0 +1,66 @@
+"""One file a published system; the file's name is the system's name, and nothing is registered.
+
+A system module offers `Config` (a frozen dataclass), `load(model, *, device, config)`,
+`train(config, out)` and `tiny()`, a seconds-on-CPU instance for tests and docs.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from emotone import config as configs
+from emotone.errors import unknown_name
+from emotone.protocols import Responder
+
+DEFAULT = "steered"
+
+
+def names() -> list[str]:
+    """List the systems, which are the files of this folder."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def module(name: str) -> ModuleType:
+    """Import a system by file name, or by dotted name for code from outside.
+
+    Raises:
+        UnknownName: If there is no such system.
+    """
+    plain = name.replace("-", "_")
+    if plain in names():
+        return import_module(f"{__name__}.{plain}")
+    if "." in name:
+        try:
+            return import_module(name)
+        except ImportError as error:
+            raise unknown_name(
+                "system", name, names(), advice=f"Importing it failed: {error}."
+            ) from error
+    raise unknown_name("system", name, names(), advice="A dotted name loads a module of your own.")
+
+
+def load(
+    name: str = DEFAULT,
+    model: str | None = None,
+    *,
+    device: str = "auto",
+    overrides: Sequence[str] = (),
+) -> Responder:
+    """Load a system, ready to answer.
+
+    Args:
+        name: Name of the system; "-" and "_" are the same.
+        model: Catalogue name, folder or hub id of its weights; None for the system's default.
+        device: "auto", "cpu", "cuda" or "mps".
+        overrides: Items like "candidates=1" for the system's `Config`.
+
+    Raises:
+        UnknownName: If there is no such system.
+        ConfigError: If an override names no field of its config.
+    """
+    system = module(name)
+    config = configs.load(system.Config, None, overrides)
+    return system.load(model, device=device, config=config)

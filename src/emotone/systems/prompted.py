@@ -1,0 +1,125 @@
+"""Prompted: the same chat model told the emotion in words.
+
+The honest baseline of steering: no vector, no training, only an instruction.
+
+Source: AxBench (Wu et al. 2025) finds prompting the strongest baseline for large models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotone.emotions import EKMAN, EmotionMix, Taxonomy
+from emotone.errors import Unsupported
+from emotone.models.chat_format import FRIEND, prompt_ids, told
+from emotone.models.decode import stream, write
+from emotone.protocols import check_request
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+
+if TYPE_CHECKING:
+    from emotone.models import CausalLM
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How the model is told.
+
+    Args:
+        system: System prompt before the emotion; "" leaves it to the chat template.
+        batch: Rows a forward pass.
+    """
+
+    system: str = FRIEND
+    batch: int = 32
+
+
+class Prompted:
+    """A chat model with an instruction that names the emotion."""
+
+    capabilities = Capabilities(
+        Taxonomy("ekman", EKMAN.labels[:6], EKMAN.aliases),
+        graded=True,
+        mixes=True,
+        history=True,
+        streaming=True,
+    )
+
+    def __init__(self, lm: CausalLM, config: Config) -> None:
+        self._lm = lm
+        self._config = config
+
+    def _prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
+        return prompt_ids(self._lm.tokenizer, dialogue, told(self._config.system, emotion))
+
+    def reply(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        *,
+        decoding: Decoding,
+        empathy: Sequence[EmpathyLevels | None] | None = None,
+    ) -> list[Reply]:
+        """Answer each dialogue, told its emotion."""
+        check_request("prompted", self.capabilities, dialogues, emotions, empathy)
+        prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
+        replies: list[Reply] = []
+        for start in range(0, len(prompts), self._config.batch):
+            part = prompts[start : start + self._config.batch]
+            seeds = [decoding.seed + start + i for i in range(len(part))]
+            made = write(
+                self._lm.model, self._lm.tokenizer, part, decoding, seeds, stop=self._lm.stop
+            )
+            for i, out in enumerate(made, start):
+                said = told("", emotions[i])
+                replies.append(
+                    Reply(
+                        out.text,
+                        emotions[i],
+                        "prompted",
+                        self._lm.name,
+                        decoding.seed + i,
+                        out.tokens,
+                        out.logprob,
+                        {"tier": "none", "told": said},
+                    )
+                )
+        return replies
+
+    def stream(
+        self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
+    ) -> Iterator[str]:
+        """Yield one reply while it is written."""
+        check_request("prompted", self.capabilities, [dialogue], [emotion])
+        prompt = self._prompt(dialogue, emotion)
+        return stream(
+            self._lm.model,
+            self._lm.tokenizer,
+            prompt,
+            decoding,
+            decoding.seed,
+            stop=self._lm.stop,
+        )
+
+
+def load(
+    model: str | None = None, *, device: str = "auto", config: Config | None = None
+) -> Prompted:
+    """Load a chat model by catalogue name, folder or hub id."""
+    from emotone.models import load_causal_lm
+
+    return Prompted(load_causal_lm(model or "smollm2", device=device), config or Config())
+
+
+def train(config: Config, out: Path) -> Path:
+    """Raise: there is nothing to train."""
+    raise Unsupported("prompted has nothing to train; use it as it is")
+
+
+def tiny() -> Prompted:
+    """Return the system on a random two-block model."""
+    from emotone.models.tiny import tiny_causal_lm
+
+    return Prompted(tiny_causal_lm(), Config())

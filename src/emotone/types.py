@@ -1,0 +1,185 @@
+"""The values that pass between rooms: small, frozen, plain text, no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from emotone.emotions import Emotion, EmotionMix, Taxonomy
+from emotone.errors import ConfigError, DataError
+
+
+class Speaker(StrEnum):
+    """Who wrote a post, in the words of chat APIs."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One turn of a dialogue."""
+
+    text: str
+    speaker: Speaker = Speaker.USER
+    emotion: Emotion | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty turn, which no model can answer and no template renders well."""
+        if not self.text.strip():
+            raise DataError("the text is empty; write at least one word to reply to")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Posts in order; the last one awaits a reply."""
+
+    posts: tuple[Post, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a dialogue that nobody can reply to."""
+        if not self.posts:
+            raise DataError("the dialogue is empty; give at least one post of the user")
+        if self.posts[-1].speaker is not Speaker.USER:
+            raise DataError("the last post is the assistant's; end the dialogue with a user's post")
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Make the dialogue of one post."""
+        return cls((Post(text),))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a system answered, with all that is needed to score or repeat it.
+
+    Args:
+        text: The reply.
+        emotion: The mix that was asked, or None.
+        system: Name of the system.
+        model: Name of the weights.
+        seed: Seed of this reply; the same seed gives the same reply.
+        tokens: Number of tokens generated, the end token included.
+        logprob: Sum of log-probabilities of the reply's tokens in nats, where known.
+        applied: What was done to the model, such as tier, site, blocks and dose.
+    """
+
+    text: str
+    emotion: EmotionMix | None
+    system: str
+    model: str
+    seed: int
+    tokens: int
+    logprob: float | None = None
+    applied: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        """Return the text, so that printing a reply prints what was said."""
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One line of a corpus: a dialogue, the emotion of its reply, and the reply."""
+
+    id: str
+    dialogue: Dialogue
+    emotion: EmotionMix | None = None
+    reply: str | None = None
+    lang: Literal["en", "zh"] = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionScores:
+    """Calibrated probabilities of one text's emotion, over one taxonomy.
+
+    Args:
+        label: The most probable label.
+        probabilities: Probability of every label; sums to 1.
+    """
+
+    label: str
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EmpathyLevels:
+    """Levels 0, 1 or 2 of the three communication mechanisms of EPITOME.
+
+    Source: Sharma et al. 2020, section 3.
+    """
+
+    reaction: int
+    interpretation: int
+    exploration: int
+
+    def __post_init__(self) -> None:
+        """Check the levels."""
+        for name in ("reaction", "interpretation", "exploration"):
+            if getattr(self, name) not in (0, 1, 2):
+                raise DataError(f"empathy level {name} is {getattr(self, name)}; use 0, 1 or 2")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a system can be asked for.
+
+    Args:
+        taxonomy: The emotions it knows; None for a system that takes no emotion.
+        graded: Whether intensities other than 100 mean something.
+        mixes: Whether several emotions, or negative ones, can be asked at once.
+        empathy: Whether empathy levels can be asked.
+        history: Whether posts before the last are read.
+        streaming: Whether it offers `stream`.
+    """
+
+    taxonomy: Taxonomy | None
+    graded: bool = False
+    mixes: bool = False
+    empathy: bool = False
+    history: bool = False
+    streaming: bool = False
+
+
+Strategy = Literal["sample", "greedy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How the reply is searched for.
+
+    Args:
+        strategy: "sample" draws from the top of the distribution, "greedy" takes the likeliest.
+        temperature: Divides the logits; below 1 is safer, above 1 wilder.
+        top_p: Sample from the smallest set of tokens with this probability.
+        max_tokens: Longest reply, in tokens.
+        repetition_penalty: Divides the logits of tokens seen before; 1 is off.
+        no_repeat: No n-gram of this many tokens occurs twice in a reply; 0 is off.
+        seed: Seed of the first row; row i of a batch uses seed + i.
+    """
+
+    strategy: Strategy = "sample"
+    temperature: float = 0.6
+    top_p: float = 0.9
+    max_tokens: int = 48
+    repetition_penalty: float = 1.1
+    no_repeat: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        _within("temperature", self.temperature, 0.01, 5.0)
+        _within("top_p", self.top_p, 0.01, 1.0)
+        _within("max_tokens", self.max_tokens, 1, 4096)
+        _within("repetition_penalty", self.repetition_penalty, 0.5, 5.0)
+        _within("no_repeat", self.no_repeat, 0, 100)
+        _within("seed", self.seed, 0, 2**63 - 1)
+        if self.strategy not in ("sample", "greedy"):
+            raise ConfigError(f"strategy is {self.strategy!r}; use 'sample' or 'greedy'")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; use a number from {low} to {high}")
