@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -76,13 +77,21 @@ def dump(config: Any) -> str:
     return "\n".join(_lines(dataclasses.asdict(config), ())) + "\n"
 
 
+def literal(value: Any) -> str:
+    """Write a text, number, truth value, path or list of them as TOML."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")
+
+
 def _lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     flat = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
     lines = [f"[{'.'.join(path)}]"] if path and flat else []
-    # A JSON string, number or list of them is also TOML; None is left out, as TOML has no null.
-    lines += [
-        f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in flat.items() if v is not None
-    ]
+    # None is left out, as TOML has no null.
+    lines += [f"{k} = {literal(v)}" for k, v in flat.items() if v is not None]
     for key, value in values.items():
         if isinstance(value, Mapping):
             lines += _lines(value, (*path, key))
@@ -130,5 +139,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return Path(value)
     wrong = hint in (int, float, str, bool, Path) and type(value) is not hint
     if wrong and not (hint is Path and isinstance(value, Path)):
-        raise ConfigError(f"{where} is {value!r}; it takes a value of type {getattr(hint, "__name__", hint)}")
+        kind = getattr(hint, "__name__", str(hint))
+        raise ConfigError(f"{where} is {value!r}; it takes a value of type {kind}")
     return value

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emotone import config as configs
 from emotone import systems
 from emotone.emotions import EmotionMix
 from emotone.errors import Unsupported
@@ -87,5 +87,5 @@ def _dialogue(post: str | Dialogue) -> Dialogue:
 
 def open_door(system: str, model: str | None, device: str, settings: Mapping[str, Any]) -> Door:
     """Load a system and put a door before it."""
-    overrides = [f"{k}={json.dumps(v)}" for k, v in settings.items()]
+    overrides = [f"{k}={configs.literal(v)}" for k, v in settings.items()]
     return Door(systems.load(system, model, device=device, overrides=overrides))

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Self
 
 from emotone.errors import MixError, UnknownName, unknown_name
@@ -73,7 +74,8 @@ class Taxonomy:
         return Emotion(label, self.name)
 
     def _unknown(self, came: str) -> UnknownName:
-        error = unknown_name(f"emotion for {self.name}", came, [*self.labels, *self.aliases])
+        known = [alias for alias, label in self.aliases.items() if label in self.labels]
+        error = unknown_name(f"emotion for {self.name}", came, [*self.labels, *known])
         listed = f"Allowed: {', '.join(self.labels)}."
         head = str(error).split(" Allowed:")[0]
         return UnknownName(f"{head} {listed}")
@@ -308,7 +310,7 @@ class EmotionMix:
         parts: list[tuple[Emotion, float]] = []
         notes: list[str] = []
         # A sign belongs to a number after a colon, so '+' splits only where no colon precedes it.
-        for piece in re.split(r"(?<!:)(?<!: )\+", plain):
+        for piece in re.split(r"(?<!:)\+", re.sub(r":\s+", ":", plain)):
             match = _PART.fullmatch(piece.strip())
             if match is None:
                 raise MixError(
@@ -360,4 +362,4 @@ def _intensity(text: str | None, label: str) -> float:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else format(value, "f").rstrip("0")
+    return str(int(value)) if value == int(value) else format(Decimal(repr(value)), "f")

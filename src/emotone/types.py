@@ -11,6 +11,15 @@ from emotone.emotions import Emotion, EmotionMix, Taxonomy
 from emotone.errors import ConfigError, DataError
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8, which half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Speaker(StrEnum):
     """Who wrote a post, in the words of chat APIs."""
 
@@ -30,6 +39,8 @@ class Post:
         """Refuse an empty turn, which no model can answer and no template renders well."""
         if not self.text.strip():
             raise DataError("the text is empty; write at least one word to reply to")
+        if not is_unicode(self.text):
+            raise DataError("the text holds bytes that are no UTF-8; write it in UTF-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +172,7 @@ class Decoding:
     """
 
     strategy: Strategy = "sample"
-    temperature: float = 0.6
+    temperature: float = 0.5
     top_p: float = 0.9
     max_tokens: int = 48
     repetition_penalty: float = 1.1

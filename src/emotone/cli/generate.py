@@ -42,6 +42,8 @@ def generate(
     options.check_emotion(emotion)
     chosen = options.decoding(seed, max_tokens, temperature, greedy)
     lines = _lines(source)
+    if output != "-":
+        _check_writable(Path(output))
     from emotone import systems
 
     systems.module(system)  # an unknown system fails before the file is read
@@ -73,13 +75,26 @@ def generate(
             out.close()
 
 
+def _check_writable(path: Path) -> None:
+    """Refuse a place where no file can be, before a model is loaded."""
+    from emotone.errors import DataError
+
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
+        ) from error
+
+
 def _lines(source: str) -> list[str]:
     from emotone.errors import DataError
 
     try:
         if source == "-":
-            return sys.stdin.read().splitlines()
-        return Path(source).read_text(encoding="utf-8").splitlines()
+            return sys.stdin.read().split("\n")
+        # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
+        return Path(source).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {source} ({error}); give a UTF-8 file of examples") from error
 

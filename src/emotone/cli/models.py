@@ -117,8 +117,12 @@ def _accept(entry: Entry, accepted: bool) -> bool:
             " nobody is here to accept them; read them, then add --accept-terms"
         )
     typer.echo(models.read_terms(entry.name), err=True)
-    question = f"\nDo you accept the {entry.terms.name} ({entry.terms.url})?"
-    if accepted or typer.confirm(question, default=False, err=True):
+    if accepted:
+        return True
+    question = f"\nDo you accept the {entry.terms.name} ({entry.terms.url})? [y/N]: "
+    typer.echo(question, nl=False, err=True)
+    # typer's own prompt would leave a blank on stdout, which belongs to the result.
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
     raise ModelMissing(
         f"the {entry.terms.name} were not accepted, so model {entry.name!r} was not fetched;"

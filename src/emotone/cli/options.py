@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emotone.emotions import EmotionMix, Taxonomy
+from emotone.emotions import TAXONOMIES, EmotionMix, Taxonomy
 
 if TYPE_CHECKING:
     from emotone.protocols import Responder
@@ -70,15 +70,20 @@ def parse_emotion(text: str | None, taxonomy: Taxonomy | None) -> EmotionMix | N
 
 def check_emotion(text: str | None) -> None:
     """Refuse a mix that no system could read, before any model is loaded."""
-    if text is not None and text.strip():
-        from emotone.errors import UnknownName
+    if text is None:
+        return
+    from emotone.errors import UnknownName, UsageError
 
+    first: UsageError | None = None
+    for taxonomy in TAXONOMIES.values():
         try:
-            EmotionMix.read(text)
-        except UnknownName:
-            return  # the system's own labels may hold it
-    elif text is not None:
-        EmotionMix.read(text)
+            EmotionMix.read(text, taxonomy)
+        except UsageError as error:
+            first = first or error
+        else:
+            return
+    if first is not None and not isinstance(first, UnknownName):
+        raise first  # else the system's own labels may hold it
 
 
 def load(system: str, model: str | None, device: str, overrides: list[str] | None) -> Responder:

@@ -27,9 +27,13 @@ def reply(
     """Answer one post in a chosen emotion."""
     import sys
 
+    from emotone.errors import DataError
     from emotone.types import Dialogue
 
-    dialogue = Dialogue.of(sys.stdin.read() if text == "-" else text)
+    try:
+        dialogue = Dialogue.of(sys.stdin.read() if text == "-" else text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
     options.check_emotion(emotion)
     chosen = options.decoding(seed, max_tokens, temperature, greedy)
     responder = options.load(system, model, device, settings)

@@ -68,7 +68,8 @@ def card(
         rows: list[dict[str, Any]] = c.measured.get(label, [])
         top = curve.dose(100)
         near = min(rows, key=lambda r: abs(r["dose"] - top), default=None)
-        typer.echo(f"{label:<9} {doses}   {near["heard"] if near is not None else '?'}")
+        heard = near["heard"] if near is not None else "?"
+        typer.echo(f"{label:<9} {doses}   {heard}")
 
 
 @app.command("extract")
@@ -142,9 +143,9 @@ def calibrate(
 
     chosen = configs.load(SweepSettings, None, settings or ())
     loaded = _open(str(vectors))
-    rows = read_labelled(_text(judge_texts).splitlines(), str(judge_texts))
+    rows = read_labelled(_text(judge_texts).split("\n"), str(judge_texts))
     judge = train_ngram_judge(rows)
-    listed = [line.strip() for line in _text(posts).splitlines() if line.strip()]
+    listed = [line.strip() for line in _text(posts).split("\n") if line.strip()]
     if len(listed) < 5:
         raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
     lm = load_causal_lm(model or DEFAULT, device=device)
@@ -197,7 +198,7 @@ def _text(path: Path) -> str:
 def _examples(path: Path) -> list[Example]:
     from emotone.evaluation.records import read_examples
 
-    return list(read_examples(_text(path).splitlines(), str(path)))
+    return list(read_examples(_text(path).split("\n"), str(path)))
 
 
 @contextmanager

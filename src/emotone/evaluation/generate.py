@@ -14,6 +14,9 @@ from emotone.evaluation.records import reply_line
 from emotone.protocols import Responder
 from emotone.types import Decoding, Example
 
+#: How each line of `records.reply_line` starts.
+_START = b'{"id": '
+
 
 def shard(examples: Sequence[Example], part: str) -> list[tuple[int, Example]]:
     """Return one share of the examples with their places, such as "2/4" for the second of four.
@@ -34,24 +37,29 @@ def finished(path: Path) -> set[str]:
     """Return the ids that a replies file holds, and cut off a half-written last line.
 
     Raises:
-        DataError: If a whole line is not a reply.
+        DataError: If a line is not a reply; the file is then left as it is.
     """
     if not path.exists():
         return set()
     blob = path.read_bytes()
     whole = blob.rfind(b"\n") + 1
-    if whole < len(blob):  # a kill in the middle of a line
-        with path.open("r+b") as out:
-            out.truncate(whole)
     ids: set[str] = set()
     for number, line in enumerate(blob[:whole].splitlines(), 1):
         try:
             ids.add(str(json.loads(line)["id"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}, line {number} is not a reply; name another output file"
-            ) from error
+            raise _not_a_reply(path, number) from error
+    half = blob[whole:]
+    if half[: len(_START)] != _START[: len(half)]:
+        raise _not_a_reply(path, blob.count(b"\n") + 1)
+    if half:  # a kill in the middle of a line
+        with path.open("r+b") as out:
+            out.truncate(whole)
     return ids
+
+
+def _not_a_reply(path: Path, number: int) -> DataError:
+    return DataError(f"{path}, line {number} is not a reply; name another output file")
 
 
 def generate(

@@ -8,7 +8,7 @@ from typing import Any
 
 from emotone.emotions import EKMAN, EmotionMix, Taxonomy
 from emotone.errors import DataError, EmotoneError
-from emotone.types import Dialogue, Example, Post, Reply, Speaker
+from emotone.types import Dialogue, Example, Post, Reply, Speaker, is_unicode
 
 _MAX_LINE = 50 * 1024 * 1024
 
@@ -64,7 +64,7 @@ def _example(line: str, number: int, taxonomy: Taxonomy) -> Example:
     if lang not in ("en", "zh"):
         raise DataError(f'"lang" is {lang!r}; use "en" or "zh"')
     return Example(
-        str(row.get("id", number)),
+        _id(row.get("id"), number),
         dialogue,
         emotion,
         None if reply is None else _text(reply, "reply"),
@@ -84,7 +84,16 @@ def _post(turn: Any) -> Post:
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
         raise DataError(f'"{key}" is a {type(value).__name__}; it must be text')
+    if not is_unicode(value):
+        raise DataError(f'"{key}" holds half a surrogate pair; write the text in UTF-8')
     return value
+
+
+def _id(value: Any, number: int) -> str:
+    if value is None:
+        return str(number)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole else _text(value, "id")
 
 
 def turns(dialogue: Dialogue) -> list[dict[str, str]]:

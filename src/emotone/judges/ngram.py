@@ -56,7 +56,8 @@ def train_ngram_judge(
         cap: Most texts of one label, so that common emotions do not drown rare ones.
 
     Raises:
-        DataError: If a label is foreign or fewer than two labels are there.
+        DataError: If a label is foreign, fewer than two labels are there, or the texts are too
+            few to share a word.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -68,7 +69,7 @@ def train_ngram_judge(
             f"label {foreign[0]!r} is not in {taxonomy.name}; use {', '.join(taxonomy.labels)}"
         )
     # A text's hash decides whether it is kept, so the judge does not depend on the file's order.
-    ordered = sorted(set(rows), key=lambda r: hashlib.sha256(r[0].encode()).digest())
+    ordered = sorted(set(rows), key=lambda r: (hashlib.sha256(r[0].encode()).digest(), r))
     kept: list[tuple[str, str]] = []
     counts: dict[str, int] = {}
     for text, label in ordered:
@@ -91,7 +92,12 @@ def train_ngram_judge(
         ),
         LogisticRegression(C=4.0, max_iter=500, class_weight="balanced"),
     )
-    pipeline.fit([t for t, _ in kept], [label for _, label in kept])
+    try:
+        pipeline.fit([t for t, _ in kept], [label for _, label in kept])
+    except ValueError as error:
+        raise DataError(
+            f"{len(kept)} texts teach a judge nothing ({error}); give more labelled texts"
+        ) from error
     return NgramJudge(f"ngram-{digest}", taxonomy, pipeline)
 
 

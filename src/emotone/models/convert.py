@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def gguf_to_folder(weights: Path, target: Path, *, digits_apart: bool = False) -
             packed = AutoModelForCausalLM.from_pretrained(
                 weights.parent, **source, dtype=torch.float32, **_unpacked()
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, struct.error) as error:
         raise CheckpointError(f"cannot read {weights.name} as GGUF ({error})") from error
     config: Any = packed.config
     if hasattr(config, "quantization_config"):

@@ -148,7 +148,8 @@ def steps(
         )
         cache = out.past_key_values
         logits = out.logits[:, -1].float().cpu()
-        plain = logits.log_softmax(-1)
+        total = logits.logsumexp(-1)
+        tops = _candidates(logits, replies, decoding)
         tokens: list[int | None] = []
         logprobs: list[float] = []
         for i, reply in enumerate(replies):
@@ -160,9 +161,9 @@ def steps(
             if _cut(said, stop) != said or (step >= soft and said.rstrip().endswith(_SENTENCE_END)):
                 token = ends[0]
             else:
-                token = _choose(logits[i], reply, decoding, draws[i])
+                token = _choose(tops[0][i], tops[1][i], decoding, draws[i])
             tokens.append(token)
-            logprobs.append(float(plain[i, token]))
+            logprobs.append(float(logits[i, token] - total[i]))
             reply.append(token)
             done[i] = token in ends
         yield tokens, logprobs
@@ -174,24 +175,31 @@ def steps(
         position = position[:, -1:] + 1
 
 
-def _choose(logits: Tensor, reply: list[int], decoding: Decoding, draw: torch.Generator) -> int:
-    """Choose one token from logits [V]."""
+def _candidates(
+    logits: Tensor, replies: list[list[int]], decoding: Decoding
+) -> tuple[Tensor, Tensor]:
+    """Return the likeliest tokens of each row after penalties: logits and ids, [B, K]."""
     logits = logits.clone()
-    if reply and decoding.repetition_penalty != 1.0:
-        seen = torch.tensor(sorted(set(reply)))
-        values = logits[seen]
-        factor = decoding.repetition_penalty
-        logits[seen] = torch.where(values > 0, values / factor, values * factor)
-    for token in _repeats(reply, decoding.no_repeat):
-        logits[token] = -torch.inf
-    if decoding.strategy == "greedy":
-        return int(logits.argmax())
+    for i, reply in enumerate(replies):
+        if reply and decoding.repetition_penalty != 1.0:
+            seen = torch.tensor(sorted(set(reply)))
+            values = logits[i, seen]
+            factor = decoding.repetition_penalty
+            logits[i, seen] = torch.where(values > 0, values / factor, values * factor)
+        for token in _repeats(reply, decoding.no_repeat):
+            logits[i, token] = -torch.inf
     # The nucleus lies within the few hundred likeliest tokens for any useful top_p.
-    top, index = (logits / decoding.temperature).topk(min(512, logits.shape[-1]))
-    probabilities = top.softmax(-1)
+    top = logits.topk(min(256, logits.shape[-1]))
+    return top.values, top.indices
+
+
+def _choose(values: Tensor, index: Tensor, decoding: Decoding, draw: torch.Generator) -> int:
+    """Choose one token from falling logits [K] and their ids [K]."""
+    if decoding.strategy == "greedy":
+        return int(index[0])
+    probabilities = (values / decoding.temperature).softmax(-1)
     below = probabilities.cumsum(-1) - probabilities < decoding.top_p
-    kept = probabilities * below
-    return int(index[torch.multinomial(kept, 1, generator=draw)])
+    return int(index[torch.multinomial(probabilities * below, 1, generator=draw)])
 
 
 def _repeats(reply: list[int], size: int) -> list[int]:

@@ -66,8 +66,8 @@ def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True
     location = locate(name, fetch=fetch)
     place, dtype = _device(device)
     if location.path is None:
-        model, tokenizer = read_hub(location.name, dtype, fetch=fetch)
-        location = replace(location, revision=getattr(model.config, "_commit_hash", None) or "")
+        model, tokenizer, commit = read_hub(location.name, dtype, fetch=fetch)
+        location = replace(location, revision=commit)
     else:
         model, tokenizer = read_folder(location.path, location.name, dtype)
     _forget_path(model, tokenizer, location.name)

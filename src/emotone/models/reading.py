@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotone.errors import CheckpointError, ModelMissing, RunError, Unsupported
+from emotone.errors import CheckpointError, ModelMissing, Unsupported
 from emotone.models import progress
 from emotone.models.quiet import quiet
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 # Seconds until the hub counts as out of reach; its client would retry for half a minute.
 _HUB_TIMEOUT = 10.0
 
-Read = tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 
-
-def read_folder(path: Path, name: str, dtype: torch.dtype) -> Read:
+def read_folder(
+    path: Path, name: str, dtype: torch.dtype
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Read a model from a folder.
 
     Raises:
@@ -36,42 +36,58 @@ def read_folder(path: Path, name: str, dtype: torch.dtype) -> Read:
         ) from error
 
 
-def read_hub(name: str, dtype: torch.dtype, *, fetch: bool) -> Read:
+def read_hub(
+    name: str, dtype: torch.dtype, *, fetch: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
     """Read a model of the hub, out of the hub's own cache where it is there.
 
     The cache goes first, so that what was loaded once stays the same and loads without a network.
+
+    Returns:
+        Model, tokenizer, and the commit that they are of.
 
     Raises:
         Unsupported: If it does not write text, or needs code of its own.
         ModelMissing: If it is not in the cache and cannot be fetched.
         CheckpointError: If it is damaged, or has no safetensors.
     """
-    try:
-        with quiet():
-            return _read(name, name, dtype, local_files_only=True)
-    except OSError as error:  # transformers' word for a file that is not in the cache
-        if not fetch:
-            raise ModelMissing(
-                f"model {name!r} is no folder and not in the cache of the model hub; load it once"
-                " while online, or give a folder with --model"
-            ) from error
-    except _failures() as error:
-        raise _unreadable(name, error) from error
-    commit = _commit(name)
+    if commit := _cached_commit(name):
+        try:
+            with quiet():
+                return *_read(name, name, dtype, local_files_only=True), commit
+        except OSError:  # transformers' word for a file that is not in the cache
+            pass
+        except _failures() as error:
+            raise _unreadable(name, error) from error
+    if not fetch:
+        raise ModelMissing(
+            f"model {name!r} is no folder and not in the cache of the model hub; load it once"
+            " while online, or give a folder with --model"
+        )
+    _ask_hub(name)
     progress.say(f"fetching {name} from the model hub")
     try:
         with quiet(bars=True):
-            return _read(name, name, dtype, local_files_only=False, revision=commit)
+            read = _read(name, name, dtype, local_files_only=False)
     except _failures() as error:
         raise _unreadable(name, error) from error
+    return *read, _cached_commit(name) or ""
 
 
-def _commit(name: str) -> str | None:
+def _cached_commit(name: str) -> str | None:
+    import huggingface_hub
+
+    # Asked apart, since transformers calls the hub even to learn that nothing is in the cache.
+    path = huggingface_hub.try_to_load_from_cache(name, "config.json")
+    return Path(path).parent.name if isinstance(path, str) else None
+
+
+def _ask_hub(name: str) -> None:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return huggingface_hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT).sha
+        listed = huggingface_hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT).siblings or []
     except HfHubHTTPError as error:
         raise ModelMissing(
             f"{name!r} is no folder here and the model hub does not give it"
@@ -83,9 +99,16 @@ def _commit(name: str) -> str | None:
             f"{name!r} is no folder here and the model hub cannot be reached; go online once, or"
             " give a folder with --model"
         ) from error
+    if not any(file.rfilename.endswith(".safetensors") for file in listed):
+        raise CheckpointError(
+            f"model {name!r} on the hub has no safetensors weights; save it with save_pretrained"
+            " where you trust it and give the folder"
+        )
 
 
-def _read(source: str, name: str, dtype: torch.dtype, **options: Any) -> Read:
+def _read(
+    source: str, name: str, dtype: torch.dtype, **options: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     options["trust_remote_code"] = False
@@ -131,12 +154,7 @@ def _failures() -> tuple[type[Exception], ...]:
     )
 
 
-def _unreadable(name: str, error: Exception) -> RunError:
-    if "safetensors" in str(error):
-        return CheckpointError(
-            f"model {name!r} on the hub has no safetensors weights; save it with save_pretrained"
-            " where you trust it and give the folder"
-        )
+def _unreadable(name: str, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"model {name!r} of the hub cannot be loaded ({_first_line(error)}); choose another model"
         " or give a folder with --model"

@@ -63,6 +63,7 @@ def fit(
     *,
     site: Site = "resid",
     settings: FitSettings,
+    start: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
@@ -76,6 +77,7 @@ def fit(
         norms: Length of the model's activations, [L]; sets the scale of each block.
         site: Where in the block the displacement is added.
         settings: See `FitSettings`.
+        start: Displacements to go on from; None starts from nothing.
         checkpoint: File that keeps the state, so that a killed run goes on; None keeps none.
         progress: Called with (steps done, steps in all).
 
@@ -97,8 +99,11 @@ def fit(
     unit = (norms.to(device) / width**0.5)[None, :, None]
     # In units of an activation's root mean square, so that one step size suits every block.
     free = torch.zeros(len(labels), len(modules), width, device=device, requires_grad=True)
+    if start is not None:
+        with torch.no_grad():
+            free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
     optimiser = torch.optim.Adam([free], lr=settings.rate, betas=(0.9, 0.98))
-    start = _restore(checkpoint, free, optimiser)
+    first = _restore(checkpoint, free, optimiser)
     push: list[Tensor | None] = [None]
 
     def hook(index: int):
@@ -116,7 +121,7 @@ def fit(
     try:
         for parameter in frozen:
             parameter.requires_grad_(False)
-        for step in range(start, settings.steps):
+        for step in range(first, settings.steps):
             rows = _draw(by_label, settings, step)
             warm, cool = min(1.0, (step + 1) / 5), 1 - 0.9 * step / settings.steps
             optimiser.param_groups[0]["lr"] = settings.rate * warm * cool

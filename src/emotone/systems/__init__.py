@@ -32,13 +32,18 @@ def module(name: str) -> ModuleType:
     plain = name.replace("-", "_")
     if plain in names():
         return import_module(f"{__name__}.{plain}")
-    if "." in name:
+    if "." in name and not name.startswith("."):
         try:
-            return import_module(name)
+            outside = import_module(name)
         except ImportError as error:
             raise unknown_name(
                 "system", name, names(), advice=f"Importing it failed: {error}."
             ) from error
+        lacks = [part for part in ("Config", "load") if not hasattr(outside, part)]
+        if lacks:
+            advice = f"It is a module, but it offers no {' and no '.join(lacks)}."
+            raise unknown_name("system", name, names(), advice=advice)
+        return outside
     raise unknown_name("system", name, names(), advice="A dotted name loads a module of your own.")
 
 

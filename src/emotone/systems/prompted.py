@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotone.emotions import EKMAN, EmotionMix, Taxonomy
-from emotone.errors import Unsupported
+from emotone.errors import ConfigError, Unsupported
 from emotone.models.chat_format import FRIEND, prompt_ids, told
 from emotone.models.decode import stream, write
 from emotone.protocols import check_request
@@ -34,6 +34,11 @@ class Config:
 
     system: str = FRIEND
     batch: int = 32
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.batch < 1:
+            raise ConfigError(f"batch is {self.batch}; use 1 or more")
 
 
 class Prompted:
@@ -108,9 +113,9 @@ def load(
     model: str | None = None, *, device: str = "auto", config: Config | None = None
 ) -> Prompted:
     """Load a chat model by catalogue name, folder or hub id."""
-    from emotone.models import load_causal_lm
+    from emotone.models import DEFAULT, load_causal_lm
 
-    return Prompted(load_causal_lm(model or "smollm2", device=device), config or Config())
+    return Prompted(load_causal_lm(model or DEFAULT, device=device), config or Config())
 
 
 def train(config: Config, out: Path) -> Path:

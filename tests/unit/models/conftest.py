@@ -8,45 +8,33 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import model_toys
 import pytest
 
-import emotone
 from emotone.models import catalog
 from emotone.models.prepare import prepare
 from emotone.models.sources import fetch
-
-
-@dataclass(frozen=True)
-class Toys:
-    """Wheels of toy models and the catalogue that names them."""
-
-    wheelhouse: Path
-    catalog: Path
-    gguf_model: Any
+from unit.models import toys as toybox
+from unit.models.toys import Toys
 
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Toys:
     base = tmp_path_factory.mktemp("toys")
     wheelhouse = base / "wheelhouse"
-    model = model_toys.tiny_llama(width=32)
+    model = toybox.tiny_llama(width=32)
     entries = {
-        "toy": model_toys.folder_entry(
-            wheelhouse, "toy", "causal-lm", model_toys.save_llama(base / "llama")
+        "toy": toybox.folder_entry(
+            wheelhouse, "toy", "causal-lm", toybox.save_llama(base / "llama")
         ),
-        "toy-encoder": model_toys.folder_entry(
-            wheelhouse, "toy-encoder", "encoder", model_toys.save_encoder(base / "encoder")
+        "toy-encoder": toybox.folder_entry(
+            wheelhouse, "toy-encoder", "encoder", toybox.save_encoder(base / "encoder")
         ),
-        "toy-gguf": model_toys.gguf_entry(
-            wheelhouse, model_toys.save_gguf(base / "w.gguf", model)
-        ),
+        "toy-gguf": toybox.gguf_entry(wheelhouse, toybox.save_gguf(base / "w.gguf", model)),
     }
-    return Toys(wheelhouse, model_toys.write_catalog(base / "catalog.toml", entries), model)
+    return Toys(wheelhouse, toybox.write_catalog(base / "catalog.toml", entries), model)
 
 
 @pytest.fixture
@@ -90,14 +78,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def spawn(home: Path, toys: Toys) -> Callable[..., subprocess.Popen[str]]:
-    """Start `model_worker.py` in a process of its own."""
-    source = str(Path(emotone.__file__).parents[1])
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, here])}
+    """Start `worker.py` in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": toybox.PYTHONPATH}
 
     def start(mode: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, f"{here}/model_worker.py", mode, str(toys.catalog), *arguments],
+            [sys.executable, "-m", "unit.models.worker", mode, str(toys.catalog), *arguments],
             env=environment,
             text=True,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
@@ -115,5 +101,5 @@ def _entry(toys: Toys, name: str) -> catalog.Entry:
 
 
 def _copying_fetch(toys: Toys) -> Any:
-    download = model_toys.copying(toys.wheelhouse)
+    download = toybox.copying(toys.wheelhouse)
     return lambda entry, raw, work: fetch(entry, raw, work, download=download)

@@ -7,13 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-import model_toys
-
 from emotone.errors import EmotoneError
 from emotone.models import catalog
 from emotone.models.convert import convert
 from emotone.models.prepare import prepare
 from emotone.models.sources import fetch
+from unit.models import toys as toybox
 
 
 def main() -> None:
@@ -22,7 +21,7 @@ def main() -> None:
     if mode == "cli":
         _cli(rest)
     root, wheelhouse, log = map(Path, rest)
-    copy = model_toys.copying(wheelhouse)
+    copy = toybox.copying(wheelhouse)
 
     def note(word: str) -> None:
         with log.open("a") as stream:

@@ -5,19 +5,37 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import emotone
 from emotone.models.catalog import Wheel
 
 CHATML = (
     "{% for message in messages %}{{ '<s>' + message['role'] + '\\n' + message['content']"
     " + '</s>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant\\n' }}{% endif %}"
 )
+
+# What another process needs to import the package and these tests.
+PYTHONPATH = os.pathsep.join(
+    [str(Path(emotone.__file__).parents[1]), str(Path(__file__).parents[2])]
+)
+
 SPECIAL = ("<pad>", "<s>", "</s>")
+
+
+@dataclass(frozen=True)
+class Toys:
+    """Wheels of toy models and the catalogue that names them."""
+
+    wheelhouse: Path
+    catalog: Path
+    gguf_model: Any
 
 
 def byte_vocabulary() -> list[str]:
@@ -164,9 +182,7 @@ def save_gguf(path: Path, model: Any) -> Path:
     return path
 
 
-def make_wheel(
-    folder: Path, distribution: str, version: str, members: Mapping[str, bytes]
-) -> Path:
+def make_wheel(folder: Path, distribution: str, version: str, members: Mapping[str, bytes]) -> Path:
     """Make a wheel that real pip accepts."""
     stem = f"{distribution.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
@@ -179,9 +195,7 @@ def make_wheel(
             b"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         ),
     }
-    record = [
-        f"{name},sha256={_digest(data)},{len(data)}" for name, data in every.items()
-    ]
+    record = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in every.items()]
     every[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
     path = folder / f"{stem}-py3-none-any.whl"
     folder.mkdir(parents=True, exist_ok=True)

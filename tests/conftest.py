@@ -1,0 +1,82 @@
+"""What every test gets: no network, a cache of its own, one thread, and no global seed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Read when the libraries are first imported, so they are set before any test module is.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["PYTHONUTF8"] = "1"
+
+# Time limits for one example fail on a busy machine; the whole suite is timed instead.
+settings.register_profile("emotone", deadline=None, max_examples=60)
+settings.load_profile("emotone")
+
+_connect = socket.socket.connect
+_connect_ex = socket.socket.connect_ex
+
+
+class NetworkIsOff(OSError):
+    """A test tried to leave this machine."""
+
+
+def _guard(real: Any) -> Any:
+    def connect(self: socket.socket, address: Any) -> Any:
+        if self.family != getattr(socket, "AF_UNIX", None):
+            raise NetworkIsOff(f"the network is off in tests, but {address!r} was called")
+        return real(self, address)
+
+    return connect
+
+
+def _refuse(address: Any, *_: Any, **__: Any) -> Any:
+    raise NetworkIsOff(f"the network is off in tests, but {address!r} was called")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block every socket but those between processes of this machine (`AF_UNIX`)."""
+    monkeypatch.setattr(socket.socket, "connect", _guard(_connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", _guard(_connect_ex))
+    monkeypatch.setattr(socket, "create_connection", _refuse)
+
+
+@pytest.fixture(autouse=True)
+def own_home(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give each test an empty cache, and pip, which runs as a process of its own, no index.
+
+    A test marked `model` needs the default model and therefore keeps the user's cache and index.
+    """
+    if request.node.get_closest_marker("model") is None:
+        monkeypatch.setenv("EMOTONE_HOME", str(tmp_path / "emotone-home"))
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Keep torch to one thread, whatever ran before; light tests do not import it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of training corpora, named by EMOTONE_DATA."""
+    folder = os.environ.get("EMOTONE_DATA")
+    if not folder:
+        pytest.skip("EMOTONE_DATA is not set; it names the folder of the corpora")
+    if not Path(folder).is_dir():
+        pytest.fail(f"EMOTONE_DATA is {folder!r}, which is not a folder")
+    return Path(folder)

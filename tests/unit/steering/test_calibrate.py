@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from emotone.emotions import EKMAN
+from emotone.errors import SteeringError
+from emotone.steering.calibrate import (
+    Limits,
+    Point,
+    SweepSettings,
+    calibrated,
+    curve_of,
+    sweep,
+)
+from emotone.steering.fluency import (
+    Fluency,
+    distinct,
+    known_share,
+    repeated_share,
+    token_nlls,
+    tokenizer_words,
+    words,
+)
+from emotone.types import EmotionScores
+from unit.steering.test_vectors import toy
+
+GOOD = Fluency(0.8, 1.0, 0.0, 1.0, 1.0, 12.0)
+
+
+def rising(d: float) -> float:
+    return 0.1 + 0.8 / (1 + math.exp(-8 * (d - 0.6))) if d > 0 else 0.1 + 0.05 * d
+
+
+def points(limit: float = 9.0) -> list[Point]:
+    doses = (-0.5, -0.25, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
+    bad = dataclasses.replace(GOOD, repeats=0.5)
+    return [Point(d, rising(d), rising(d), GOOD if abs(d) <= limit else bad) for d in doses]
+
+
+def test_fifty_is_half_way_in_judged_probability():
+    curve = curve_of(points(), Limits())
+    low, high = rising(0.0), rising(curve.dose(100))
+    assert rising(curve.dose(50)) == pytest.approx((low + high) / 2, abs=0.05)
+    assert rising(curve.dose(25)) == pytest.approx(low + (high - low) / 4, abs=0.05)
+    assert curve.dose(-100) == -0.5
+
+
+def test_the_fluency_limit_is_the_ceiling():
+    assert curve_of(points(limit=0.8), Limits()).dose(100) == pytest.approx(0.8)
+    assert curve_of(points(limit=0.3), Limits()).dose(-100) == -0.25
+
+
+def test_a_fluent_dose_beyond_a_collapsed_one_does_not_count():
+    row = points()
+    row[6] = dataclasses.replace(row[6], fluency=dataclasses.replace(GOOD, known=0.5))
+    assert curve_of(row, Limits()).dose(100) == pytest.approx(0.6)
+
+
+def test_push_that_is_heard_no_better_is_not_used():
+    flat = [Point(d, min(0.9, 0.1 + 2 * d), 1.0, GOOD) for d in (0.0, 0.2, 0.4, 0.8, 1.2)]
+    assert curve_of(flat, Limits()).dose(100) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("change", "fluent"),
+    [
+        ({}, True),
+        ({"perplexity": 1.5}, False),
+        ({"perplexity": math.nan}, True),  # not measured is not failed
+        ({"known": 0.9}, False),
+        ({"repeats": 0.1}, False),
+        ({"similarity": 0.5}, False),
+        ({"distinct": 0.5}, False),
+        ({"words": 2.0}, False),
+    ],
+)
+def test_each_limit_bites(change, fluent):
+    point = Point(1.0, 0.9, 0.9, dataclasses.replace(GOOD, **change))
+    assert point.fluent(Limits(), 12.0) is fluent
+
+
+def test_no_fluent_or_no_heard_dose_raises():
+    with pytest.raises(SteeringError, match="no dose keeps within"):
+        curve_of(points(limit=0.1), Limits())
+    deaf = [Point(d, 0.1, 0.0, GOOD) for d in (0.0, 0.5, 1.0)]
+    with pytest.raises(SteeringError, match="heard more than none"):
+        curve_of(deaf, Limits())
+
+
+class Ear:
+    """Hears joy by the share of the word joy."""
+
+    name = "ear"
+    taxonomy = EKMAN
+
+    def classify(self, texts):
+        out = []
+        for t in texts:
+            p = words(t).count("joy") / max(1, len(words(t)))
+            rest = dict.fromkeys(EKMAN.labels, 0.0) | {"joy": p, "neutral": 1 - p}
+            out.append(EmotionScores(max(rest, key=rest.get), rest))
+        return out
+
+
+def answer(dialogues, raw):
+    made = []
+    for i, (d, dose) in enumerate(zip(dialogues, raw, strict=True)):
+        share = min(10, max(0, round(10 * dose.get("joy", 0.0))))
+        other = [f"w{chr(97 + (i * 7 + j) % 26)}{chr(97 + j)}" for j in range(10 - share)]
+        made.append(" ".join(["joy"] * share + other) + " " + d.posts[-1].text)
+    return made
+
+
+def embed(texts):
+    rows = np.array([[1.0, len(t) / 100] for t in texts])
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_a_sweep_is_resumed_and_its_result_is_kept_in_the_card(tmp_path):
+    calls = []
+
+    def counted(dialogues, raw):
+        calls.append(raw[0])
+        return answer(dialogues, raw)
+
+    posts = [f"post number {c}" for c in "abcdefghijkl"]
+    vocabulary = {w for r in answer([_d(p) for p in posts], [{}] * 12) for w in words(r)} | {"joy"}
+    kwargs = {
+        "embed": embed,
+        "vocabulary": vocabulary,
+        "likelihood": lambda *_: 1.0,
+        "settings": SweepSettings(doses=(0.2, 0.4), negative=(-0.2,), limits=Limits(repeats=1.0)),
+        "checkpoint": tmp_path / "s.json",
+    }
+    first = sweep(["joy"], posts, counted, Ear(), **kwargs)
+    asked = len(calls)
+    again = sweep(["joy"], posts, counted, Ear(), **kwargs)
+    assert len(calls) == asked  # everything came from the checkpoint
+    assert repr(first) == repr(again)
+    rates = [p.probability for p in first["joy"]]
+    assert rates == sorted(rates)
+    limits = Limits(repeats=1.0, distinct=0.1)
+    made = calibrated(toy(curves=False), first, limits, "ear")
+    assert made.card.measured["judge"] == "ear"
+    assert made.card.curves["joy"].dose(100) == pytest.approx(0.4)
+    assert len(made.card.measured["joy"]) == 4
+
+
+def _d(text):
+    from emotone.types import Dialogue
+
+    return Dialogue.of(text)
+
+
+def test_small_measures_by_hand():
+    assert words("I'm 2 glad, isn't it?") == ["i'm", "glad", "isn't", "it"]
+    assert known_share(["the cat sqrmbl"], {"the", "cat"}) == pytest.approx(2 / 3)
+    assert known_share([""], {"a"}) == 1.0
+    assert known_share(["the dog's"], {"the", "dog"}) == 1.0
+    assert repeated_share(["a b c d a b c d"]) == pytest.approx(1 / 5)
+    assert repeated_share(["a b c d", "a b c d"]) == 0.0  # within a reply only
+    assert distinct(["a b a b"]) == pytest.approx(2 / 3)
+    assert distinct([]) == 0.0
+
+
+def test_token_nlls_equal_the_models_own_loss():
+    import torch
+
+    from emotone.models.chat_format import prompt_ids
+    from emotone.models.tiny import tiny_causal_lm
+
+    lm = tiny_causal_lm()
+    head = prompt_ids(lm.tokenizer, _d("Hello"), None)
+    rows = [(head, "Good day"), (head, "No")]
+    ours = token_nlls(lm.model, lm.tokenizer, rows)
+    for (prompt, text), values in zip(rows, ours, strict=True):
+        tail = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([[*prompt, *tail]])
+        labels = torch.tensor([[-100] * len(prompt) + tail])
+        with torch.inference_mode():
+            loss = lm.model(input_ids=ids, labels=labels).loss
+        assert float(values.mean()) == pytest.approx(float(loss), abs=1e-5)
+    assert "a" not in tokenizer_words(lm.tokenizer)  # bytes without a blank before are no words

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from emotone.emotions import EmotionMix
+from emotone.errors import ConfigError, DataError
+from emotone.models.chat_format import prompt_ids
+from emotone.models.tiny import tiny_causal_lm
+from emotone.steering.extract import METHODS, ExtractSettings, extract
+from emotone.steering.fit import FitSettings, encode, fit
+from emotone.steering.listen import hear, train_listener
+from emotone.steering.record import response_means
+from emotone.types import Dialogue, Example
+from unit.steering.families import snapshot, untouched
+
+SAID = {
+    "anger": ["I hate it!", "How dare they!", "Damn it all!"],
+    "joy": ["I love it!", "What fun, yay!", "So happy!"],
+    "neutral": ["It is noon.", "The bus is red.", "A table."],
+}
+
+
+def examples(*labels: str) -> list[Example]:
+    return [
+        Example(f"{label}{i}", Dialogue.of("What now?"), EmotionMix.parse(label), reply)
+        for label in labels
+        for i, reply in enumerate(SAID[label])
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_a_direction_a_block_and_leaves_the_model(method):
+    lm = tiny_causal_lm()
+    before = snapshot(lm.model)
+    state = torch.get_rng_state()
+    vectors = extract(
+        lm.model,
+        lm.tokenizer,
+        examples("anger", "joy", "neutral"),
+        name="tiny",
+        settings=ExtractSettings(
+            method=method, tokens=8, window=(0.0, 1.0), fit=FitSettings(steps=3, batch=4)
+        ),
+    )
+    assert vectors.labels == ("anger", "joy")
+    assert vectors["joy"].shape == (3, 32)
+    assert (vectors["joy"].norm(dim=-1) > 0).all()
+    assert vectors.card.method == method
+    assert untouched(lm.model, before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_reading_is_the_mean_difference_at_an_equal_share_of_each_block():
+    lm = tiny_causal_lm()
+    rows = examples("anger", "joy", "neutral")
+    vectors = extract(
+        lm.model,
+        lm.tokenizer,
+        rows,
+        name="tiny",
+        settings=ExtractSettings(method="reading", centre=False, window=(0.0, 1.0), total=0.6),
+    )
+    prompt = prompt_ids(lm.tokenizer, Dialogue.of("What now?"), "")
+    means = {
+        k: response_means(lm.model, lm.tokenizer, [(prompt, t) for t in SAID[k]]).means.mean(0)
+        for k in SAID
+    }
+    raw = means["joy"] - means["neutral"]
+    cosine = torch.nn.functional.cosine_similarity(vectors["joy"], raw, dim=-1)
+    assert torch.allclose(cosine, torch.ones(3), atol=1e-5)
+    share = vectors["joy"].norm(dim=-1) / torch.tensor(vectors.card.norms)
+    assert torch.allclose(share, torch.full((3,), 0.2), atol=1e-3)
+
+
+def test_the_window_leaves_other_blocks_alone():
+    lm = tiny_causal_lm()
+    vectors = extract(
+        lm.model,
+        lm.tokenizer,
+        examples("anger", "joy"),
+        name="tiny",
+        settings=ExtractSettings(method="reading", window=(0.5, 1.0)),
+    )
+    assert vectors["joy"][0].norm() == 0
+    assert vectors["joy"][2].norm() > 0
+
+
+def test_denoising_removes_the_main_direction_of_neutral_texts():
+    lm = tiny_causal_lm()
+    rows = examples("anger", "joy", "neutral")
+    settings = ExtractSettings(method="reading", denoise=1, centre=False, window=(0.0, 1.0))
+    clean = extract(lm.model, lm.tokenizer, rows, name="tiny", settings=settings)
+    prompt = prompt_ids(lm.tokenizer, Dialogue.of("What now?"), "")
+    neutral = response_means(lm.model, lm.tokenizer, [(prompt, t) for t in SAID["neutral"]]).means
+    for block in range(3):
+        states = neutral[:, block] - neutral[:, block].mean(0)
+        axis = torch.linalg.svd(states, full_matrices=False)[2][0]
+        unit = clean["joy"][block] / clean["joy"][block].norm()
+        assert abs(float(unit @ axis)) < 1e-4
+
+
+def test_fitting_makes_the_replies_likelier():
+    lm = tiny_causal_lm()
+    rows = examples("anger", "joy")
+    norms = torch.full((3,), 5.0)
+    made = fit(
+        lm.model, lm.tokenizer, rows, ["anger", "joy"], norms,
+        settings=FitSettings(steps=25, batch=6, rate=0.05),
+    )
+
+    def nll(label, displacement):
+        from emotone.steering.apply import steering
+
+        own = [(e, "") for e in rows if str(e.emotion).startswith(label)]
+        ids, mask, wanted = encode(lm.tokenizer, own)
+        with steering(lm.model, displacement), torch.inference_mode():
+            logits = lm.model(input_ids=ids, attention_mask=mask).logits
+        return float(
+            torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), wanted[:, 1:].flatten())
+        )
+
+    for label, other in (("anger", "joy"), ("joy", "anger")):
+        plain, own = nll(label, torch.zeros(3, 32)), nll(label, made[label])
+        assert own < plain - 0.3
+        assert own < nll(label, made[other])
+
+
+def test_a_killed_fit_goes_on_and_ends_the_same(tmp_path):
+    lm = tiny_causal_lm()
+    rows, norms = examples("anger", "joy"), torch.full((3,), 5.0)
+    settings = FitSettings(steps=8, batch=4, save_every=3)
+    run = {"model": lm.model, "tokenizer": lm.tokenizer, "examples": rows}
+
+    def go(**kwargs):
+        return fit(**run, labels=["anger", "joy"], norms=norms, settings=settings, **kwargs)
+
+    straight = go()
+    checkpoint = tmp_path / "state.fit"
+
+    def killed(done, _total):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(checkpoint=checkpoint, progress=killed)
+    seen = []
+    resumed = go(checkpoint=checkpoint, progress=lambda done, _total: seen.append(done))
+    assert seen[0] == 4  # the last save was after step 3
+    for label in straight:
+        assert torch.allclose(straight[label], resumed[label], atol=1e-6)
+
+
+def test_nothing_to_learn_from_is_said():
+    lm = tiny_causal_lm()
+    with pytest.raises(DataError, match="no example carries an emotion"):
+        extract(lm.model, lm.tokenizer, examples("neutral"), name="tiny")
+    bare = [dataclasses.replace(e, reply=None) for e in examples("joy")]
+    with pytest.raises(DataError, match="no replies for joy"):
+        extract(lm.model, lm.tokenizer, bare, name="tiny")
+    with pytest.raises(ConfigError, match="method is 'pca'"):
+        ExtractSettings(method="pca")
+    with pytest.raises(ConfigError, match="two rising fractions"):
+        ExtractSettings(window=(0.9, 0.1))
+
+
+def test_a_listener_hears_what_it_was_taught():
+    lm = tiny_causal_lm()
+    prompt = prompt_ids(lm.tokenizer, Dialogue.of("What now?"), "")
+    pairs = [(prompt, t) for k in ("anger", "joy") for t in SAID[k]]
+    means = response_means(lm.model, lm.tokenizer, pairs).means[:, 1]
+    listener = train_listener(means, ["anger"] * 3 + ["joy"] * 3, block=1, strength=1.0)
+    heard = hear(lm.model, lm.tokenizer, listener, pairs)
+    assert [listener.labels[i] for i in heard.argmax(1)] == ["anger"] * 3 + ["joy"] * 3
+    assert torch.allclose(heard.exp().sum(1), torch.ones(6), atol=1e-5)
+    with pytest.raises(DataError, match="two emotions"):
+        train_listener(means, ["joy"] * 6, block=1)

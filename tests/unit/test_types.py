@@ -1,0 +1,115 @@
+"""The values that pass between rooms refuse what nobody can answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotone.emotions import EKMAN, EmotionMix
+from emotone.errors import ConfigError, DataError
+from emotone.types import (
+    Capabilities,
+    Decoding,
+    Dialogue,
+    EmpathyLevels,
+    Example,
+    Post,
+    Reply,
+    Speaker,
+)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000", "\u2028"])
+def test_an_empty_post_is_refused(text: str):
+    with pytest.raises(DataError, match="empty; write at least one word"):
+        Post(text)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "hi \udcff there", "\ude00\ud83d"])
+def test_a_post_that_is_no_unicode_is_refused(text: str):
+    with pytest.raises(DataError, match="UTF-8"):
+        Post(text)
+
+
+@given(st.text(min_size=1))
+def test_any_other_text_is_a_post_and_stays_as_it_is(text: str):
+    if text.strip():
+        assert Dialogue.of(text).posts == (Post(text, Speaker.USER, None),)
+    else:
+        with pytest.raises(DataError):
+            Dialogue.of(text)
+
+
+def test_a_dialogue_needs_a_post_and_ends_with_the_user_s():
+    with pytest.raises(DataError, match="dialogue is empty"):
+        Dialogue(())
+    with pytest.raises(DataError, match="last post is the assistant's"):
+        Dialogue((Post("hi"), Post("hello", Speaker.ASSISTANT)))
+    assert len(Dialogue((Post("a", Speaker.ASSISTANT), Post("b"))).posts) == 2
+
+
+def test_speakers_are_the_words_of_chat_apis():
+    assert [s.value for s in Speaker] == ["user", "assistant"]
+    assert Speaker.USER == "user"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Post("a"),
+        Dialogue.of("a"),
+        Example("1", Dialogue.of("a")),
+        EmpathyLevels(0, 1, 2),
+        Capabilities(EKMAN),
+        Decoding(),
+        Reply("a", EmotionMix.parse("joy"), "echo", "none", 0, 1),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_values_are_frozen_and_equal_by_content(value: object):
+    name = dataclasses.fields(value)[0].name  # pyright: ignore
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, name, None)
+    assert dataclasses.replace(value) == value  # pyright: ignore
+
+
+def test_printing_a_reply_prints_what_was_said():
+    assert str(Reply("Oh no.", None, "echo", "none", 0, 2)) == "Oh no."
+
+
+@pytest.mark.parametrize("name", ["reaction", "interpretation", "exploration"])
+@pytest.mark.parametrize("level", [-1, 3, 1.5])
+def test_an_empathy_level_outside_0_1_2_is_refused_by_name(name: str, level: int):
+    with pytest.raises(DataError, match=rf"empathy level {name} is {level}; use 0, 1 or 2"):
+        EmpathyLevels(**{"reaction": 0, "interpretation": 0, "exploration": 0, name: level})
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("temperature", 0.01, 5.0),
+        ("top_p", 0.01, 1.0),
+        ("max_tokens", 1, 4096),
+        ("repetition_penalty", 0.5, 5.0),
+        ("no_repeat", 0, 100),
+        ("seed", 0, 2**63 - 1),
+    ],
+)
+def test_decoding_takes_each_bound_and_nothing_beyond(name: str, low: float, high: float):
+    assert getattr(Decoding(**{name: low}), name) == low
+    assert getattr(Decoding(**{name: high}), name) == high
+    # A step that a float of this size can still feel.
+    step = max(1, int(high) // 2**52) if isinstance(low, int) else 0.001
+    for wrong in (low - step, high + step, math.nan, math.inf, -math.inf):
+        with pytest.raises(ConfigError, match=rf"^{name} is .*; use a number from {low} to"):
+            Decoding(**{name: wrong})
+
+
+def test_decoding_knows_two_strategies():
+    assert Decoding(strategy="greedy").strategy == "greedy"
+    with pytest.raises(ConfigError, match="strategy is 'beam'; use 'sample' or 'greedy'"):
+        Decoding(strategy="beam")  # pyright: ignore
