@@ -60,7 +60,9 @@ def generate() -> list[dict[str, Any]]:
         {json.loads(line)["id"] for line in path.open(encoding="utf-8")} if path.exists() else set()
     )
     lm = load_causal_lm("smollm2", device="cpu")
-    lm.model.to(torch.bfloat16)  # twice as fast in batches here; the file's own weights are bfloat16
+    lm.model.to(
+        torch.bfloat16
+    )  # twice as fast in batches here; the file's own weights are bfloat16
     vectors = EmotionVectors.shipped("smollm2")
     systems: dict[str, Any] = {
         "steered": Steered(lm, vectors, Config(batch=80)),
@@ -258,6 +260,29 @@ def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(out)
 
 
+def fill_readme(result: dict[str, Any]) -> None:
+    """Put the row of intensity 100 into the README, between its marks."""
+    path = Path("README.md")
+    text = path.read_text(encoding="utf-8")
+    head, begin, rest = text.partition("<!-- results:begin -->")
+    _, end, tail = rest.partition("<!-- results:end -->")
+    if not (begin and end):
+        raise SystemExit("README.md has lost its results marks")
+    rows = [
+        "Share of replies that an independent judge hears as the asked emotion at intensity 100 "
+        "(40 posts that no tuning touched; without an emotion the same judge hears it as in the "
+        "last row). Intervals, fluency, doses and the judge: [docs/results.md](docs/results.md).",
+        "",
+        "| system | " + " | ".join(LABELS) + " |",
+        "|---" * (len(LABELS) + 1) + "|",
+    ]
+    for system, mark in (("steered", ":100"), ("both", ":100"), ("prompted", ":100"), ("none", "")):
+        cells = [result["cells"][f"{system}/{label}{mark}"]["heard"] for label in LABELS]
+        rows.append(f"| {system} | " + " | ".join(f"{c:.2f}" for c in cells) + " |")
+    body = "\n".join(rows)
+    path.write_text(f"{head}{begin}\n{body}\n{end}{tail}", encoding="utf-8")
+
+
 def main() -> None:
     torch.set_num_threads(2)
     lines = generate()
@@ -265,6 +290,7 @@ def main() -> None:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(result, lines), encoding="utf-8")
+    fill_readme(result)
     print(PAGE.read_text(encoding="utf-8"))
 
 

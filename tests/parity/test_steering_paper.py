@@ -8,7 +8,7 @@ import torch
 from emotone.models.chat_format import prompt_ids
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.apply import steering
-from emotone.steering.record import response_means, recording
+from emotone.steering.record import recording, response_means
 from emotone.types import Dialogue
 from unit.steering.families import family, ids, push
 
@@ -26,9 +26,7 @@ def test_attention_output_at_the_last_position_as_the_published_code_does():
 
         return add
 
-    handles = [
-        b.self_attn.register_forward_hook(hook(i)) for i, b in enumerate(model.model.layers)
-    ]
+    handles = [b.self_attn.register_forward_hook(hook(i)) for i, b in enumerate(model.model.layers)]
     kwargs = {"max_new_tokens": 10, "min_new_tokens": 10, "do_sample": False, "pad_token_id": 0}
     tokens = ids(1)
     mask = torch.ones_like(tokens)

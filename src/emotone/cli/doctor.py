@@ -109,7 +109,7 @@ def _cache() -> tuple[bool, str]:
 def _default_model() -> tuple[bool, str]:
     from emotone import models
 
-    if models.DEFAULT not in {str(getattr(m, "name", m)) for m in models.installed()}:
+    if models.DEFAULT not in models.installed():
         return True, f"{models.DEFAULT} is not here yet; the first reply fetches it"
     location = models.locate(models.DEFAULT, fetch=False)
     return True, f"{location.name} {location.revision[:12]}, complete and unaltered"

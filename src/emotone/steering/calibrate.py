@@ -134,6 +134,8 @@ def sweep(
     plain_distinct = distinct(plain)
     points: dict[str, list[Point]] = {label: [] for label in labels}
     total = len(labels) * len(doses)
+    # The 1 of the ratio is the same at every dose.
+    people = {k: likelihood(k, pairs) for k, pairs in (human or {}).items() if pairs}
     for done, (label, dose) in enumerate(((la, d) for la in labels for d in doses), 1):
         key = f"{label}@{dose:g}"
         if key not in kept:
@@ -145,9 +147,9 @@ def sweep(
         replies: list[str] = kept[key]
         scores = judge.classify(replies)
         ratio = float("nan")
-        if human and human.get(label):
+        if label in people:
             pairs = list(zip(dialogues, replies, strict=True))
-            ratio = likelihood(label, pairs) / likelihood(label, human[label])
+            ratio = likelihood(label, pairs) / people[label]
         fluency = Fluency(
             perplexity=ratio,
             known=known_share(replies, vocabulary),

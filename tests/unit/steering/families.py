@@ -33,8 +33,16 @@ FAMILIES = (*FOLDED, *UNFOLDED, "gpt2", "gpt_neox")
 def family(kind: str, seed: int = 0, **changes: object) -> torch.nn.Module:
     if kind == "gpt2":
         config = AutoConfig.for_model(
-            "gpt2", vocab_size=300, n_embd=32, n_layer=3, n_head=4, n_positions=256,
-            pad_token_id=0, bos_token_id=1, eos_token_id=2, initializer_range=0.2,
+            "gpt2",
+            vocab_size=300,
+            n_embd=32,
+            n_layer=3,
+            n_head=4,
+            n_positions=256,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            initializer_range=0.2,
         )
     else:
         config = AutoConfig.for_model(kind, **{**_COMMON, **_EXTRA.get(kind, {}), **changes})

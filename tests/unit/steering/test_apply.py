@@ -33,9 +33,11 @@ def by_hand(model, displacement, site):
     """Logits with the displacement added by plain hooks of the test's own."""
     handles = []
     for i, block in enumerate(layers.blocks(model)):
+
         def add(_m, _a, out, i=i):
             moved = hidden(out) + displacement[..., i, None, :]
             return (moved, *out[1:]) if isinstance(out, tuple) else moved
+
         handles.append(layers.site_module(model, block, site).register_forward_hook(add))
     try:
         return logits(model)
@@ -107,10 +109,12 @@ def test_a_block_that_falls_silent_later_raises_at_the_end():
     with steering(model, push(2)):
         logits(model)
     block = layers.blocks(model)[1]
-    with pytest.raises(SteeringError, match=r"blocks \[1\] were never steered"):
-        with steering(model, push(2)):
-            object.__setattr__(block, "_call_impl", block.forward)
-            logits(model)
+    with (
+        pytest.raises(SteeringError, match=r"blocks \[1\] were never steered"),
+        steering(model, push(2)),
+    ):
+        object.__setattr__(block, "_call_impl", block.forward)
+        logits(model)
     object.__delattr__(block, "_call_impl")
 
 
@@ -190,12 +194,14 @@ def test_steering_twice_at_once_is_refused():
 
 def test_unknown_positions_and_operation_are_refused():
     model = family("llama")
-    with pytest.raises(Unsupported, match="'first' is unknown"), steering(
-        model, push(), positions="first"
+    with (
+        pytest.raises(Unsupported, match="'first' is unknown"),
+        steering(model, push(), positions="first"),
     ):
         pass
-    with pytest.raises(Unsupported, match="'rotate' is unknown"), steering(
-        model, push(), operation="rotate"
+    with (
+        pytest.raises(Unsupported, match="'rotate' is unknown"),
+        steering(model, push(), operation="rotate"),
     ):
         pass
 
@@ -251,7 +257,8 @@ def test_an_unknown_family_is_steered_by_its_one_list_of_blocks(monkeypatch):
     with steering(model, v) as applied:
         assert applied.tier == "rows"
         assert torch.allclose(logits(model), wanted, **CLOSE)
-    with pytest.raises(Unsupported, match="needs a known family"), steering(
-        model, v, site="attn_out"
+    with (
+        pytest.raises(Unsupported, match="needs a known family"),
+        steering(model, v, site="attn_out"),
     ):
         pass

@@ -107,7 +107,11 @@ def test_fitting_makes_the_replies_likelier():
     rows = examples("anger", "joy")
     norms = torch.full((3,), 5.0)
     made = fit(
-        lm.model, lm.tokenizer, rows, ["anger", "joy"], norms,
+        lm.model,
+        lm.tokenizer,
+        rows,
+        ["anger", "joy"],
+        norms,
         settings=FitSettings(steps=25, batch=6, rate=0.05),
     )
 

@@ -1,0 +1,121 @@
+"""`emotone vectors`: extract, calibrate and card, end to end on the tiny model."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from emotone.cli import main
+from emotone.steering.vectors import EmotionVectors
+from emotone.systems import steered
+
+SAID = {
+    "anger": ["I hate it so much!", "How dare they do that!", "Damn it all, I am angry!"],
+    "joy": ["I love it so much!", "What fun we had, yay!", "So happy, what a day!"],
+    "neutral": ["It is noon now.", "The bus is red today.", "A table and a chair."],
+}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    lm = steered.tiny()._lm
+    monkeypatch.setattr("emotone.models.load_causal_lm", lambda *_a, **_k: lm)
+
+    def embed():
+        return lambda texts: np.array([[1.0, 0.0]] * len(texts))
+
+    monkeypatch.setattr("emotone.models.embed.sentence_embedder", embed)
+    return lm
+
+
+def run(monkeypatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["emotone", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def examples(path) -> None:
+    rows = [
+        {"id": f"{k}{i}", "post": "What now?", "emotion": k, "reply": t}
+        for k, texts in SAID.items()
+        for i, t in enumerate(texts)
+    ]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+
+
+def test_extract_then_card_then_calibrate(tmp_path, monkeypatch, capsys, tiny):
+    source, out = tmp_path / "e.jsonl", tmp_path / "v.safetensors"
+    examples(source)
+    code = run(
+        monkeypatch, "vectors", "extract", "-i", source, "-o", out,
+        "--set", "fit.steps=3", "--set", "fit.batch=4",
+    )  # fmt: skip
+    assert code == 0
+    assert EmotionVectors.load(out).labels == ("anger", "joy")
+    assert run(monkeypatch, "vectors", "card", out, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["method"] == "fitted"
+    assert shown["emotions"] == ["anger", "joy"]
+
+    posts, texts = tmp_path / "posts.txt", tmp_path / "judge.jsonl"
+    posts.write_text("\n".join(f"Post number {i}" for i in range(6)) + "\n", encoding="utf-8")
+    labelled = [{"text": t, "label": k} for k, ts in SAID.items() for t in ts]
+    texts.write_text("".join(json.dumps(r) + "\n" for r in labelled), encoding="utf-8")
+    code = run(
+        monkeypatch, "vectors", "calibrate", out, "--posts", posts, "--judge-texts", texts,
+        "--set", "doses=[0.5]", "--set", "negative=[-0.5]",
+        "--set", "limits.known=0.0", "--set", "limits.similarity=0.0",
+        "--set", "limits.distinct=0.0", "--set", "limits.repeats=1.0",
+        "--set", "limits.shortest=0.0",
+    )  # fmt: skip
+    said = capsys.readouterr().err
+    # Random weights may not be heard at all; then the command must say so and change nothing.
+    if code == 0:
+        assert set(EmotionVectors.load(out).card.curves) == {"anger", "joy"}
+    else:
+        assert "no dose" in said
+        assert EmotionVectors.load(out).card.curves == {}
+
+
+def test_too_few_posts_and_wrong_settings_are_refused(tmp_path, monkeypatch, capsys, tiny):
+    source, out = tmp_path / "e.jsonl", tmp_path / "v.safetensors"
+    examples(source)
+    assert run(monkeypatch, "vectors", "extract", "-i", source, "-o", out, "--set", "metod=a") == 2
+    assert "did you mean 'method'" in capsys.readouterr().err
+    assert run(monkeypatch, "vectors", "extract", "-i", tmp_path / "no.jsonl", "-o", out) == 2
+    assert "cannot read" in capsys.readouterr().err
+    steered.tiny().vectors.save(out)
+    posts, texts = tmp_path / "posts.txt", tmp_path / "judge.jsonl"
+    posts.write_text("One post\n", encoding="utf-8")
+    labelled = [{"text": t, "label": k} for k, ts in SAID.items() for t in ts]
+    texts.write_text("".join(json.dumps(r) + "\n" for r in labelled), encoding="utf-8")
+    code = run(monkeypatch, "vectors", "calibrate", out, "--posts", posts, "--judge-texts", texts)
+    assert code == 2
+    assert "holds 1 posts; give 20 or more" in capsys.readouterr().err
+
+
+def test_list_names_what_ships(monkeypatch, capsys):
+    assert run(monkeypatch, "vectors", "list", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["vectors"]
+    assert [r["name"] for r in rows] == ["smollm2"]
+    assert len(rows[0]["emotions"]) == 6
+
+
+def test_an_altered_vector_file_is_exit_1(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "v.safetensors"
+    steered.tiny().vectors.save(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    assert run(monkeypatch, "vectors", "card", path) == 1
+    assert "v.safetensors" in capsys.readouterr().err
+
+
+def test_doctor_reports_every_check(monkeypatch, capsys):
+    code = run(monkeypatch, "doctor", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is (code == 0)
+    names = [c["check"] for c in report["checks"]]
+    assert names[:4] == ["python", "emotone", "libraries", "device"]
+    assert [c for c in report["checks"] if not c["ok"]] == []
