@@ -26,13 +26,15 @@ from emotone.models import chat_template_hash, load_causal_lm
 from emotone.models.chat_format import FRIEND, prompt_ids
 from emotone.models.embed import sentence_embedder
 from emotone.steering.calibrate import Limits, SweepSettings, calibrated, sweep
+from emotone.steering.card import VectorsCard
 from emotone.steering.curve import Curve
 from emotone.steering.extract import data_hash
+from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, fit
 from emotone.steering.fluency import token_nlls, tokenizer_words, words
 from emotone.steering.listen import Listener, hear, train_listener
 from emotone.steering.record import response_means
-from emotone.steering.vectors import EmotionVectors, VectorsCard, fingerprint
+from emotone.steering.vectors import EmotionVectors
 from emotone.systems.steered import Config, Steered
 from emotone.types import Decoding, Dialogue, Example
 from recipes.smollm2_vectors.corpora import dailydialog, empathetic, goemotions, meld

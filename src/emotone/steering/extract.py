@@ -16,10 +16,12 @@ from emotone.emotions import EKMAN
 from emotone.errors import ConfigError, DataError
 from emotone.models import chat_template_hash
 from emotone.models.chat_format import prompt_ids
+from emotone.steering.card import VectorsCard
+from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, Progress, fit
 from emotone.steering.layers import Site
 from emotone.steering.record import ResponseMeans, response_means
-from emotone.steering.vectors import EmotionVectors, VectorsCard, fingerprint
+from emotone.steering.vectors import EmotionVectors
 from emotone.types import Example
 
 Method = Literal["answers", "reading", "fitted"]

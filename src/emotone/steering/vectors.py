@@ -9,10 +9,10 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -28,44 +28,14 @@ from emotone.errors import (
 )
 from emotone.steering.apply import Applied, steering
 from emotone.steering.attach import Operation, Tier
-from emotone.steering.curve import Curve
-from emotone.steering.layers import SITES, Site, blocks
+from emotone.steering.card import VectorsCard, read_card
+from emotone.steering.fingerprint import fingerprint
+from emotone.steering.layers import SITES, blocks
 from emotone.steering.listen import Listener
 from emotone.steering.positions import Positions
 
 _FORMAT = 1
 _LISTENER = ("weight", "bias", "centre", "scale")
-
-
-@dataclass(frozen=True, slots=True)
-class VectorsCard:
-    """Where vectors come from and what they fit: the header of their file.
-
-    Args:
-        model: Name of the model they were made on.
-        fingerprint: See `fingerprint`; vectors refuse a model with another one.
-        chat_template: Hash of the chat template that the model was read with.
-        system_prompt: System prompt of the replies that the vectors were made from.
-        site: Where in the block they act.
-        method: How they were made.
-        data: Hash of the texts they were made from.
-        norms: Median length of the model's activations a block, [L]; the unit of relative doses.
-        curves: Intensity -> dose of each calibrated emotion.
-        measured: What the calibration saw, one row a dose.
-        notes: Licence, sources, seeds and anything a reader should know.
-    """
-
-    model: str
-    fingerprint: str
-    chat_template: str = ""
-    system_prompt: str = ""
-    site: Site = "resid"
-    method: str = ""
-    data: str = ""
-    norms: tuple[float, ...] = ()
-    curves: Mapping[str, Curve] = field(default_factory=dict[str, Curve])
-    measured: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +366,7 @@ class EmotionVectors:
         try:
             header = json.loads(metadata["emotone"])
             labels = [str(label) for label in header["labels"]]
-            card = _card(header["card"])
+            card = read_card(header["card"])
             intact = header["digest"] == _digest(tensors) and header["format"] == _FORMAT
             wanted = {f"direction.{label}" for label in labels}
             heard: Listener | None = None
@@ -439,34 +409,6 @@ def shipped_names() -> list[str]:
     )
 
 
-def fingerprint(model: nn.Module) -> str:
-    """Identify a model's weights, whatever file or type they were loaded from.
-
-    A hash over the shape of the model, the first 256 token embeddings and every block's norms,
-    all rounded to bfloat16, so that the same weights in float32 and bfloat16 agree. Quantised
-    loading leaves these tensors alone.
-    """
-    config = model.config
-    digest = hashlib.sha256()
-    shape = [
-        getattr(config, k, None)
-        for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
-    ]
-    digest.update(json.dumps(shape).encode())
-    embedding = model.get_input_embeddings().weight[:256]  # pyright: ignore
-    digest.update(_bytes(embedding))
-    for name, parameter in blocks(model)[-1].named_parameters():
-        if parameter.dim() == 1 and "norm" in name:
-            digest.update(_bytes(parameter))
-    return digest.hexdigest()[:32]
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return (
-        tensor.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().tobytes()
-    )
-
-
 def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -474,14 +416,3 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _card(values: Mapping[str, Any]) -> VectorsCard:
-    known = {f.name for f in dataclasses.fields(VectorsCard)}
-    kept = {k: v for k, v in values.items() if k in known}
-    kept["norms"] = tuple(kept.get("norms", ()))
-    kept["curves"] = {
-        label: Curve(tuple((float(i), float(d)) for i, d in curve["knots"]))
-        for label, curve in kept.get("curves", {}).items()
-    }
-    return VectorsCard(**kept)

@@ -261,8 +261,9 @@ def tiny() -> Steered:
     """Return the system on a random three-block model with random vectors."""
     from emotone.emotions import EKMAN
     from emotone.models.tiny import tiny_causal_lm
+    from emotone.steering.card import VectorsCard
     from emotone.steering.curve import Curve
-    from emotone.steering.vectors import VectorsCard, fingerprint
+    from emotone.steering.fingerprint import fingerprint
 
     lm = tiny_causal_lm()
     draw = torch.Generator().manual_seed(0)

@@ -1,0 +1,536 @@
+"""The command line: results on stdout, all else on stderr, exit codes, files.
+
+Most tests call `main` in this process; what only a process shows (exit codes as the shell sees
+them, signals, start-up cost) is shown by a real one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import emotone
+from emotone import systems
+from emotone.cli import main
+from emotone.systems import prompted
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What was said on stderr, without the progress bar."""
+        lines = self.err.splitlines()
+        return [line.removeprefix("emotone: ") for line in lines if line.startswith("emotone: ")]
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process, with text or bytes on its stdin."""
+
+    def start(*argv: str, stdin: str | bytes = "") -> Done:
+        blob = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["emotone", *argv])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(blob), encoding="utf-8"))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    return start
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `--system prompted` answer with its tiny random model."""
+    monkeypatch.setattr(prompted, "load", lambda model=None, *, device, config: prompted.tiny())
+
+
+def refused(done: Done) -> str:
+    """Check that wrong use ended with code 2 and one sentence, and return the sentence."""
+    assert done.code == 2, done
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1, done.err
+    assert done.err.startswith("emotone: ")
+    return done.err.removeprefix("emotone: ").rstrip("\n")
+
+
+def process(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "emotone", *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+# -- real processes ---------------------------------------------------------------------------
+
+
+def test_a_process_prints_the_reply_and_nothing_else():
+    done = process("reply", "--system", "echo", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+def test_a_process_that_is_used_wrongly_ends_with_2_and_one_sentence():
+    done = process("reply", "hello", "--system", "ecko")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "emotone: unknown system 'ecko'; did you mean 'echo'? "
+        f"Allowed: {', '.join(systems.names())}. A dotted name loads a module of your own.\n"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupted_process_ends_with_130_and_no_traceback():
+    chat = subprocess.Popen(
+        [sys.executable, "-m", "emotone", "chat", "--system", "echo"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has told its children to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert chat.stdin is not None
+    assert chat.stdout is not None
+    assert chat.stderr is not None
+    chat.stdin.write("hello\n")
+    chat.stdin.flush()
+    assert chat.stdout.readline() == "hello\n"
+    chat.send_signal(signal.SIGINT)
+    _, said = chat.communicate(timeout=60)
+    assert chat.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(tmp_path: Path):
+    source = tmp_path / "in.jsonl"
+    lines = (json.dumps({"id": i, "post": "hello " * 50}) for i in range(2000))
+    source.write_text("\n".join(lines), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "emotone", "generate", "-s", "echo", "-i", str(source)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as work:
+        assert work.stdout is not None
+        assert work.stderr is not None
+        assert work.stdout.readline().startswith('{"id": "0"')
+        work.stdout.close()
+        said = work.stderr.read()
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+
+
+@pytest.mark.parametrize("line", ["import emotone", "import emotone.cli.app"])
+def test_importing_loads_no_heavy_library(line: str):
+    heavy = {"torch", "transformers", "numpy", "sklearn", "safetensors", "tokenizers", "gguf"}
+    script = f"{line}; import sys; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def seconds(*argv: str) -> float:
+    """Processor time of a process; unlike the clock, it does not see who else is at work."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *argv], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_costs_little_more_than_the_help_of_an_empty_program():
+    empty = "import typer; a = typer.Typer(); a.command()(lambda: None); a()"
+    rounds = [(seconds("-m", "emotone", "--help"), seconds("-c", empty, "--help")) for _ in "12345"]
+    ours, least = (min(column) for column in zip(*rounds, strict=True))
+    # Heavy libraries would make it ten times as much.
+    assert ours < 2 * least, f"{ours:.2f} s, an empty typer program takes {least:.2f} s"
+
+
+# -- reply ------------------------------------------------------------------------------------
+
+
+def test_help_and_version(run: Run):
+    done = run("--help")
+    assert done.code == 0
+    for command in ("reply", "chat", "generate", "models", "vectors", "doctor"):
+        assert command in done.out
+    assert run("--version") == Done(0, f"{emotone.__version__}\n", "")
+
+
+@pytest.mark.parametrize("text", ["hello", "two words", "悲伤 😀", "-5 degrees", '"quoted" \\n'])
+def test_reply_prints_the_reply(run: Run, text: str):
+    assert run("reply", "--system", "echo", "--", text) == Done(0, f"{text}\n", "")
+
+
+def test_reply_reads_stdin(run: Run):
+    assert run("reply", "-", "-s", "echo", stdin="from a pipe\n") == Done(0, "from a pipe\n", "")
+    assert "UTF-8" in refused(run("reply", "-", "-s", "echo", stdin=b"\xff\xfe"))
+    assert "empty" in refused(run("reply", "-", "-s", "echo", stdin=""))
+
+
+def test_json_is_one_object_and_nothing_else(run: Run, tiny: None):
+    done = run("reply", "hi", "-s", "prompted", "-e", "happy:60", "--seed", "7", "--json")
+    assert done.code == 0
+    assert done.out.endswith("}\n")
+    assert done.out.count("\n") == 1
+    row = json.loads(done.out)
+    assert list(row) == [
+        "text",
+        "emotion",
+        "applied",
+        "system",
+        "model",
+        "seed",
+        "tokens",
+        "logprob",
+        "seconds",
+    ]
+    named = [row[key] for key in ("emotion", "system", "model", "seed")]
+    assert named == ["joy:60", "prompted", "tiny", 7]
+    assert "very happy" in row["applied"]["told"]
+    assert row["tokens"] >= 1
+    assert row["seconds"] >= 0
+    assert done.notes == ["'happy' read as joy"]
+
+
+def test_the_text_is_that_of_the_python_door_for_each_way_of_decoding(run: Run, tiny: None):
+    def text(*options: str) -> str:
+        done = run("reply", "hi", "-s", "prompted", "--json", *options)
+        return json.loads(done.out)["text"]
+
+    door = emotone.door.open_door("prompted", None, "cpu", {})
+    assert text() == door.reply("hi").text
+    assert text("--seed", "3") == door.reply("hi", seed=3).text
+    greedy = emotone.Decoding(strategy="greedy", max_tokens=9)
+    assert text("--greedy", "--max-tokens", "9") == door.reply("hi", decoding=greedy).text
+    wild = emotone.Decoding(temperature=2.0)
+    assert text("--temperature", "2") == door.reply("hi", decoding=wild).text
+
+
+@pytest.mark.parametrize(
+    ("options", "pieces"),
+    [
+        (["-s", "ecko"], ["unknown system 'ecko'", "did you mean 'echo'?", "Allowed: echo"]),
+        (["-s", "no.such"], ["unknown system 'no.such'", "Importing it failed"]),
+        (["-s", "echo", "-e", "joy"], ["echo takes no emotion", "'joy:100'", "leave it out"]),
+        (["-s", "echo", "-e", "hapiness"], ["'hapiness'", "did you mean 'happiness'?"]),
+        (["-s", "echo", "-e", "joy:101"], ["101", "joy", "-100 to 100"]),
+        (["-s", "echo", "-e", "joy:nan"], ["'nan'", "joy", "not a number"]),
+        (["-s", "echo", "-e", ""], ["emotion is empty", "'joy:60'"]),
+        (["-s", "echo", "-e", "joy + happy"], ["joy is named twice"]),
+        (["-s", "echo", "-m", "smollm2"], ["echo has no weights", "'smollm2'"]),
+        (["-s", "echo", "--set", "x=1"], ["the command line: unknown key 'x'"]),
+        (["-s", "echo", "--set", "x"], ["override 'x'", "key=value"]),
+        (["-s", "echo", "--seed", "-1"], ["seed is -1", "from 0 to"]),
+        (["-s", "echo", "--temperature", "nan"], ["temperature is nan", "from 0.01 to 5.0"]),
+        (["-s", "echo", "--max-tokens", "0"], ["max_tokens is 0", "from 1 to 4096"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value[0][0] == "-" else "",
+)
+def test_wrong_use_of_reply_is_one_sentence(run: Run, options: list[str], pieces: list[str]):
+    said = refused(run("reply", "hello", *options))
+    for piece in pieces:
+        assert piece in said
+
+
+@pytest.mark.parametrize("system", ["prompted", "steered"])
+def test_an_unknown_setting_is_refused_with_the_nearest_before_weights_are_sought(run, system):
+    said = refused(run("reply", "hello", "-s", system, "--set", "batsh=1"))
+    assert "unknown key 'batsh'; did you mean 'batch'?" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "piece"),
+    [
+        (["", "-e", "joy"], "empty"),
+        (["  "], "empty"),
+        (["hello", "-e", "joy:101"], "outside -100 to 100"),
+        (["hello", "-e", "sadness:nan"], "not a number"),
+        (["hello", "-e", "fear:nan"], "not a number"),
+        (["hello", "-e", ""], "emotion is empty"),
+        (["hello", "--temperature", "0"], "temperature"),
+    ],
+)
+def test_what_no_system_could_read_is_refused_before_weights_are_sought(run, options, piece):
+    # The default system has no weights here: had it been loaded, the code would be 1.
+    assert piece in refused(run("reply", *options))
+
+
+def test_emotions_that_are_one_for_ekman_may_be_two_for_a_system(run: Run):
+    said = refused(run("reply", "hello", "-s", "echo", "-e", "ashamed + guilty"))
+    assert "'ashamed'" in said  # echo has no labels of its own, so Ekman's are listed
+    from emotone.cli.options import check_emotion
+
+    check_emotion("angry:50 + furious:50")  # both are anger for Ekman
+
+
+@pytest.mark.parametrize("mix", ["boredom", "neutral", "calm"])
+def test_an_emotion_that_the_system_lacks_is_refused_with_its_list(run: Run, tiny: None, mix: str):
+    said = refused(run("reply", "hi", "-s", "prompted", "-e", mix))
+    assert "Allowed: anger, disgust, fear, joy, sadness, surprise." in said
+
+
+def test_a_text_beyond_the_context_is_said_and_not_cut(run: Run, tiny: None):
+    said = refused(run("reply", "word " * 500, "-s", "prompted"))
+    assert "exceeds the model's 2048; shorten the text" in said
+
+
+def test_bytes_that_are_no_utf_8_are_refused(run: Run):
+    assert "UTF-8" in refused(run("reply", os.fsdecode(b"a\xffb"), "-s", "echo"))
+
+
+@pytest.mark.parametrize("argv", [["reply"], ["reply", "a", "b"], ["sing"], ["reply", "--loud"]])
+def test_what_is_no_command_ends_with_2_and_an_empty_stdout(run: Run, argv: list[str]):
+    done = run(*argv)
+    assert (done.code, done.out) == (2, "")
+    assert done.err
+
+
+# -- generate ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Seven examples, some with an emotion."""
+    moods = [None, "joy:60", "sadness"]
+    rows = [
+        {"id": f"x{i}", "post": "word " * (i + 1), "emotion": moods[i % 3], "reply": f"r{i}"}
+        for i in range(7)
+    ]
+    path = tmp_path / "examples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def answered(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def test_generate_answers_each_example_of_a_file(run: Run, source: Path, tmp_path: Path):
+    target = tmp_path / "replies.jsonl"
+    done = run("generate", "-s", "echo", "-i", str(source), "-o", str(target), "--seed", "5")
+    assert (done.code, done.out) == (0, "")
+    rows = answered(target)
+    assert [r["id"] for r in rows] == [f"x{i}" for i in range(7)]
+    assert [r["text"] for r in rows] == [" ".join(["word"] * (i + 1)) for i in range(7)]
+    assert [r["reference"] for r in rows] == [f"r{i}" for i in range(7)]
+    assert [r["seed"] for r in rows] == [5 + i for i in range(7)]
+    assert done.notes == ["echo takes no emotion; those of the examples are left out"]
+
+
+def test_generate_reads_stdin_and_writes_stdout_and_nothing_else_there(run: Run, source: Path):
+    text = source.read_text(encoding="utf-8")
+    for options in (["-i", "-"], ["-i", "-", "-o", "-"]):
+        done = run("generate", "-s", "echo", *options, stdin=text)
+        assert done.code == 0
+        assert [json.loads(line)["id"] for line in done.out.splitlines()] == [
+            f"x{i}" for i in range(7)
+        ]
+
+
+def test_generate_goes_on_where_a_killed_run_was(run: Run, tiny: None, source, tmp_path):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    options = ["generate", "-s", "prompted", "-i", str(source), "--max-tokens", "4"]
+    assert run(*options, "-o", str(whole)).code == 0
+    lines = whole.read_bytes().splitlines(keepends=True)
+    cut.write_bytes(b"".join(lines[:3]) + lines[3][:40])
+    done = run(*options, "-o", str(cut), "--batch", "2")
+    assert done.notes == [f"{cut} holds 3 replies; going on after them"]
+    bare = [[{**r, "logprob": 0} for r in answered(path)] for path in (whole, cut)]
+    assert bare[0] == bare[1]
+    assert cut.read_bytes().startswith(b"".join(lines[:3]))
+    before = cut.read_bytes()
+    assert run(*options, "-o", str(cut)).code == 0
+    assert cut.read_bytes() == before
+
+
+def test_generate_in_shards_is_the_whole(run: Run, tiny: None, source: Path):
+    options = ["generate", "-s", "prompted", "-i", str(source), "--max-tokens", "4"]
+    whole = run(*options).out.splitlines()
+    parts = [run(*options, "--shard", f"{k}/3").out.splitlines() for k in (1, 2, 3)]
+    joined = [json.loads(line) for part in parts for line in part]
+    assert [len(part) for part in parts] == [2, 2, 3]
+    assert [{**r, "logprob": 0} for r in joined] == [
+        {**json.loads(line), "logprob": 0} for line in whole
+    ]
+
+
+def test_generate_takes_the_examples_emotions_or_the_one_given(run: Run, tiny: None, source):
+    options = ["generate", "-s", "prompted", "-i", str(source), "--max-tokens", "2"]
+    own = [json.loads(line)["emotion"] for line in run(*options).out.splitlines()]
+    assert own == [None, "joy:60", "sadness:100"] * 2 + [None]
+    given = [json.loads(line)["emotion"] for line in run(*options, "-e", "fear").out.splitlines()]
+    assert given == ["fear:100"] * 7
+
+
+def test_a_line_separator_of_unicode_inside_a_text_ends_no_line(run: Run, tmp_path: Path):
+    path = tmp_path / "posts.jsonl"
+    path.write_text('{"post": "one\u2028two\u0085three"}\r\n{"post": "b"}', encoding="utf-8")
+    texts = [
+        [json.loads(line)["text"] for line in done.out.split("\n") if line]
+        for done in (
+            run("generate", "-s", "echo", "-i", str(path)),
+            run("generate", "-s", "echo", "-i", "-", stdin=path.read_bytes()),
+        )
+    ]
+    assert texts == [["one\u2028two\u0085three", "b"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "pieces"),
+    [
+        ('{"post": "a", "id": "x0"}', ["id 'x0' occurs twice"]),
+        ("oops", ["line 8", "not a JSON object"]),
+        ('{"post": ""}', ["line 8", "empty"]),
+        ('{"post": "a", "emotion": "hapiness"}', ["line 8", "did you mean 'happiness'?"]),
+    ],
+)
+def test_a_wrong_line_is_refused_before_any_reply_is_written(run, source, tmp_path, line, pieces):
+    with source.open("a") as out:
+        out.write(line + "\n")
+    target = tmp_path / "replies.jsonl"
+    said = refused(run("generate", "-s", "echo", "-i", str(source), "-o", str(target)))
+    for piece in [str(source), *pieces]:
+        assert piece in said
+    assert not target.exists() or target.read_bytes() == b""
+
+
+def test_a_file_that_cannot_be_read_or_written_is_named(run: Run, source: Path, tmp_path: Path):
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for wrong in (tmp_path / "none.jsonl", binary, tmp_path):
+        said = refused(run("generate", "-s", "echo", "-i", str(wrong)))
+        assert said.startswith(f"cannot read {wrong} ")
+    for wrong in (tmp_path / "none" / "out.jsonl", tmp_path):
+        said = refused(run("generate", "-s", "echo", "-i", str(source), "-o", str(wrong)))
+        assert said.startswith(f"cannot write {wrong} ")
+
+
+def test_an_output_that_holds_something_else_is_left_as_it_is(run: Run, source: Path):
+    before = source.read_bytes()
+    notes = source.with_name("notes.txt")
+    notes.write_text("my only copy")
+    said = refused(run("generate", "-s", "echo", "-i", str(source), "-o", str(notes)))
+    assert "line 1 is not a reply; name another output file" in said
+    assert notes.read_text() == "my only copy"
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "piece"),
+    [
+        (["--shard", "3/2"], "shard '3/2' is not i/n"),
+        (["--shard", "x"], "write for instance 2/4"),
+        (["-e", "joy"], "echo takes no emotion"),
+        (["-e", "joy:101"], "outside -100 to 100"),
+        (["--set", "x=1"], "unknown key 'x'"),
+        (["--system", "ecko"], "did you mean 'echo'?"),
+    ],
+)
+def test_wrong_use_of_generate_is_one_sentence(run: Run, source: Path, options, piece: str):
+    done = run("generate", "-s", "echo", "-i", str(source), *options)
+    assert (done.code, done.out) == (2, "")
+    assert len(done.notes) == 1
+    assert piece in done.notes[0]
+
+
+# -- chat -------------------------------------------------------------------------------------
+
+
+def test_chat_answers_line_by_line_until_quit(run: Run):
+    done = run("chat", "-s", "echo", stdin="hello\n\n  two words \n/quit\nnever read\n")
+    assert (done.code, done.out) == (0, "hello\ntwo words\n")
+    assert len(done.notes) == 1  # how to use it, once
+
+
+@pytest.mark.parametrize("stdin", ["", "hello", "hello\n", "/exit\n"])
+def test_chat_ends_with_its_input(run: Run, stdin: str):
+    done = run("chat", "-s", "echo", stdin=stdin)
+    assert (done.code, done.out) == (0, "hello\n" if "hello" in stdin else "")
+
+
+def test_a_wrong_line_does_not_end_a_conversation(run: Run):
+    lines = ["one", "/emotion hapiness", "/emotion joy:101", "/sing", "/again", "two", "/again"]
+    done = run("chat", "-s", "echo", stdin="\n".join(lines))
+    assert (done.code, done.out) == (0, "one\none\ntwo\ntwo\n")
+    assert "did you mean 'happiness'?" in done.notes[1]
+    assert "101" in done.notes[2]
+    assert "unknown command '/sing'" in done.notes[3]
+    assert len(done.notes) == 4
+
+
+def test_what_a_system_lacks_is_said_and_can_be_taken_back(run: Run):
+    done = run("chat", "-s", "echo", stdin="/emotion joy\none\n/emotion\ntwo\n")
+    assert (done.code, done.out) == (0, "two\n")
+    assert "echo takes no emotion" in done.notes[1]
+
+
+def test_nothing_can_be_answered_again_before_a_message_or_after_clear(run: Run):
+    done = run("chat", "-s", "echo", stdin="/again\none\n/clear\n/again\n")
+    assert done.out == "one\n"
+    assert sum("nothing to answer again" in note for note in done.notes) == 2
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str | None, int]]:
+    """What the tiny system was asked: texts of the dialogue, emotion, seed."""
+    asked: list[tuple[list[str], str | None, int]] = []
+    real = prompted.Prompted.stream
+
+    def stream(self, dialogue, emotion, *, decoding):
+        mood = None if emotion is None else str(emotion)
+        asked.append(([p.text for p in dialogue.posts], mood, decoding.seed))
+        return real(self, dialogue, emotion, decoding=decoding)
+
+    monkeypatch.setattr(prompted.Prompted, "stream", stream)
+    return asked
+
+
+def test_a_mood_changes_between_turns_and_the_conversation_is_kept(run: Run, tiny: None, heard):
+    lines = ["one", "/emotion happy:60 + fear:20", "two", "/again", "/emotion", "/clear", "three"]
+    options = ["-s", "prompted", "-e", "sadness", "--seed", "10", "--max-tokens", "6"]
+    done = run("chat", *options, stdin="\n".join(lines))
+    assert done.code == 0
+    first, second = heard[0][0], heard[1][0]
+    assert first == ["one"]
+    assert second[0] == "one"
+    assert second[2] == "two"
+    assert [mood for _, mood, _ in heard] == [
+        "sadness:100",
+        "fear:20 + joy:60",
+        "fear:20 + joy:60",
+        None,
+    ]
+    assert heard[2][0] == second  # answered again: the same conversation, another seed
+    assert heard[3][0] == ["three"]
+    assert [seed for *_, seed in heard] == [10, 11, 12, 13]
+    assert "'happy' read as joy" in done.notes
+
+
+def test_a_conversation_goes_on_after_a_text_beyond_the_context(run: Run, tiny: None, heard):
+    done = run("chat", "-s", "prompted", "--max-tokens", "6", stdin="word " * 600 + "\nhi\n")
+    assert done.code == 0
+    assert "exceeds the model's 2048" in done.notes[1]
+    assert heard[1][0] == ["hi"]
+
+
+def test_chat_checks_its_options_before_the_conversation(run: Run):
+    assert "101" in refused(run("chat", "-s", "echo", "-e", "joy:101", stdin="hi\n"))
+    assert "did you mean 'echo'" in refused(run("chat", "-s", "ecko", stdin="hi\n"))
