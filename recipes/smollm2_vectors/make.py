@@ -50,7 +50,7 @@ FIRST = FitSettings(steps=110, batch=36, rate=0.02, systems=SYSTEMS)
 SECOND = FitSettings(steps=60, batch=36, rate=0.012, systems=SYSTEMS, seed=1)
 SWEEP = SweepSettings(
     doses=(0.2, 0.4, 0.6, 0.75, 0.9, 1.05),
-    negative=(-0.2, -0.4),
+    negative=(-0.05, -0.1, -0.2),
     limits=Limits(),
 )
 
@@ -183,7 +183,7 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
 def calibrate(work: Work, vectors: EmotionVectors) -> EmotionVectors:
     """Sweep doses and store the curves."""
     # The sweep asks the system at raw doses; a straight curve only scales its choice by strength.
-    straight = Curve(((-100.0, -1.0), (0.0, 0.0), (100.0, 1.0)))
+    straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))
     card = dataclasses.replace(vectors.card, curves=dict.fromkeys(LABELS, straight))
     system = Steered(work.lm, dataclasses.replace(vectors, card=card), Config(batch=80))
     vocabulary = set(tokenizer_words(work.lm.tokenizer))

@@ -70,8 +70,9 @@ def generate() -> list[dict[str, Any]]:
         "both": Steered(lm, vectors, Config(batch=80, told=True)),
     }
     jobs: list[tuple[str, str | None]] = [("none", None)]
-    jobs += [(s, f"{e}:{i}") for s in systems for e in LABELS for i in TABLE]
+    jobs += [(s, f"{e}:{i}") for s in ("steered", "prompted") for e in LABELS for i in TABLE]
     jobs += [("steered", f"{e}:{i}") for e in LABELS for i in CURVE if i not in TABLE and i]
+    jobs += [("both", f"{e}:{i}") for i in reversed(TABLE) for e in LABELS]
     dialogues = [Dialogue.of(p) for p in posts()]
     with path.open("a", encoding="utf-8") as out:
         for name, mix in jobs:

@@ -23,6 +23,7 @@ import pytest
 import emotone
 from emotone import systems
 from emotone.cli import main
+from emotone.door import open_door
 from emotone.systems import prompted
 
 
@@ -215,7 +216,7 @@ def test_the_text_is_that_of_the_python_door_for_each_way_of_decoding(run: Run, 
         done = run("reply", "hi", "-s", "prompted", "--json", *options)
         return json.loads(done.out)["text"]
 
-    door = emotone.door.open_door("prompted", None, "cpu", {})
+    door = open_door("prompted", None, "cpu", {})
     assert text() == door.reply("hi").text
     assert text("--seed", "3") == door.reply("hi", seed=3).text
     greedy = emotone.Decoding(strategy="greedy", max_tokens=9)
@@ -427,8 +428,9 @@ def test_an_output_that_holds_something_else_is_left_as_it_is(run: Run, source: 
     before = source.read_bytes()
     notes = source.with_name("notes.txt")
     notes.write_text("my only copy")
-    said = refused(run("generate", "-s", "echo", "-i", str(source), "-o", str(notes)))
-    assert "line 1 is not a reply; name another output file" in said
+    done = run("generate", "-s", "echo", "-i", str(source), "-o", str(notes))
+    assert (done.code, done.out) == (2, "")
+    assert "line 1 is not a reply; name another output file" in done.notes[-1]
     assert notes.read_text() == "my only copy"
     assert source.read_bytes() == before
 

@@ -183,8 +183,7 @@ def same(left: Reply, right: Reply) -> bool:
 def test_a_module_offers_config_load_train_and_tiny(system: ModuleType):
     assert dataclasses.is_dataclass(system.Config)
     assert system.Config() == system.Config()
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        system.Config().anything = 1
+    assert system.Config.__dataclass_params__.frozen
     load = inspect.signature(system.load).parameters
     assert list(load) == ["model", "device", "config"]
     assert (load["model"].default, load["device"].default) == (None, "auto")
@@ -405,20 +404,18 @@ def test_weights_are_bit_for_bit_the_same_afterwards(responder: Responder, weigh
         assert fingerprint(weights) == before
 
 
-@pytest.mark.parametrize("kind", ["one emotion", "an emotion a row"])
 def test_a_text_beyond_the_context_leaves_the_weights_and_the_next_reply_alone(
-    system: ModuleType, responder: Responder, weights, kind: str
+    responder: Responder, weights
 ):
     before = fingerprint(weights)
     dialogues, mixes = rows(responder)
-    asked = mixes if kind == "an emotion a row" else [mixes[-1]] * len(dialogues)
+    first = responder.reply(dialogues, mixes, decoding=SHORT)
     endless = dataclasses.replace(SHORT, max_tokens=4096)
-    with pytest.raises(DataError, match="exceeds the model's"):
-        responder.reply(dialogues, asked, decoding=endless)
-    assert fingerprint(weights) == before
-    assert responder.reply(dialogues, mixes, decoding=SHORT) == system.tiny().reply(
-        dialogues, mixes, decoding=SHORT
-    )
+    for asked in (mixes, [mixes[-1]] * len(dialogues)):
+        with pytest.raises(DataError, match="exceeds the model's"):
+            responder.reply(dialogues, asked, decoding=endless)
+        assert fingerprint(weights) == before
+        assert responder.reply(dialogues, mixes, decoding=SHORT) == first
 
 
 class Broken(RuntimeError):
@@ -438,29 +435,36 @@ def break_at(model: torch.nn.Module, call: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(model, "forward", forward)
 
 
-@pytest.mark.parametrize("call", [1, 2, 3, 6])
-@pytest.mark.parametrize("way", ["one emotion", "an emotion a row", "stream"])
 def test_a_failure_in_the_middle_leaves_the_weights_and_the_next_reply_alone(
-    system: ModuleType, responder: Responder, weights, call: int, way: str
+    system: ModuleType, responder: Responder, weights
 ):
-    before = fingerprint(weights)
     dialogues, mixes = rows(responder)
+    first = responder.reply(dialogues, mixes, decoding=SHORT)
 
-    def work() -> None:
-        if way == "stream" and isinstance(responder, StreamingResponder):
-            list(responder.stream(dialogues[0], mixes[-1], decoding=SHORT))
-        else:
-            asked = mixes if way == "an emotion a row" else [mixes[-1]] * len(dialogues)
-            responder.reply(dialogues, asked, decoding=SHORT)
+    def reply(fresh: Responder, asked: list[EmotionMix | None]) -> None:
+        fresh.reply(dialogues, asked, decoding=SHORT)
 
-    with pytest.MonkeyPatch.context() as patch:
-        break_at(weights[0], call, patch)
-        with pytest.raises(Broken):
-            work()
-    assert fingerprint(weights) == before
-    assert responder.reply(dialogues, mixes, decoding=SHORT) == system.tiny().reply(
-        dialogues, mixes, decoding=SHORT
-    )
+    def stream(fresh: Responder, asked: list[EmotionMix | None]) -> None:
+        if not isinstance(fresh, StreamingResponder):
+            raise Broken  # nothing to break
+        list(fresh.stream(dialogues[0], asked[-1], decoding=SHORT))
+
+    # An early pass may be a test of the attachment, a late one stands in the reply itself.
+    for call in (1, 2, 3, 6):
+        for work, asked in (
+            (reply, mixes),
+            (reply, [mixes[-1]] * len(dialogues)),
+            (stream, mixes),
+        ):
+            fresh = system.tiny()
+            models = list(modules_in(fresh))
+            before = fingerprint(models)
+            with pytest.MonkeyPatch.context() as patch:
+                break_at(models[0], call, patch)
+                with pytest.raises(Broken):
+                    work(fresh, asked)
+            assert fingerprint(models) == before
+            assert fresh.reply(dialogues, mixes, decoding=SHORT) == first
 
 
 # -- streaming --------------------------------------------------------------------------------

@@ -208,8 +208,9 @@ def curve_of(points: Sequence[Point], limits: Limits) -> Curve:
     low, high = float(smooth[0]), float(smooth[-1])
     if high <= low:
         raise SteeringError("no dose is heard more than none; extract better vectors")
-    # Beyond the best-heard dose, more push only costs fluency.
-    top = int(np.argmax(smooth >= high - 0.005))
+    # Beyond the best-heard dose, more push only costs fluency; a few dozen replies cannot tell
+    # probabilities closer than this apart.
+    top = int(np.argmax(smooth >= high - 0.02))
     knots: list[tuple[float, float]] = [(0.0, 0.0)]
     for intensity in (25.0, 50.0, 75.0):
         wanted = low + (high - low) * intensity / 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from emotone.steering.card import VectorsCard
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, Progress, fit
 from emotone.steering.layers import Site
+from emotone.steering.listen import Listener, train_listener
 from emotone.steering.record import ResponseMeans, response_means
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Example
@@ -99,10 +100,11 @@ def extract(
     """
     settings = settings or ExtractSettings()
     labels = _labels(examples)
+    listener: Listener | None = None
     if settings.method == "answers":
         directions, norms = _answers(model, tokenizer, examples, labels, settings, progress)
     else:
-        directions, norms = _reading(model, tokenizer, examples, labels, settings)
+        directions, norms, listener = _reading(model, tokenizer, examples, labels, settings)
     if settings.method == "fitted":
         directions = fit(
             model,
@@ -125,7 +127,7 @@ def extract(
         data=data_hash(examples),
         norms=tuple(round(float(n), 4) for n in norms),
     )
-    return EmotionVectors(directions, card)
+    return EmotionVectors(directions, card, listener)
 
 
 def data_hash(examples: Sequence[Example]) -> str:
@@ -152,7 +154,7 @@ def _reading(
     examples: Sequence[Example],
     labels: Sequence[str],
     settings: ExtractSettings,
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> tuple[dict[str, Tensor], Tensor, Listener | None]:
     groups: dict[str, list[tuple[list[int], str]]] = {label: [] for label in labels}
     neutral: list[tuple[list[int], str]] = []
     for e in examples:
@@ -176,7 +178,17 @@ def _reading(
     )
     norms = torch.stack([r.norms for r in read.values()]).median(0).values
     raw = {label: mean - origin for label, mean in means.items()}
-    return _shape(raw, norms, reference, settings), norms
+    return _shape(raw, norms, reference, settings), norms, _listener(read)
+
+
+def _listener(read: Mapping[str, ResponseMeans]) -> Listener | None:
+    """Teach a listener at half the depth, where emotion is read best; None for one emotion."""
+    if len(read) < 2:
+        return None
+    block = next(iter(read.values())).means.shape[1] // 2
+    means = torch.cat([r.means[:, block] for r in read.values()])
+    labels = [label for label, r in read.items() for _ in range(len(r.means))]
+    return train_listener(means, labels, block=block)
 
 
 def _answers(

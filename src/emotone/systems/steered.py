@@ -158,9 +158,9 @@ class Steered:
         ]
 
     def _strength(self, label: str, dose: float) -> float:
-        """Return a dose as a fraction of the emotion's ceiling, in [-1, 1]."""
+        """Return a dose as a fraction of the emotion's ceiling on its side, in [-1, 1]."""
         curve = self.vectors.card.curves.get(label)
-        full = abs(curve.dose(100.0)) if curve else 1.0
+        full = abs(curve.dose(100.0 if dose > 0 else -100.0)) if curve else 1.0
         return max(-1.0, min(1.0, dose / full))
 
     def _steer(self, doses: Sequence[Mapping[str, float]]) -> Any:
