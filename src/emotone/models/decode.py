@@ -86,7 +86,10 @@ def stream(
     for tokens, _ in steps(model, tokenizer, [prompt], decoding, [seed], stop):
         if tokens[0] is not None:
             ids.append(tokens[0])
-        whole = _cut(_text(tokenizer, ids), stop)
+        said = _text(tokenizer, ids)
+        whole = _cut(said, stop)
+        if whole == said:
+            whole = whole[: len(whole) - _begun(whole, stop)]
         # Blanks at the end may still turn out to be the end; half a character is not text yet.
         ready = whole.strip() if not whole.endswith("�") else sent
         if len(ready) > len(sent) and ready.startswith(sent):
@@ -229,3 +232,11 @@ def _cut(text: str, stop: Sequence[str]) -> str:
     start = len(text) - len(text.lstrip())
     ends = [at for s in stop if (at := text.find(s, start)) >= 0]
     return text[: min(ends)] if ends else text
+
+
+def _begun(text: str, stop: Sequence[str]) -> int:
+    """Return how many characters at the end of a text may be the start of a stop text."""
+    return max(
+        (n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])),
+        default=0,
+    )

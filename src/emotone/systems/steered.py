@@ -258,12 +258,13 @@ def train(config: Config, out: Path) -> Path:
 
 
 def tiny() -> Steered:
-    """Return the system on a random three-block model with random vectors."""
+    """Return the system on a random three-block model with random vectors and ears."""
     from emotone.emotions import EKMAN
     from emotone.models.tiny import tiny_causal_lm
     from emotone.steering.card import VectorsCard
     from emotone.steering.curve import Curve
     from emotone.steering.fingerprint import fingerprint
+    from emotone.steering.listen import Listener
 
     lm = tiny_causal_lm()
     draw = torch.Generator().manual_seed(0)
@@ -276,4 +277,13 @@ def tiny() -> Steered:
         norms=(1.0, 1.0, 1.0),
         curves=dict.fromkeys(labels, curve),
     )
-    return Steered(lm, EmotionVectors(directions, card), replace(Config(), candidates=2))
+    listener = Listener(
+        labels,
+        1,
+        torch.randn(len(labels), 32, generator=draw),
+        torch.zeros(len(labels)),
+        torch.zeros(32),
+        torch.ones(32),
+    )
+    vectors = EmotionVectors(directions, card, listener)
+    return Steered(lm, vectors, replace(Config(), candidates=2))
