@@ -84,7 +84,7 @@ class Work:
         OUT.mkdir(parents=True, exist_ok=True)
         self.lm = load_causal_lm("smollm2", device="cpu")
         self.print = fingerprint(self.lm.model)
-        self.lm.model.to(torch.bfloat16)
+        self.lm.model.to(torch.bfloat16)  # pyright: ignore
         self.heard: Listener | None = None
 
     def reading(self) -> tuple[torch.Tensor, Listener]:

@@ -196,7 +196,7 @@ def _bootstrap(values: Sequence[float]) -> list[float]:
 def _spearman(means: Sequence[float]) -> float:
     from scipy.stats import spearmanr
 
-    return float(spearmanr(CURVE, means).statistic)
+    return float(spearmanr(CURVE, means)[0])  # pyright: ignore
 
 
 def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
