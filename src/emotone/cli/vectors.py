@@ -127,16 +127,22 @@ def calibrate(
         typer.Option("--human", help="examples.jsonl with human replies: 1 of the perplexity."),
     ] = None,
     model: options.Model = None,
-    settings: options.Set = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Such as doses=[0.3,0.6,0.9] or limits.known=0.98."),
+    ] = None,
     device: options.Device = "auto",
 ) -> None:
     """Measure dose and response, and store the map from intensity to dose."""
+    import dataclasses
+
     from emotone import config as configs
     from emotone.errors import DataError
     from emotone.judges.ngram import read_labelled, train_ngram_judge
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.models.embed import sentence_embedder
     from emotone.steering.calibrate import SweepSettings, calibrated, sweep
+    from emotone.steering.curve import Curve
     from emotone.steering.fluency import tokenizer_words, words
     from emotone.systems.steered import Config, Steered
     from emotone.types import Decoding
@@ -149,7 +155,10 @@ def calibrate(
     if len(listed) < 5:
         raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
     lm = load_causal_lm(model or DEFAULT, device=device)
-    system = Steered(lm, loaded, Config())
+    # The sweep sets raw doses. An old curve would change how strictly candidates are chosen.
+    straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))
+    bare = dataclasses.replace(loaded.card, curves=dict.fromkeys(loaded.labels, straight))
+    system = Steered(lm, dataclasses.replace(loaded, card=bare), Config())
     vocabulary = set(tokenizer_words(lm.tokenizer)) | {w for t, _ in rows for w in words(t)}
     human_pairs: dict[str, list[Any]] = {}
     for example in _examples(human) if human else []:

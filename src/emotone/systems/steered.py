@@ -161,6 +161,8 @@ class Steered:
         """Return a dose as a fraction of the emotion's ceiling on its side, in [-1, 1]."""
         curve = self.vectors.card.curves.get(label)
         full = abs(curve.dose(100.0 if dose > 0 else -100.0)) if curve else 1.0
+        if not full:  # a curve without a side below 0
+            return 0.0
         return max(-1.0, min(1.0, dose / full))
 
     def _steer(self, doses: Sequence[Mapping[str, float]]) -> Any:
