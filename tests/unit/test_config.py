@@ -227,6 +227,14 @@ def test_every_key_is_dumped_but_none_which_toml_lacks():
     assert "ceiling = 1.5\n" in config.dump(Run(ceiling=1.5))
 
 
+@pytest.mark.parametrize("text", ["\x7f", "a\x00b", 'q"\\', "\u2028\r\n\t", "😀 悲伤", "\x85"])
+def test_odd_characters_are_dumped_too(tmp_path: Path, text: str):
+    path = tmp_path / "odd.toml"
+    run = Run(title=text, inner=Inner(names=(text, "")))
+    path.write_bytes(config.dump(run).encode())
+    assert config.load(Run, path) == run
+
+
 @given(st.one_of(_text, st.integers(-(2**63), 2**63 - 1), _floats, st.booleans()))
 def test_a_literal_given_as_an_override_is_the_value_itself(value: object):
     @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from emotone.errors import DataError
 from emotone.models.decode import steps, stream, write
@@ -86,6 +87,22 @@ def test_a_batch_equals_its_rows_alone_whatever_stands_beside_them(strategy):
     for prompt, seed, row in zip(prompts, seeds, together, strict=True):
         (alone,) = write(LM.model, LM.tokenizer, [prompt], decoding, [seed])
         assert (row.text, row.tokens) == (alone.text, alone.tokens)
+        assert row.logprob == pytest.approx(alone.logprob, abs=ROUNDING)
+
+
+def test_a_batch_equals_its_rows_alone_for_a_model_of_absolute_positions():
+    config = GPT2Config(
+        vocab_size=len(LM.tokenizer), n_positions=256, n_embd=32, n_layer=2, n_head=4
+    )
+    config.initializer_range = 0.5
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config).eval()
+    decoding = Decoding(max_tokens=16)
+    together = write(model, LM.tokenizer, PROMPTS, decoding, [1, 2, 3])
+    for prompt, seed, row in zip(PROMPTS, (1, 2, 3), together, strict=True):
+        (alone,) = write(model, LM.tokenizer, [prompt], decoding, [seed])
+        assert row.text == alone.text
         assert row.logprob == pytest.approx(alone.logprob, abs=ROUNDING)
 
 
@@ -205,6 +222,18 @@ def test_the_repetition_penalty_is_on_the_reply_s_tokens(penalty: float):
     assert [r[:soft] for r in made] == [penalised(p, penalty, soft) for p in PROMPTS]
 
 
+def test_the_repetition_penalty_lowers_negative_logits_too():
+    class Negative(Script):
+        def forward(self, input_ids: torch.Tensor, past_key_values: Any, **_: Any) -> Any:
+            logits = torch.full((1, 1, len(self.tokenizer)), -50.0)
+            a, b = self.ids[:2]
+            logits[..., a], logits[..., b] = -10.0, -11.0
+            return SimpleNamespace(logits=logits, past_key_values=0)
+
+    made = Negative("ab").write(replace(GREEDY, repetition_penalty=2.0, max_tokens=4))
+    assert made.text == "abaa"  # a, then b as a fell to -20, then a as b fell to -22
+
+
 def test_the_repetition_penalty_leaves_the_words_of_the_post_alone():
     draw = random.Random(0)
     looked_at = 0
@@ -257,6 +286,7 @@ def test_past_60_percent_of_the_longest_reply_it_ends_with_its_sentence(text: st
         ("one two", ("\n", "w"), "one t"),
         ("one two", ("o", "t"), ""),
         ("one two", ("x",), "one two"),
+        ("one xab", ("b", "ab"), "one x"),
         ("中文好\n的", ("\n",), "中文好"),
         ("one U", ("User:",), "one U"),
     ],
