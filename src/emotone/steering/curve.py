@@ -40,4 +40,5 @@ class Curve:
             return self.knots[-1][1]
         right = bisect_right(at, intensity)
         (i, d), (j, e) = self.knots[right - 1], self.knots[right]
-        return d + (e - d) * (intensity - i) / (j - i)
+        # Rounding must not step over a knot: next to 0 that would turn the sign of a dose.
+        return min(max(d + (e - d) * (intensity - i) / (j - i), d), e)
