@@ -7,7 +7,7 @@ these protocols and the values of `emotone.types`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from emotone.emotions import EmotionMix, Taxonomy
 from emotone.errors import DataError, Unsupported, unknown_name
@@ -93,19 +93,40 @@ class Reward(Protocol):
         ...
 
 
-Stats = TypeVar("Stats")
-Score = TypeVar("Score", covariant=True)
+class Stats(Protocol):
+    """What a metric keeps of each reply: enough for its value over any weighting of the replies.
 
+    One pass over the replies makes them; intervals and paired tests then re-weight and never look
+    at a text again. Most metrics add up over replies, but not all: Distinct counts kinds.
+    """
 
-class Metric(Protocol[Stats, Score]):
-    """A number over a corpus, from statistics that add up over examples."""
-
-    def stats(self, example: Example, reply: Reply) -> Stats:
-        """Sufficient statistics of one example."""
+    def __len__(self) -> int:
+        """Number of replies, N."""
         ...
 
-    def score(self, total: Stats) -> Score:
-        """The score of summed statistics."""
+    def value(self, weights: Sequence[float] | None = None) -> float:
+        """The metric over the replies, each counted `weights[i]` times; None counts each once.
+
+        NaN where it is not defined, such as a mean over nothing.
+        """
+        ...
+
+
+class Metric(Protocol):
+    """A number over a corpus of replies."""
+
+    @property
+    def name(self) -> str:
+        """Name in `scores.json`, such as "distinct_2"."""
+        ...
+
+    @property
+    def signature(self) -> str:
+        """Everything the value depends on besides the replies: judge, tokens, settings, version."""
+        ...
+
+    def stats(self, pairs: Sequence[tuple[Example, Reply]]) -> Stats:
+        """Read every (example, reply) once, judges in batches."""
         ...
 
 

@@ -92,17 +92,6 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One line of a corpus: a dialogue, the emotion of its reply, and the reply."""
-
-    id: str
-    dialogue: Dialogue
-    emotion: EmotionMix | None = None
-    reply: str | None = None
-    lang: Literal["en", "zh"] = "en"
-
-
-@dataclass(frozen=True, slots=True)
 class EmotionScores:
     """Calibrated probabilities of one text's emotion, over one taxonomy.
 
@@ -131,6 +120,27 @@ class EmpathyLevels:
         for name in ("reaction", "interpretation", "exploration"):
             if getattr(self, name) not in (0, 1, 2):
                 raise DataError(f"empathy level {name} is {getattr(self, name)}; use 0, 1 or 2")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One line of a corpus: a dialogue, the emotion of its reply, and the reply.
+
+    Args:
+        id: Name of the line, unique in its file.
+        dialogue: The posts; each may carry the emotion that the corpus says it has.
+        emotion: Emotion of the reply, asked or labelled.
+        reply: The reply of the corpus, where it has one.
+        lang: Language of the texts.
+        empathy: Empathy levels of the corpus's reply, where people labelled them.
+    """
+
+    id: str
+    dialogue: Dialogue
+    emotion: EmotionMix | None = None
+    reply: str | None = None
+    lang: Literal["en", "zh"] = "en"
+    empathy: EmpathyLevels | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""How the judges of the zoo are made."""

@@ -1,0 +1,1 @@
+"""Corpora in their official formats, Chinese text, word lists and word vectors."""

@@ -1,0 +1,165 @@
+"""A pretrained encoder or language model with small trained parts on top: the body of a judge.
+
+The pretrained weights are those of a catalogue model and stay as they are; what is trained, and
+shipped, is a low-rank change of their linear layers (LoRA) and the heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Pooling = Literal["mean", "last", "mean+last"]
+
+#: Linear layers that get a low-rank change, by model type: all of every block.
+LORA_TARGETS: dict[str, tuple[str, ...]] = {
+    "bert": ("query", "key", "value", "dense"),
+    "gemma3_text": (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSpec:
+    """How a trunk is built from a catalogue model.
+
+    Args:
+        backbone: Name of the model in the catalogue.
+        layers: How many blocks to keep, from the first; None keeps all.
+        suffix: Text put after each text, such as a question that the last state then answers.
+        max_tokens: Longer texts are cut, the suffix is not.
+        pooling: Mean over real tokens, state of the last real token, or both side by side.
+        frozen: So many first blocks get no low-rank change; their states can be kept in training.
+        rank: Rank of the low-rank change; 0 for none.
+        alpha: Scale of the change is alpha / rank.
+    """
+
+    backbone: str
+    layers: int | None = None
+    suffix: str = ""
+    max_tokens: int = 64
+    pooling: Pooling = "mean"
+    frozen: int = 0
+    rank: int = 16
+    alpha: float = 32.0
+
+
+class Trunk(nn.Module):
+    """Texts to one vector each, [B, D]; D is d, or 2 d for pooling "mean+last".
+
+    Build it with `open_trunk`.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, spec: TrunkSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.spec = spec
+        width = int(model.config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+        self.width = 2 * width if spec.pooling == "mean+last" else width
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut to `max_tokens`, with the suffix."""
+        spec = self.spec
+        ids: list[list[int]] = self.tokenizer(
+            list(texts), truncation=True, max_length=spec.max_tokens
+        )["input_ids"]
+        if spec.suffix:
+            tail = self.tokenizer(spec.suffix, add_special_tokens=False)["input_ids"]
+            ids = [row + tail for row in ids]
+        return ids
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Ids and mask, [B, T]; padding on the right, mask True at real tokens."""
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
+        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = True
+        return ids, mask
+
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Last states, [B, T, d]."""
+        return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Pooled states, [B, D], in float32; mask is True at real tokens."""
+        return pool(self.states(ids, mask).float(), mask, self.spec.pooling)
+
+
+def pool(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """Pool states [B, T, d] over real tokens; mask [B, T] is True at them."""
+    parts: list[Tensor] = []
+    if pooling != "last":
+        weight = mask[..., None].to(states.dtype)
+        parts.append((states * weight).sum(1) / weight.sum(1).clamp_min(1))
+    if pooling != "mean":
+        last = mask.long().sum(1).clamp_min(1) - 1
+        parts.append(states[torch.arange(len(states)), last])
+    return torch.cat(parts, -1)
+
+
+def open_trunk(spec: TrunkSpec, *, dtype: torch.dtype = torch.float32) -> Trunk:
+    """Load a catalogue model as a frozen trunk, with an untrained low-rank change if asked.
+
+    Raises:
+        ModelMissing: If the weights are not here and cannot be fetched.
+        Unsupported: If the model's type has no entry in `LORA_TARGETS`.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    from emotone.errors import Unsupported
+    from emotone.models.quiet import quiet
+    from emotone.models.store import locate
+
+    location = locate(spec.backbone)
+    source = location.name if location.path is None else str(location.path)
+    local = location.path is not None
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        model = AutoModel.from_pretrained(
+            source, local_files_only=local, use_safetensors=True, dtype=dtype
+        )
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    if spec.layers is not None:
+        blocks = model.layers if hasattr(model, "layers") else model.encoder.layer
+        del blocks[spec.layers :]
+        model.config.num_hidden_layers = spec.layers
+    model.requires_grad_(False)
+    if spec.rank:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        kind = model.config.model_type
+        if kind not in LORA_TARGETS:
+            raise Unsupported(
+                f"a {kind} model has no low-rank targets; use one of {', '.join(LORA_TARGETS)}"
+            )
+        blocks = model.layers if hasattr(model, "layers") else model.encoder.layer
+        trained = {id(m) for block in blocks[spec.frozen :] for m in block.modules()}
+        targets = [
+            name
+            for name, m in model.named_modules()
+            if id(m) in trained and name.rsplit(".", 1)[-1] in LORA_TARGETS[kind]
+        ]
+        lora = LoraConfig(
+            r=spec.rank,
+            lora_alpha=spec.alpha,  # pyright: ignore[reportArgumentType]
+            target_modules=targets,
+            lora_dropout=0.05,
+        )
+        inject_adapter_in_model(lora, model)
+    model.config.use_cache = False
+    return Trunk(model.eval(), tokenizer, spec)

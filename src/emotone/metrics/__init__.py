@@ -1,0 +1,1 @@
+"""Numbers over a corpus of replies, one file a metric; judges come in as arguments."""
