@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from emotone.data import examples as rows
 from emotone.emotions import EMPATHETIC, NLPCC, EmotionMix
 from emotone.errors import DataError
-from emotone.evaluation import records
 from emotone.evaluation.records import read_examples, reply_line, turns
 from emotone.types import Dialogue, Example, Post, Reply, Speaker
 
@@ -151,7 +151,7 @@ def test_lines_before_a_malformed_one_are_handed_out_first():
 
 
 def test_a_line_beyond_the_limit_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(records, "_MAX_LINE", 30)
+    monkeypatch.setattr(rows, "MAX_LINE", 30)
     assert read('{"post": "' + "a" * 18 + '"}')
     with pytest.raises(DataError, match="line 1: the line is 31 characters long"):
         read('{"post": "' + "a" * 19 + '"}')

@@ -1,0 +1,285 @@
+"""`examples.jsonl`, and the same rows as parquet: read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from emotone.data.atomic import replacing
+from emotone.emotions import EKMAN, TAXONOMIES, Emotion, EmotionMix, Taxonomy
+from emotone.errors import DataError, EmotoneError, unknown_name
+from emotone.types import Dialogue, EmpathyLevels, Example, Post, Speaker, is_unicode
+
+#: A longer line is no example.
+MAX_LINE = 50 * 1024 * 1024
+#: Rows of a parquet file that are held in memory at once.
+CHUNK = 20_000
+
+_LEVELS = ("reaction", "interpretation", "exploration")
+
+
+def read_examples(
+    lines: Iterable[str], where: str, taxonomy: Taxonomy | None = None
+) -> Iterator[Example]:
+    """Read examples, one JSON object a line; empty lines are skipped.
+
+    A line is `{"id", "dialogue": [{"speaker", "text", "emotion"?}], "emotion", "reply", "lang"}` or
+    the short `{"post", "emotion"?, "reply"?}`, each with "taxonomy" (the name of the labels' set)
+    and "empathy" (`{"reaction", "interpretation", "exploration"}`) where it has them. A line
+    without id gets its line number.
+
+    Args:
+        lines: The file's lines.
+        where: Name of the file, for messages.
+        taxonomy: Labels of the lines that name no taxonomy; Ekman's without one.
+
+    Raises:
+        DataError: If a line has another shape; the message names file and line.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield read_example(line, number, taxonomy)
+        except EmotoneError as error:
+            raise DataError(f"{where}, line {number}: {error}") from error
+
+
+def read_example(line: str, number: int, taxonomy: Taxonomy | None = None) -> Example:
+    """Read one line; the arguments and errors are those of `read_examples`, without the place."""
+    if len(line) > MAX_LINE:
+        raise DataError(f"the line is {len(line)} characters long; keep lines under {MAX_LINE}")
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not a JSON object ({error}); write one object a line") from error
+    if not isinstance(row, dict):
+        raise DataError(f"a {type(row).__name__} where a JSON object is needed")
+    return _example(row, number, taxonomy)
+
+
+def example_row(example: Example) -> dict[str, Any]:
+    """Return the JSON object of one line; optional keys stand only where they say something.
+
+    Raises:
+        DataError: If emotions of two taxonomies are in one example, which one line cannot say.
+    """
+    emotions = [post.emotion for post in example.dialogue.posts if post.emotion is not None]
+    emotions += [emotion for emotion, _ in example.emotion.parts] if example.emotion else []
+    named = sorted({emotion.taxonomy for emotion in emotions})
+    if len(named) > 1:
+        raise DataError(
+            f"example {example.id!r} has emotions of {' and '.join(named)}; "
+            "map them to one taxonomy"
+        )
+    row: dict[str, Any] = {
+        "id": example.id,
+        "dialogue": [
+            turn if post.emotion is None else {**turn, "emotion": post.emotion.label}
+            for turn, post in zip(turns(example.dialogue), example.dialogue.posts, strict=True)
+        ],
+        "emotion": None if example.emotion is None else str(example.emotion),
+        "reply": example.reply,
+        "lang": example.lang,
+    }
+    if named:
+        row["taxonomy"] = named[0]
+    if example.empathy is not None:
+        row["empathy"] = {level: getattr(example.empathy, level) for level in _LEVELS}
+    return row
+
+
+def example_line(example: Example) -> str:
+    """Write one line of `examples.jsonl`, without its end; `read_examples` gives the example back.
+
+    Raises:
+        DataError: If emotions of two taxonomies are in one example.
+    """
+    return json.dumps(example_row(example), ensure_ascii=False)
+
+
+def turns(dialogue: Dialogue) -> list[dict[str, str]]:
+    """Return a dialogue as `[{"speaker", "text"}]`."""
+    return [{"speaker": p.speaker.value, "text": p.text} for p in dialogue.posts]
+
+
+def write_jsonl(examples: Iterable[Example], path: Path) -> int:
+    """Write `examples.jsonl`, whole or not at all.
+
+    Returns:
+        The number of examples.
+
+    Raises:
+        DataError: If the file cannot be written, or an example cannot be said in one line.
+    """
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        for example in examples:
+            out.write(example_line(example) + "\n")
+            count += 1
+    return count
+
+
+def write_parquet(examples: Iterable[Example], path: Path) -> int:
+    """Write the rows of `examples.jsonl` as parquet, whole or not at all, in bounded memory.
+
+    Polars writes parquet in a stream from files only, so the rows pass through a JSONL file beside
+    `path`, which is removed.
+
+    Returns:
+        The number of examples.
+
+    Raises:
+        DataError: As `write_jsonl`.
+    """
+    import polars as pl
+
+    rows = path.with_name(f".{path.name}.rows.jsonl")
+    try:
+        count = write_jsonl(examples, rows)
+        with replacing(path) as temporary:
+            if count:
+                pl.scan_ndjson(rows, schema=_schema()).sink_parquet(temporary)
+            else:
+                pl.DataFrame(schema=_schema()).write_parquet(temporary)
+    finally:
+        rows.unlink(missing_ok=True)
+    return count
+
+
+def read_parquet(path: Path, taxonomy: Taxonomy | None = None) -> Iterator[Example]:
+    """Read what `write_parquet` wrote, `CHUNK` rows at a time.
+
+    Args:
+        path: The file.
+        taxonomy: Labels of the rows that name no taxonomy; Ekman's without one.
+
+    Raises:
+        DataError: If it is no parquet file, lacks a column or a row has another shape.
+    """
+    import polars as pl
+
+    number = 0
+    try:
+        scan = pl.scan_parquet(path, glob=False)
+        lacks = {"id", "dialogue"} - set(scan.collect_schema().names())
+        if lacks:
+            raise DataError(f"{path.name}: no column {sorted(lacks)[0]!r}; prepare the file again")
+        while True:
+            part = scan.slice(number, CHUNK).collect()
+            for row in part.iter_rows(named=True):
+                number += 1
+                try:
+                    yield _example(_without_nulls(row), number, taxonomy)
+                except EmotoneError as error:
+                    raise DataError(f"{path.name}, row {number}: {error}") from error
+            if len(part) < CHUNK:
+                return
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(
+            f"{path.name} is no parquet file of examples ({first}); prepare it again"
+        ) from error
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    turn = pl.Struct({"speaker": pl.String, "text": pl.String, "emotion": pl.String})
+    return {
+        "id": pl.String,
+        "dialogue": pl.List(turn),
+        "emotion": pl.String,
+        "reply": pl.String,
+        "lang": pl.String,
+        "taxonomy": pl.String,
+        "empathy": pl.Struct(dict.fromkeys(_LEVELS, pl.Int64)),
+    }
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Take out the columns that a row has only because others have them."""
+    kept = {key: value for key, value in row.items() if value is not None}
+    levels = kept.get("empathy")
+    if isinstance(levels, dict) and all(level is None for level in levels.values()):
+        del kept["empathy"]
+    return kept
+
+
+def _example(row: dict[str, Any], number: int, taxonomy: Taxonomy | None) -> Example:
+    labels = _taxonomy(row.get("taxonomy"), taxonomy)
+    if "dialogue" in row:
+        posts = row["dialogue"]
+        if not isinstance(posts, list):
+            raise DataError('"dialogue" must be a list of {"speaker", "text"}')
+        dialogue = Dialogue(tuple(_post(post, labels) for post in posts))
+    elif "post" in row:
+        dialogue = Dialogue.of(_text(row["post"], "post"))
+    else:
+        raise DataError('neither "dialogue" nor "post" is there; give one of them')
+    emotion = row.get("emotion")
+    if emotion is not None:
+        emotion = EmotionMix.parse(_text(emotion, "emotion"), labels)
+    reply = row.get("reply")
+    lang = row.get("lang", "en")
+    if lang not in ("en", "zh"):
+        raise DataError(f'"lang" is {lang!r}; use "en" or "zh"')
+    return Example(
+        _id(row.get("id"), number),
+        dialogue,
+        emotion,
+        None if reply is None else _text(reply, "reply"),
+        lang,
+        _empathy(row.get("empathy")),
+    )
+
+
+def _taxonomy(name: Any, given: Taxonomy | None) -> Taxonomy:
+    if name is None:
+        return given or EKMAN
+    if given is not None and name == given.name:
+        return given
+    if not isinstance(name, str) or name not in TAXONOMIES:
+        raise unknown_name("taxonomy", str(name), TAXONOMIES)
+    return TAXONOMIES[name]
+
+
+def _post(turn: Any, taxonomy: Taxonomy) -> Post:
+    if not isinstance(turn, dict) or "text" not in turn:
+        raise DataError('a turn of "dialogue" must be {"speaker", "text"}')
+    speaker = turn.get("speaker", "user")
+    if speaker not in ("user", "assistant"):
+        raise DataError(f'"speaker" is {speaker!r}; use "user" or "assistant"')
+    label = turn.get("emotion")
+    emotion: Emotion | None = None
+    if label is not None:
+        emotion = taxonomy.parse(_text(label, "emotion"))
+    return Post(_text(turn["text"], "text"), Speaker(speaker), emotion)
+
+
+def _empathy(value: Any) -> EmpathyLevels | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != set(_LEVELS):
+        raise DataError(f'"empathy" must be an object of {", ".join(_LEVELS)}, each 0, 1 or 2')
+    for level in _LEVELS:
+        if type(value[level]) is not int:
+            raise DataError(f'"{level}" is a {type(value[level]).__name__}; use 0, 1 or 2')
+    return EmpathyLevels(**value)
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f'"{key}" is a {type(value).__name__}; it must be text')
+    if not is_unicode(value):
+        raise DataError(f'"{key}" holds half a surrogate pair; write the text in UTF-8')
+    return value
+
+
+def _id(value: Any, number: int) -> str:
+    if value is None:
+        return str(number)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole else _text(value, "id")
