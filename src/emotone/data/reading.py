@@ -61,15 +61,17 @@ def open_binary(path: Path) -> IO[bytes]:
     try:
         source = path.open("rb")
     except OSError as error:
-        raise DataError(f"cannot read {path.name}: {error.strerror}; name a file that is here") from (
-            error
-        )
+        raise DataError(
+            f"cannot read {path.name}: {error.strerror}; name a file that is here"
+        ) from (error)
     magic = source.read(2)
     source.seek(0)
     return gzip.GzipFile(fileobj=source) if magic == b"\x1f\x8b" else source  # pyright: ignore[reportReturnType]
 
 
-def read_lines(path: Path, problems: Problems, *, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: Path, problems: Problems, *, encoding: str = "utf-8"
+) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line without its end); bad bytes and giant lines are problems."""
     with open_binary(path) as source:
         number = 0
@@ -77,7 +79,9 @@ def read_lines(path: Path, problems: Problems, *, encoding: str = "utf-8") -> It
             try:
                 raw = source.readline(MAX_LINE + 1)
             except (OSError, EOFError) as error:
-                problems.bad(path, number + 1, f"the gzip file is damaged ({error}); fetch it again")
+                problems.bad(
+                    path, number + 1, f"the gzip file is damaged ({error}); fetch it again"
+                )
                 return
             if not raw:
                 return
@@ -92,4 +96,6 @@ def read_lines(path: Path, problems: Problems, *, encoding: str = "utf-8") -> It
             try:
                 yield number, raw.decode(encoding).rstrip("\r\n")
             except UnicodeDecodeError as error:
-                problems.bad(path, number, f"byte {error.start + 1} is no {encoding}; save it in {encoding}")
+                problems.bad(
+                    path, number, f"byte {error.start + 1} is no {encoding}; save it in {encoding}"
+                )

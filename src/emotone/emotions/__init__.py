@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Self
 
+from emotone.emotions import tables
 from emotone.errors import MixError, UnknownName, unknown_name
 
 #: Intensities run from -FULL to FULL, in calibrated units.
@@ -153,45 +154,14 @@ NLPCC_CHINESE: Mapping[str, str] = {
 }
 """The Chinese names of the NLPCC classes."""
 
-#: (label, Ekman + neutral, NLPCC six) of EmpatheticDialogues, in the data set's own order.
-_ED_TABLE: tuple[tuple[str, str, str], ...] = (
-    ("surprised", "surprise", "other"),
-    ("excited", "joy", "happiness"),
-    ("angry", "anger", "anger"),
-    ("proud", "joy", "happiness"),
-    ("sad", "sadness", "sadness"),
-    ("annoyed", "anger", "anger"),
-    ("grateful", "joy", "like"),
-    ("lonely", "sadness", "sadness"),
-    ("afraid", "fear", "other"),
-    ("terrified", "fear", "other"),
-    ("guilty", "sadness", "sadness"),
-    ("impressed", "surprise", "like"),
-    ("disgusted", "disgust", "disgust"),
-    ("hopeful", "joy", "happiness"),
-    ("confident", "joy", "happiness"),
-    ("furious", "anger", "anger"),
-    ("anxious", "fear", "other"),
-    ("anticipating", "joy", "happiness"),
-    ("joyful", "joy", "happiness"),
-    ("nostalgic", "sadness", "sadness"),
-    ("disappointed", "sadness", "sadness"),
-    ("prepared", "neutral", "other"),
-    ("jealous", "anger", "disgust"),
-    ("content", "joy", "happiness"),
-    ("devastated", "sadness", "sadness"),
-    ("embarrassed", "sadness", "sadness"),
-    ("caring", "joy", "like"),
-    ("sentimental", "sadness", "sadness"),
-    ("trusting", "joy", "like"),
-    ("ashamed", "sadness", "sadness"),
-    ("apprehensive", "fear", "other"),
-    ("faithful", "joy", "like"),
-)
+
+def _labels(rows: tables.Rows) -> tuple[str, ...]:
+    return tuple(label for label, _, _ in rows)
+
 
 EMPATHETIC = Taxonomy(
     "empathetic_dialogues",
-    tuple(row[0] for row in _ED_TABLE),
+    _labels(tables.EMPATHETIC),
     _aliases(
         surprised=("surprise",),
         angry=("anger",),
@@ -203,7 +173,74 @@ EMPATHETIC = Taxonomy(
 )
 """The 32 situations of EmpatheticDialogues. Source: Rashkin et al. 2019, table 2."""
 
-TAXONOMIES: Mapping[str, Taxonomy] = {t.name: t for t in (EKMAN, NLPCC, EMPATHETIC)}
+GOEMOTIONS = Taxonomy("goemotions", _labels(tables.GOEMOTIONS), neutral="neutral")
+"""The 27 emotions of GoEmotions and neutral. Source: Demszky et al. 2020."""
+
+SMP2020 = Taxonomy(
+    "smp2020",
+    _labels(tables.SMP2020),
+    _aliases(
+        happy=("happiness", "joy", "joyful", "快乐", "高兴"),
+        angry=("anger", "愤怒", "生气"),
+        sad=("sadness", "悲伤", "难过"),
+        fear=_AFRAID,
+        surprise=_SURPRISED,
+    ),
+    neutral="neutral",
+)
+"""The six classes of SMP2020-EWECT."""
+
+DAILYDIALOG = Taxonomy(
+    "dailydialog",
+    _labels(tables.DAILYDIALOG),
+    _aliases(
+        anger=_ANGRY,
+        disgust=_DISGUSTED,
+        fear=_AFRAID,
+        # RECCON's release writes a few labels as adjectives, "excited" among them.
+        happiness=(*_HAPPY, "joy", "excited"),
+        sadness=_SAD,
+        surprise=_SURPRISED,
+        neutral=("none", "no emotion"),
+    ),
+    neutral="neutral",
+)
+"""The seven classes of DailyDialog, ids 0 to 6 in this order. Source: Li et al. 2017."""
+
+CPED = Taxonomy("cped", _labels(tables.CPED), neutral="neutral")
+"""The 13 emotions of CPED. Source: Chen et al. 2022."""
+
+EMORYNLP = Taxonomy("emorynlp", _labels(tables.EMORYNLP), neutral="neutral")
+"""The seven feelings of EmoryNLP. Source: Zahiri and Choi 2018."""
+
+NLPCC2013 = Taxonomy("nlpcc2013", _labels(tables.NLPCC2013), neutral="none")
+"""The eight classes of the shared tasks of 2013 and 2014, whose sentences taught ECM's judge."""
+
+ESCONV = Taxonomy("esconv", _labels(tables.ESCONV))
+"""The emotions that help seekers bring to ESConv. Source: Liu et al. 2021."""
+
+INTENTS = Taxonomy(
+    "empathetic_intents",
+    (*EMPATHETIC.labels, *_labels(tables.INTENTS)),
+    neutral="neutral",
+)
+"""The 32 emotions, 8 response intents and neutral of EmpatheticIntents."""
+
+#: Label sets of one corpus each; they map to Ekman and NLPCC, but nothing maps to them.
+_OF_CORPORA: tuple[tuple[Taxonomy, tables.Rows], ...] = (
+    (GOEMOTIONS, tables.GOEMOTIONS),
+    (SMP2020, tables.SMP2020),
+    (DAILYDIALOG, tables.DAILYDIALOG),
+    (CPED, tables.CPED),
+    (EMORYNLP, tables.EMORYNLP),
+    (NLPCC2013, tables.NLPCC2013),
+    (ESCONV, tables.ESCONV),
+    (INTENTS, (*tables.EMPATHETIC, *tables.INTENTS)),
+)
+
+TAXONOMIES: Mapping[str, Taxonomy] = {
+    t.name: t for t in (EKMAN, NLPCC, EMPATHETIC, *(taxonomy for taxonomy, _ in _OF_CORPORA))
+}
 
 MAPS: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("nlpcc", "ekman"): {
@@ -224,8 +261,8 @@ MAPS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "surprise": "other",
         "neutral": "other",
     },
-    ("empathetic_dialogues", "ekman"): {row[0]: row[1] for row in _ED_TABLE},
-    ("empathetic_dialogues", "nlpcc"): {row[0]: row[2] for row in _ED_TABLE},
+    ("empathetic_dialogues", "ekman"): {row[0]: row[1] for row in tables.EMPATHETIC},
+    ("empathetic_dialogues", "nlpcc"): {row[0]: row[2] for row in tables.EMPATHETIC},
     # EmpatheticDialogues has no neutral: "prepared" is the one label without a feeling's tone.
     ("ekman", "empathetic_dialogues"): {
         "anger": "angry",
@@ -244,6 +281,8 @@ MAPS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "anger": "angry",
         "happiness": "joyful",
     },
+    **{(t.name, "ekman"): {row[0]: row[1] for row in rows} for t, rows in _OF_CORPORA},
+    **{(t.name, "nlpcc"): {row[0]: row[2] for row in rows} for t, rows in _OF_CORPORA},
 }
 """Every map between two label sets, total on its source. Lossy where the target is smaller."""
 
