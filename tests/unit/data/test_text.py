@@ -8,7 +8,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emotone.data.text import (
@@ -44,6 +44,7 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @given(mixed | any_text)
+@example("这件abcT恤")
 def test_words_say_what_the_text_says(text):
     words = segment(text)
     assert join(" ".join(words)) == join(text)
