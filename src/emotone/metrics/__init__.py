@@ -12,10 +12,11 @@ from functools import cache
 from importlib import import_module
 
 from emotone.errors import unknown_name
+from emotone.metrics.remember import remember
 from emotone.metrics.tools import Tools
 from emotone.protocols import Metric
 
-__all__ = ["Tools", "build", "names"]
+__all__ = ["Tools", "build", "names", "remember"]
 
 Builders = Mapping[str, Callable[[Tools], Metric]]
 

@@ -82,3 +82,8 @@ def join(a: TokenRows, b: TokenRows) -> TokenRows:
     moved = np.fromiter((known.setdefault(w, len(known)) for w in b.words), np.int64, len(b.words))
     ids = np.concatenate([a.ids, moved[b.ids]])
     return TokenRows(tuple(known), ids, np.concatenate([a.offsets, b.offsets[1:] + a.offsets[-1]]))
+
+
+def number_of_kinds(packed: np.ndarray) -> int:
+    """Count the different integers."""
+    return len(np.unique(packed))

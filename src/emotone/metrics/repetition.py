@@ -1,0 +1,74 @@
+"""Signs of collapse: n-grams repeated within a reply, and one reply given again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from emotone.metrics.base import Measure, Pair, SumStats, check_weights, mean_of
+from emotone.metrics.tools import Tools
+from emotone.protocols import Metric
+
+SIZE = 4
+
+
+def repeats(tokens: Sequence[str], n: int = SIZE) -> tuple[int, int]:
+    """Count the n-grams that occurred before in the same list, and all n-grams."""
+    total = max(0, len(tokens) - n + 1)
+    kinds = set(zip(*(tokens[j:] for j in range(n)), strict=False))
+    return total - len(kinds), total
+
+
+@dataclass(frozen=True)
+class CommonestStats:
+    """Texts of replies, for the share of the commonest.
+
+    Args:
+        texts: What each reply says, [N]; blanks at the ends left off.
+    """
+
+    texts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of replies, N."""
+        return len(self.texts)
+
+    @cached_property
+    def _ids(self) -> np.ndarray:
+        known: dict[str, int] = {}
+        return np.array([known.setdefault(t, len(known)) for t in self.texts], np.int64)
+
+    def value(self, weights: Sequence[float] | None = None) -> float:
+        """Return the weight of the commonest text over all weight; NaN for none."""
+        weight = None if weights is None else check_weights(weights, len(self))
+        counts = np.bincount(self._ids, weight)
+        total = counts.sum()
+        return float(counts.max() / total) if total > 0 else float("nan")
+
+    def join(self, other: Self) -> Self:
+        """Put the replies of another run after these."""
+        return type(self)(self.texts + other.texts)
+
+
+def _repeated(tools: Tools) -> Metric:
+    def read(pairs: Sequence[Pair]) -> SumStats:
+        rows = [repeats(tools.tokens(r.text, e.lang, "word")) for e, r in pairs]
+        return SumStats(np.array(rows, np.float64).reshape(len(rows), 2), mean_of)
+
+    return Measure("repeated_4", f"name:repeated_4|tok:{tools.tokens_name}|unit:word|v:1", read)
+
+
+def _commonest(tools: Tools) -> Metric:
+    del tools
+    return Measure(
+        "commonest_share",
+        "name:commonest_share|v:1",
+        lambda pairs: CommonestStats(tuple(r.text.strip() for _, r in pairs)),
+    )
+
+
+METRICS = {"repeated_4": _repeated, "commonest_share": _commonest}
