@@ -12,7 +12,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import math
-import os
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from emotone.data.atomic import replacing
 from emotone.data.reading import MAX_LINE, Problems
 from emotone.errors import DataError
 
@@ -250,24 +250,15 @@ def write_word_vectors(
     for word in words:
         _check_word(word)
     line = "".join([f" %.{digits}g"] * matrix.shape[1]) + "\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as raw:
-            # No name and no time in the gzip header: the same vectors are the same bytes.
-            packed = gzip.GzipFile("", "wb", 6, raw, 0) if path.suffix == ".gz" else None
-            out = cast("IO[bytes]", packed or raw)
-            out.write(f"{len(words)} {matrix.shape[1]}\n".encode())
-            for word, row in zip(words, matrix, strict=True):
-                out.write((word + line % tuple(row.tolist())).encode())
-            if packed:
-                packed.close()
-        part.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path.name} ({error.strerror}); name a file in a folder that exists"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as raw:
+        # No name and no time in the gzip header: the same vectors are the same bytes.
+        packed = gzip.GzipFile("", "wb", 6, raw, 0) if path.suffix == ".gz" else None
+        out = cast("IO[bytes]", packed or raw)
+        out.write(f"{len(words)} {matrix.shape[1]}\n".encode())
+        for word, row in zip(words, matrix, strict=True):
+            out.write((word + line % tuple(row.tolist())).encode())
+        if packed:
+            packed.close()
 
 
 def _check_word(word: str) -> None:
