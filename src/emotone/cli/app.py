@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emotone.cli import chat, doctor, generate, models, reply, vectors
+from emotone.cli import chat, doctor, generate, models, reply, score, vectors
 
 app = typer.Typer(
     name="emotone",
@@ -37,6 +37,7 @@ def root(
 app.command("reply")(reply.reply)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
+app.command("score")(score.score)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")

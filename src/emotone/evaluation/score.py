@@ -6,15 +6,14 @@ Nothing is generated here and no model is loaded: judges and encoders come in as
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotone.emotions import Emotion
-from emotone.errors import DataError, Unsupported, UsageError
+from emotone.errors import DataError, Unsupported
 from emotone.evaluation.scores import Against, Difference, Number, Scores
 from emotone.evaluation.summaries import Pair, confusion, distributions, dose, in_order, part
+from emotone.evaluation.tools import with_neutral
 
 if TYPE_CHECKING:
     from emotone.metrics import Tools
@@ -24,9 +23,13 @@ if TYPE_CHECKING:
 ROUNDS = 1000
 PAIRED_ROUNDS = 10_000
 
-Advance = Callable[[str], None]
+#: Perplexity without more words is that of references under the system itself
+#: (`emotone perplexity`); that of replies under another model has names of its own.
+_OF_REPLIES: Mapping[str, str] = {
+    name: f"reply_{name}" for name in ("perplexity", "ecm_perplexity", "bits_per_character")
+}
 
-_TOOLS = ("emotion", "empathy", "embed", "embed_tokens", "neutral", "perplexity")
+Advance = Callable[[str], None]
 
 
 def runs(pairs: Iterable[Pair]) -> dict[tuple[str, str], list[Pair]]:
@@ -58,48 +61,6 @@ def asked_emotions(pairs: Iterable[Pair]) -> tuple[Emotion, ...]:
     }
     names = in_order([e.label for e in found])
     return tuple(sorted(found, key=lambda e: (e.taxonomy, names.index(e.label))))
-
-
-def needs(name: str) -> frozenset[str]:
-    """Find which tools a metric cannot do without, by leaving out one at a time.
-
-    Raises:
-        UnknownName: If there is no such metric.
-    """
-    from emotone import metrics
-
-    every = _everything()
-    lacks: set[str] = set()
-    for tool in _TOOLS:
-        try:
-            metrics.build(name, dataclasses.replace(every, **{tool: None}))
-        except Unsupported:
-            lacks.add(tool)
-    return frozenset(lacks)
-
-
-def check_judges(judges: Iterable[str], pairs: Iterable[Pair], *, trained: Iterable[str]) -> None:
-    """Refuse a judge that touched the training of what it is to score.
-
-    Args:
-        judges: Names of the scoring judges.
-        pairs: Replies, whose `applied` may list "judges" that touched training or calibration.
-        trained: Judges that manifests beside the replies list.
-
-    Raises:
-        UsageError: If one is among them; `--same-judge` leaves this check out.
-    """
-    touched = {_stem(name) for name in trained}
-    for _, reply in pairs:
-        listed = reply.applied.get("judges", ())
-        if isinstance(listed, list | tuple):
-            touched |= {_stem(str(name)) for name in listed}
-    for name in judges:
-        if _stem(name) in touched:
-            raise UsageError(
-                f"judge {_stem(name)!r} touched the training of these replies, so it would hear"
-                " what it taught; score with another one, or add --same-judge and say so"
-            )
 
 
 def score(
@@ -142,25 +103,25 @@ def score(
 
     for name in metrics:
         metric = build(name, tools)
+        key = _OF_REPLIES.get(metric.name, metric.name)
         stats = metric.stats(pairs)
-        total[metric.name] = _number(metric, stats, pairs, rounds, seed)
-        for label, rows in places.items() if len(places) > 1 else ():
+        total[key] = _number(metric, stats, pairs, rounds, seed)
+        for label, rows in places.items():
             chosen = [pairs[i] for i in rows]
-            parts[label][metric.name] = _number(
-                metric, _some(metric, stats, rows, chosen), chosen, rounds, seed
+            parts[label][key] = (
+                total[key]
+                if len(places) == 1
+                else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
             )
-        if len(places) == 1:
-            parts[next(iter(places))][metric.name] = total[metric.name]
         if advance:
-            advance(metric.name)
-    heard = tools.emotion is not None
+            advance(key)
     return Scores(
         *found[0],
         len(pairs),
         total,
         parts,
-        confusion(pairs, tools.emotion) if tools.emotion is not None else None,
-        dose(pairs, tools.emotion, rounds=rounds, seed=seed) if heard and tools.emotion else {},
+        None if tools.emotion is None else confusion(pairs, tools.emotion),
+        {} if tools.emotion is None else dose(pairs, tools.emotion, rounds=rounds, seed=seed),
         distributions(pairs, tools.tokens),
         manifest=dict(manifest or {}),
     )
@@ -215,19 +176,12 @@ def compare(
             test = paired_test(a, b, rounds=rounds, seed=seed, groups=ids)
         except Unsupported:
             continue  # statistics that cannot be joined have no paired test
-        made[mine.name] = Difference(
+        made[_OF_REPLIES.get(mine.name, mine.name)] = Difference(
             a.value(), b.value(), test.difference, test.low, test.high, test.p, len(left)
         )
         if advance:
             advance(name)
     return Against(*theirs[0], made)
-
-
-def with_neutral(tools: Tools, pairs: Sequence[Pair]) -> Tools:
-    """Fill in each example's reply without an emotion, where the run has some."""
-    plain = {example.id: reply.text for example, reply in pairs if reply.emotion is None}
-    moods = any(reply.emotion is not None for _, reply in pairs)
-    return dataclasses.replace(tools, neutral=plain if plain and moods else None)
 
 
 def _number(metric: Metric, stats: Stats, pairs: Sequence[Pair], rounds: int, seed: int) -> Number:
@@ -277,39 +231,3 @@ def _aligned(
             " in the same emotions, or add --asked all where one system takes no emotion"
         )
     return left, right
-
-
-def _stem(judge: str) -> str:
-    """Name of a judge without label set, version and checksum: "en-score-1-0a1b2c3d:ekman"."""
-    return re.sub(r"-\d+-[0-9a-f]{8}$", "", judge.split(":")[0].split(" ")[0])
-
-
-def _everything() -> Tools:
-    """Tools that are all there and never used: what a metric says when it is built."""
-    from emotone.emotions import EKMAN
-    from emotone.metrics import Tools
-
-    def unused(*_: Any) -> Any:
-        raise DataError("this tool stands for another one and measures nothing")
-
-    @dataclasses.dataclass(frozen=True)
-    class Judge:
-        name: str = "any"
-        taxonomy: Any = EKMAN
-        classify: Any = unused
-        identify: Any = unused
-
-    judge: Any = Judge()
-    return Tools(
-        emotion=judge,
-        empathy=judge,
-        embed=unused,
-        embed_tokens=unused,
-        neutral={},
-        perplexity=unused,
-    )
-
-
-def cache_folder(output: Path) -> Path:
-    """Return where judges' labels are kept for scores that are written to `output`."""
-    return output.parent / ".labels"

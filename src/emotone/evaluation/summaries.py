@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from emotone.emotions import TAXONOMIES, Emotion, Taxonomy
+from emotone.emotions import FULL, MAPS, TAXONOMIES, Emotion, Taxonomy
+from emotone.errors import DataError, unknown_name
 from emotone.evaluation.scores import NO_EMOTION, Confusion, DosePoint, Histogram, Number
 from emotone.protocols import EmotionClassifier
 from emotone.types import Example, Reply
@@ -37,7 +38,7 @@ def in_order(names: Sequence[str]) -> list[str]:
     def place(name: str) -> tuple[int, int, int, float, str]:
         label, _, value = name.partition(":")
         mixed = " + " in name
-        number = 0.0 if mixed or not value else float(value)
+        number = FULL if mixed or not value else float(value)
         return (name != NO_EMOTION, mixed, rank.get(label, len(rank)), number, name)
 
     return sorted(names, key=place)
@@ -49,15 +50,31 @@ def one_emotion(reply: Reply) -> tuple[Emotion, float] | None:
     return mix.parts[0] if mix is not None and len(mix.parts) == 1 else None
 
 
-def seen_by(emotion: Emotion, taxonomy: Taxonomy) -> str:
-    """Return the judge's label for an asked emotion.
+def one_taxonomy(asked: str, judge: Taxonomy) -> tuple[Taxonomy, dict[str, str], dict[str, str]]:
+    """Bring asked and judged labels into one taxonomy, the asked one where a table leads there.
+
+    Args:
+        asked: Name of the taxonomy of the asked emotions.
+        judge: Taxonomy of the judge.
+
+    Returns:
+        The common taxonomy, and asked label -> common label and judged label -> common label.
 
     Raises:
         UnknownName: If no table joins the two label sets.
     """
-    if emotion.taxonomy == taxonomy.name:
-        return taxonomy.parse(emotion.label).label
-    return TAXONOMIES[emotion.taxonomy].map_to(emotion, taxonomy).label
+    if asked == judge.name:
+        common = TAXONOMIES.get(asked, judge)
+        same = {label: label for label in (*common.labels, *judge.labels)}
+        return common, same, same
+    if asked not in TAXONOMIES:
+        raise unknown_name("taxonomy of asked emotions", asked, TAXONOMIES)
+    known = TAXONOMIES[asked]
+    forwards = (asked, judge.name) in MAPS and (judge.name, asked) not in MAPS
+    source, target = (known, judge) if forwards else (judge, known)
+    table = {e.label: source.map_to(e, target).label for e in source}
+    same = {label: label for label in target.labels}
+    return target, *((table, same) if forwards else (same, table))
 
 
 def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | None:
@@ -75,13 +92,26 @@ def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | No
             rows.append((one[0].label, reply.text))
     if not rows:
         return None
+    common, of_asked, of_judge = one_taxonomy(_asked_taxonomy(pairs, judge), judge.taxonomy)
     made = judge.classify([text for _, text in rows])
-    counts = Counter((asked, s.label) for (asked, _), s in zip(rows, made, strict=True))
-    asked = in_order(list({a for a, _ in rows}))
-    judged = judge.taxonomy.labels
+    counts = Counter(
+        (of_asked.get(asked, asked), of_judge[s.label])
+        for (asked, _), s in zip(rows, made, strict=True)
+    )
+    asked = in_order(list({a for a, _ in counts}))
+    judged = common.labels
     return Confusion(
         judge.name, tuple(asked), judged, tuple(tuple(counts[a, j] for j in judged) for a in asked)
     )
+
+
+def _asked_taxonomy(pairs: Sequence[Pair], judge: EmotionClassifier) -> str:
+    names = sorted({r.emotion.parts[0][0].taxonomy for _, r in pairs if r.emotion is not None})
+    if len(names) > 1:
+        raise DataError(
+            f"emotions of {' and '.join(names)} are asked in one run; score one taxonomy at a time"
+        )
+    return names[0] if names else judge.taxonomy.name
 
 
 def dose(
@@ -111,15 +141,19 @@ def dose(
 
     curves: dict[str, tuple[DosePoint, ...]] = {}
     for emotion, by_intensity in groups.items():
-        label = seen_by(emotion, judge.taxonomy)
+        _, of_asked, of_judge = one_taxonomy(emotion.taxonomy, judge.taxonomy)
+        label = of_asked[emotion.label]
         if plain:
             by_intensity.setdefault(0.0, []).extend(plain)
         points: list[DosePoint] = []
         for intensity, rows in sorted(by_intensity.items()):
             made = judge.classify([reply.text for _, reply in rows])
             ids = [example.id for example, _ in rows]
-            heard = [float(s.label == label) for s in made]
-            sure = [float(s.probabilities[label]) for s in made]
+            heard = [float(of_judge[s.label] == label) for s in made]
+            sure = [
+                sum(p for name, p in s.probabilities.items() if of_judge[name] == label)
+                for s in made
+            ]
             points.append(DosePoint(intensity, number(heard, ids, True), number(sure, ids, False)))
         curves[emotion.label] = tuple(points)
     return {label: curves[label] for label in in_order(list(curves))}

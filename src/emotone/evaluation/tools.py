@@ -1,0 +1,239 @@
+"""What metrics are given: judges, encoders, segmenters; opened only where a metric needs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotone.errors import DataError, EmotoneError, Unsupported, UsageError
+from emotone.evaluation.summaries import Pair
+
+if TYPE_CHECKING:
+    from emotone.metrics import Tools
+
+#: Fields of `Tools` that a metric may need, and what to say where one is not at hand.
+_TOOLS: Mapping[str, str] = {
+    "emotion": "there is no judge of emotion",
+    "empathy": "there is no judge of empathy",
+    "embed": "there is no sentence encoder",
+    "embed_tokens": "there is no encoder of tokens",
+    "neutral": "there are no replies without an emotion beside those with one",
+    "perplexity": "no model for the fluency of replies was named (--fluency-model)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which judges and models to open.
+
+    Args:
+        metrics: Names of the metrics that are to be had.
+        lang: Language of the replies, "en" or "zh".
+        strict: Whether a tool that is missing is an error; else its metrics are left out.
+        judge: Judge of emotion; None takes the language's own.
+        empathy_judge: Judge of empathy; None takes "empathy-score".
+        fluency_model: Language model for the perplexity of replies; None measures none.
+        device: Where that model runs.
+        cache: Folder of remembered labels; None remembers for this run only.
+    """
+
+    metrics: tuple[str, ...]
+    lang: str = "en"
+    strict: bool = False
+    judge: str | None = None
+    empathy_judge: str | None = None
+    fluency_model: str | None = None
+    device: str = "auto"
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Tools that are at hand.
+
+    Args:
+        tools: For the metrics.
+        judges: Name of each judge -> hashes of the data it was trained on.
+        missing: Tool -> why it is not at hand.
+    """
+
+    tools: Tools
+    judges: dict[str, dict[str, str]]
+    missing: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def open_tools(wanted: Wanted) -> Opened:
+    """Open the judges and models that some metric needs.
+
+    Raises:
+        EmotoneError: If one that was asked for by name, or any with `strict`, cannot be opened.
+    """
+    from emotone.data.text import tokens
+    from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
+    from emotone.metrics import Tools
+
+    needed: set[str] = set().union(*(needs(name) for name in wanted.metrics))
+    made: dict[str, Any] = {"tokens": tokens, "tokens_name": "words(en),rjieba(zh)"}
+    judges: dict[str, dict[str, str]] = {}
+    missing: dict[str, str] = {}
+
+    def have(tool: str, make: Callable[[Wanted], Any], *, named: bool) -> Any:
+        if tool not in needed:
+            return None
+        try:
+            return make(wanted)
+        except EmotoneError as error:
+            if wanted.strict or named:
+                raise
+            missing[tool] = str(error)
+            return None
+
+    emotion = have("emotion", _emotion, named=wanted.judge is not None)
+    if emotion is not None:
+        made["emotion"] = remember_emotion(emotion, wanted.cache)
+        judges[emotion.name] = _data(emotion)
+    empathy = have("empathy", _empathy, named=wanted.empathy_judge is not None)
+    if empathy is not None:
+        made["empathy"] = remember_empathy(empathy, wanted.cache)
+        judges[made["empathy"].name] = _data(empathy)
+    embed = have("embed", lambda _: _embed(), named=False)
+    if embed is not None:
+        made |= {"embed": remember_embed(embed), "embed_name": _ENCODER}
+    if wanted.fluency_model is not None:
+        fluency = have("perplexity", _fluency, named=True)
+        if fluency is not None:
+            made |= {"perplexity": fluency.counts, "perplexity_name": fluency.name}
+    return Opened(Tools(**made), judges, missing)
+
+
+def usable(
+    names: Sequence[str], opened: Opened, pairs: Sequence[Pair]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Part metrics into those that can be had for these replies, and the others by reason."""
+    tools = with_neutral(opened.tools, pairs)
+    kept: list[str] = []
+    left_out: dict[str, list[str]] = {}
+    for name in names:
+        lacks = [tool for tool in sorted(needs(name)) if getattr(tools, tool) is None]
+        if lacks:
+            reason = opened.missing.get(lacks[0], _TOOLS[lacks[0]])
+            left_out.setdefault(reason, []).append(name)
+        else:
+            kept.append(name)
+    return kept, left_out
+
+
+def needs(name: str) -> frozenset[str]:
+    """Find which tools a metric cannot do without, by leaving out one at a time.
+
+    Raises:
+        UnknownName: If there is no such metric.
+    """
+    from emotone import metrics
+
+    every = _everything()
+    lacks: set[str] = set()
+    for tool in _TOOLS:
+        try:
+            metrics.build(name, dataclasses.replace(every, **{tool: None}))
+        except Unsupported:
+            lacks.add(tool)
+    return frozenset(lacks)
+
+
+def check_judges(judges: Iterable[str], pairs: Iterable[Pair], *, trained: Iterable[str]) -> None:
+    """Refuse a judge that touched the training of what it is to score.
+
+    Args:
+        judges: Names of the scoring judges.
+        pairs: Replies, whose `applied` may list "judges" that touched training or calibration.
+        trained: Judges that manifests beside the replies list.
+
+    Raises:
+        UsageError: If one is among them; `--same-judge` leaves this check out.
+    """
+    touched = {_stem(name) for name in trained}
+    for _, reply in pairs:
+        listed = reply.applied.get("judges", ())
+        if isinstance(listed, list | tuple):
+            touched |= {_stem(str(name)) for name in listed}
+    for name in judges:
+        if _stem(name) in touched:
+            raise UsageError(
+                f"judge {_stem(name)!r} touched the training of these replies, so it would hear"
+                " what it taught; score with another one, or add --same-judge and say so"
+            )
+
+
+def with_neutral(tools: Tools, pairs: Sequence[Pair]) -> Tools:
+    """Fill in each example's reply without an emotion, where the run has some."""
+    plain = {example.id: reply.text for example, reply in pairs if reply.emotion is None}
+    moods = any(reply.emotion is not None for _, reply in pairs)
+    return dataclasses.replace(tools, neutral=plain if plain and moods else None)
+
+
+def _stem(judge: str) -> str:
+    """Name of a judge without label set, version and checksum: "en-score-1-0a1b2c3d:ekman"."""
+    return re.sub(r"-\d+-[0-9a-f]{8}$", "", judge.split(":")[0].split(" ")[0])
+
+
+def _everything() -> Tools:
+    """Tools that are all there and never used: what a metric says when it is built."""
+    from emotone.emotions import EKMAN
+    from emotone.metrics import Tools
+
+    def unused(*_: Any) -> Any:
+        raise DataError("this tool stands for another one and measures nothing")
+
+    @dataclasses.dataclass(frozen=True)
+    class Judge:
+        name: str = "any"
+        taxonomy: Any = EKMAN
+        classify: Any = unused
+        identify: Any = unused
+
+    judge: Any = Judge()
+    return Tools(
+        emotion=judge,
+        empathy=judge,
+        embed=unused,
+        embed_tokens=unused,
+        neutral={},
+        perplexity=unused,
+    )
+
+
+#: Encoder of sentences for similarity.
+_ENCODER = "minilm"
+
+
+def _emotion(wanted: Wanted) -> Any:
+    from emotone.judges import open_judge
+
+    return open_judge(wanted.judge or f"{wanted.lang}-score")
+
+
+def _empathy(wanted: Wanted) -> Any:
+    from emotone.judges import open_identifier
+
+    return open_identifier(wanted.empathy_judge or "empathy-score")
+
+
+def _embed() -> Any:
+    from emotone.models.embed import sentence_embedder
+
+    return sentence_embedder(_ENCODER)
+
+
+def _fluency(wanted: Wanted) -> Any:
+    from emotone.evaluation.perplexity import fluency_of
+
+    return fluency_of(wanted.fluency_model or "", device=wanted.device)
+
+
+def _data(judge: Any) -> dict[str, str]:
+    return dict(getattr(getattr(judge, "card", None), "data", None) or {})

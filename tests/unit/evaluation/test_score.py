@@ -1,0 +1,335 @@
+"""From replies to scores: parts, curves, pairs, remembered labels, the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from emotone.emotions import EKMAN, NLPCC
+from emotone.errors import DataError, Unsupported, UsageError
+from emotone.evaluation import tools as opening
+from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
+from emotone.evaluation.score import asked_emotions, compare, runs, score
+from emotone.evaluation.scores import Scores, read_scores, scores_json, write_scores
+from emotone.evaluation.summaries import (
+    confusion,
+    distributions,
+    dose,
+    in_order,
+    one_taxonomy,
+    part,
+)
+from emotone.evaluation.tools import Wanted, check_judges, needs, open_tools, usable
+from emotone.metrics import Tools, build
+from emotone.metrics.significance import interval
+from unit.evaluation.hearing import LengthIdentifier, WordJudge, pair, run
+
+NAMES = ("distinct_2", "length_words", "emotion_accuracy", "bleu")
+
+
+def scored(rows=None, **options) -> Scores:
+    return score(rows or run(), NAMES, Tools(emotion=WordJudge()), rounds=50, **options)
+
+
+# -- numbers ----------------------------------------------------------------------------------
+
+
+def test_the_numbers_are_those_of_the_metrics_with_intervals_over_examples():
+    rows, tools = run(), Tools(emotion=WordJudge())
+    made = score(rows, NAMES, tools, rounds=50, seed=3)
+    assert (made.system, made.model, made.n) == ("one", "tiny", 30)
+    for name in NAMES:
+        metric = build(name, tools)
+        stats = metric.stats(rows)
+        number = made.metrics[name]
+        low, high = interval(stats, groups=[e.id for e, _ in rows], rounds=50, seed=3)
+        assert (number.value, number.low, number.high) == (stats.value(), low, high)
+        assert number.signature == metric.signature
+
+
+def test_each_part_is_scored_like_a_run_of_its_own():
+    made = scored()
+    assert list(made.per_emotion) == ["none", "joy", "sadness:50"]
+    for label, rows in (("joy", [p for p in run() if part(p[1]) == "joy"]),):
+        alone = scored(rows)
+        assert made.per_emotion[label] == alone.metrics
+        assert alone.per_emotion == {label: alone.metrics}
+    assert math.isnan(made.per_emotion["none"]["emotion_accuracy"].value or 0)
+
+
+def test_parts_stand_in_the_order_of_the_taxonomy():
+    names = ["joy:60", "surprise", "joy + anger", "none", "joy:-20", "like", "anger", "joy"]
+    assert in_order(names) == [
+        "none", "anger", "joy:-20", "joy:60", "joy", "surprise", "like", "joy + anger"
+    ]  # fmt: skip
+
+
+def test_scores_of_two_systems_at_once_are_refused():
+    with pytest.raises(DataError, match="2 systems came"):
+        score([*run(), *run("two")], NAMES, Tools())
+    assert list(runs([*run(), *run("two")])) == [("one", "tiny"), ("two", "tiny")]
+
+
+def test_one_id_with_two_dialogues_is_refused():
+    example, reply = pair(1, "hi")
+    other = dataclasses.replace(example, dialogue=pair(2, "hi")[0].dialogue)
+    with pytest.raises(DataError, match="example 'x1' has two different dialogues"):
+        runs([(example, reply), (other, reply)])
+
+
+def test_a_system_without_emotions_stands_at_the_chance_of_what_was_asked():
+    plain = [pair(i, "joy about it") for i in range(10)]
+    asked = asked_emotions([pair(0, "", "joy"), pair(0, "", "fear"), pair(0, "", "joy:-5")])
+    assert [e.label for e in asked] == ["fear", "joy"]
+    tools = Tools(emotion=WordJudge(), asked="all", asked_emotions=asked)
+    made = score(plain, ["emotion_accuracy"], tools, rounds=20)
+    assert made.metrics["emotion_accuracy"].value == 0.5
+
+
+def _rows(made):
+    return zip(made.asked, made.counts, strict=True)
+
+
+# -- summaries --------------------------------------------------------------------------------
+
+
+def test_confusion_counts_asked_against_judged():
+    made = confusion(run(right=0.7), WordJudge())
+    assert made is not None
+    assert made.asked == ("none", "joy", "sadness")
+    rows = {a: dict(zip(made.judged, row, strict=True)) for a, row in _rows(made)}
+    assert (rows["joy"]["joy"], rows["joy"]["neutral"]) == (7, 3)
+    assert (rows["sadness"]["sadness"], rows["none"]["neutral"]) == (7, 10)
+    assert sum(map(sum, made.counts)) == 30
+
+
+def test_a_judge_of_other_labels_is_read_in_the_asked_ones():
+    rows = [pair(0, "happiness", "joy"), pair(1, "like this", "joy"), pair(2, "anger", "joy")]
+    made = confusion(rows, WordJudge(taxonomy=NLPCC, name="zh"))
+    assert made is not None
+    assert dict(zip(made.judged, made.counts[0], strict=True))["joy"] == 2
+    common, of_asked, of_judge = one_taxonomy("ekman", NLPCC)
+    assert (common, of_asked["joy"], of_judge["like"]) == (EKMAN, "joy", "joy")
+
+
+def test_dose_has_plain_replies_at_0_and_the_shares_of_each_intensity():
+    rows = run(right=0.5) + [pair(i, "joy" if i < 9 else "-", "joy:50") for i in range(10)]
+    made = dose(rows, WordJudge(), rounds=50)
+    assert list(made) == ["joy", "sadness"]
+    assert [(p.intensity, p.share.value, p.share.n) for p in made["joy"]] == [
+        (0.0, 0.0, 10),
+        (50.0, 0.9, 10),
+        (100.0, 0.5, 10),
+    ]
+    for point in made["joy"]:
+        assert point.share.low is not None
+        assert point.share.high is not None
+        assert point.share.low <= (point.share.value or 0) <= point.share.high
+    assert made["joy"][1].probability.value == pytest.approx(0.9 * 0.8 + 0.1 * 0.2 / 6)
+
+
+def test_histograms_count_every_reply_once():
+    rows = [pair(0, ""), pair(1, "a b c"), pair(2, "a b c d " * 30), pair(3, "w " * 2000)]
+    made = distributions(rows, lambda text, lang, unit: text.split())
+    assert sum(made["length"].counts) == sum(made["repetition"].counts) == 4
+    assert made["length"].counts[0] == 2
+    assert made["length"].counts[-1] == 1
+    assert made["length"].edges[-1] == 2001
+    assert (made["repetition"].counts[0], made["repetition"].counts[-1]) == (2, 2)
+
+
+# -- two systems ------------------------------------------------------------------------------
+
+
+def test_a_difference_is_over_the_replies_that_both_gave():
+    ours, theirs = run(right=1.0), run("two", right=0.2)[:-3]
+    made = compare(ours, theirs, NAMES, Tools(emotion=WordJudge()), rounds=500)
+    assert (made.system, made.model) == ("two", "tiny")
+    found = made.differences["emotion_accuracy"]
+    assert found.n == 27
+    assert found.difference == pytest.approx((found.value or 0) - (found.other or 0))
+    assert found.value == 1.0
+    assert found.low is not None
+    assert found.low > 0
+    assert (found.p or 0) < 0.05
+    same = compare(ours, run("two"), NAMES, Tools(emotion=WordJudge()), rounds=500)
+    assert same.differences["emotion_accuracy"].p == 1.0
+
+
+def test_a_system_without_emotions_is_paired_with_every_mood_only_when_told_so():
+    moods = [p for p in run() if p[1].emotion is not None]
+    plain = [pair(i, "joy, they say", system="two") for i in range(10)]
+    with pytest.raises(DataError, match="--asked all"):
+        compare(moods, plain, NAMES, Tools(emotion=WordJudge()))
+    tools = Tools(emotion=WordJudge(), asked="all")
+    found = compare(moods, plain, NAMES, tools, rounds=100).differences["emotion_accuracy"]
+    assert (found.n, found.value, found.other) == (20, 1.0, 0.5)
+
+
+# -- judges -----------------------------------------------------------------------------------
+
+
+def test_what_was_judged_is_not_judged_again(tmp_path: Path):
+    folder = tmp_path / ".labels"
+    first, second = WordJudge(), WordJudge()
+    texts = ["joy", "fear", "joy", ""]
+    made = remember_emotion(first, folder).classify(texts)
+    again = remember_emotion(second, folder).classify([*texts, "anger"])
+    assert sorted(first.seen) == ["", "fear", "joy"]
+    assert second.seen == ["anger"]
+    assert again[:4] == made
+    other = WordJudge(name="other")
+    remember_emotion(other, folder).classify(["joy"])
+    assert other.seen == ["joy"]
+    assert not any(t in p.read_text() for p in folder.iterdir() for t in ("fear is", "text"))
+
+
+def test_a_label_file_that_was_cut_or_altered_costs_only_what_is_lost(tmp_path: Path):
+    judge = remember_emotion(WordJudge(), tmp_path)
+    judge.classify(["joy", "fear"])
+    (path,) = tmp_path.iterdir()
+    whole = path.read_text()
+    for blob in (whole[:-5], whole + "\nnonsense\n[1]\n", whole.replace('"joy"', '"foy"')):
+        path.write_text(blob)
+        fresh = WordJudge()
+        assert [s.label for s in remember_emotion(fresh, tmp_path).classify(["joy", "fear"])] == [
+            "joy",
+            "fear",
+        ]
+        last = WordJudge()
+        remember_emotion(last, tmp_path).classify(["joy", "fear"])
+        assert last.seen == []
+
+
+def test_empathy_is_remembered_by_context_and_response(tmp_path: Path):
+    first, second = LengthIdentifier(), LengthIdentifier()
+    pairs = [("a b", "c"), ("a", "b c"), ("a b", "c")]
+    made = remember_empathy(first, tmp_path).identify(pairs)
+    assert first.seen == pairs[:2]
+    assert made == LengthIdentifier().identify(pairs)
+    assert remember_empathy(second, tmp_path).identify(pairs) == made
+    assert second.seen == []
+
+
+def test_texts_are_embedded_once():
+    import numpy as np
+
+    seen: list[str] = []
+
+    def embed(texts):
+        seen.extend(texts)
+        return np.array([[len(t), 1.0] for t in texts]).reshape(-1, 2)
+
+    remembered = remember_embed(embed)
+    assert remembered(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
+    assert remembered(["bb"]).tolist() == [[2, 1]]
+    assert seen == ["a", "bb"]
+
+
+@pytest.mark.parametrize("listed", ["en-score", "en-score-2-0a1b2c3d", "en-score-1-0a1b2c3d:nlpcc"])
+def test_a_judge_that_touched_the_training_is_refused(listed: str):
+    example, reply = pair(0, "hi")
+    rows = [(example, dataclasses.replace(reply, applied={"judges": [listed]}))]
+    judge = "en-score-1-ffffffff:ekman"
+    check_judges(["zh-score"], rows, trained=[])
+    with pytest.raises(UsageError, match=r"judge 'en-score' touched the training.*--same-judge"):
+        check_judges([judge], rows, trained=[])
+    with pytest.raises(UsageError, match="'en-score'"):
+        check_judges([judge], [], trained=[listed])
+
+
+def test_a_metric_says_which_tools_it_needs():
+    assert needs("distinct_2") == frozenset()
+    assert needs("emotion_accuracy") == {"emotion"}
+    assert needs("similarity_neutral") == {"embed", "neutral"}
+    assert needs("ecm_perplexity") == {"perplexity"}
+
+
+def test_metrics_without_their_tools_are_left_out_with_a_reason(monkeypatch):
+    from emotone.errors import ModelMissing
+
+    def absent(wanted: Wanted):
+        raise ModelMissing("the zoo is not here; install it")
+
+    monkeypatch.setattr(opening, "_emotion", absent)
+    names = ("distinct_2", "emotion_accuracy", "ecm_perplexity")
+    opened = open_tools(Wanted(names))
+    kept, left_out = usable(names, opened, run())
+    assert kept == ["distinct_2"]
+    assert left_out["the zoo is not here; install it"] == ["emotion_accuracy"]
+    assert sorted(n for names in left_out.values() for n in names) == [
+        "ecm_perplexity",
+        "emotion_accuracy",
+    ]
+    for strict in (Wanted(names, strict=True), Wanted(names, judge="en-score")):
+        with pytest.raises(ModelMissing, match="install it"):
+            open_tools(strict)
+
+
+def test_a_metric_that_needs_plain_replies_has_them_from_the_run():
+    import numpy as np
+
+    tools = Tools(embed=lambda texts: np.ones((len(texts), 1)))
+    made = score(run(), ["similarity_neutral"], tools, rounds=10)
+    assert (made.metrics["similarity_neutral"].value, made.metrics["similarity_neutral"].n) == (
+        1,
+        20,
+    )
+    with pytest.raises(Unsupported):
+        score([p for p in run() if p[1].emotion], ["similarity_neutral"], tools)
+
+
+# -- the file ---------------------------------------------------------------------------------
+
+
+def test_scores_come_back_as_they_were_and_nan_is_null(tmp_path: Path):
+    against = compare(run(), run("two", 0.5), NAMES, Tools(emotion=WordJudge()), rounds=20)
+    made = dataclasses.replace(scored(), against=(against,), manifest={"python": "3"})
+    path = tmp_path / "scores.json"
+    write_scores(made, path)
+    row = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert row["per_emotion"]["none"]["emotion_accuracy"]["value"] is None
+    again = read_scores(path)
+    assert scores_json(again) == path.read_text()
+    assert again.metrics == made.metrics
+    assert again.dose == made.dose
+    assert again.confusion == made.confusion
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda row: row.pop("system"),
+        lambda row: row.update(format=2),
+        lambda row: row.update(n="30"),
+        lambda row: row.update(metrics=[]),
+        lambda row: row["metrics"].update(bleu=3),
+        lambda row: row["metrics"].update(bleu={"value": "3"}),
+        lambda row: row["metrics"].update(bleu={"valeu": 3}),
+        lambda row: row["confusion"].update(asked=["joy"]),
+        lambda row: row["confusion"]["counts"][0].append("x"),
+        lambda row: row["distributions"]["length"].update(edges=[0]),
+        lambda row: row["dose"]["joy"][0].update(intensity="high"),
+        lambda row: row.update(against=[{}]),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_by_name(tmp_path: Path, spoil):
+    row = json.loads(scores_json(scored()))
+    spoil(row)
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(row))
+    with pytest.raises(DataError, match=r"scores\.json is no scores file"):
+        read_scores(path)
+
+
+@pytest.mark.parametrize("blob", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_refused(tmp_path: Path, blob: bytes):
+    path = tmp_path / "scores.json"
+    path.write_bytes(blob)
+    with pytest.raises(DataError, match="cannot read"):
+        read_scores(path)
