@@ -1,0 +1,253 @@
+"""One training of an empathy network: the loop, the losses, and the frozen blocks run once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from emotone.judges.empathy_model import LEVELS, Evidence, IdentifierNet, IdentifierSpec, open_net
+from recipes.judges import epitome
+from recipes.judges.epitome import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a network is trained.
+
+    Args:
+        spec: How it is built.
+        rate: Largest learning rate of the low-rank change.
+        head_rate: The same of the heads.
+        epochs: Passes over the pairs.
+        batch: Pairs a step.
+        seed: Of heads, order and dropout.
+        rationale: Weight of the rationale loss; 0.5 in EPITOME.
+        balance: Classes weigh (1 / share)^balance in the loss; the heads' biases take it back
+            afterwards, so that probabilities are those of the corpus.
+        smooth: Share of the label given to all levels alike.
+        decay: Weight decay.
+        context_gradient: Whether the trunk also learns from how it reads contexts.
+        dev_every: Posts of every n-th bucket train nothing and are for development.
+    """
+
+    spec: IdentifierSpec
+    rate: float = 1e-3
+    head_rate: float = 1e-3
+    epochs: int = 6
+    batch: int = 24
+    seed: int = 1
+    rationale: float = 0.5
+    balance: float = 0.25
+    smooth: float = 0.02
+    decay: float = 0.01
+    context_gradient: bool = False
+    dev_every: int = 10
+
+
+class Row(NamedTuple):
+    """One pair, ready to train on: states after the frozen blocks [T, d], levels and marks."""
+
+    context: Tensor
+    response: Tensor
+    levels: tuple[int, ...]
+    marks: list[list[float] | None]
+
+
+def blocks(net: IdentifierNet) -> Any:
+    model: Any = net.response.model
+    return model.encoder.layer
+
+
+def through(layers: Any, states: Tensor, mask: Tensor) -> Tensor:
+    """Run BERT blocks on states [B, T, d]; mask [B, T] is True at real tokens."""
+    # The fused kernel is slow backwards on short texts, and it is all that differs.
+    with sdpa_kernel(SDPBackend.MATH):
+        for layer in layers:
+            states = layer(states, mask[:, None, None, :])
+    return states
+
+
+@torch.inference_mode()
+def lower_states(net: IdentifierNet, rows: Sequence[list[int]]) -> list[Tensor]:
+    """Run embeddings and frozen blocks once: token ids become states [T, d] in bfloat16."""
+    model: Any = net.response.model
+    kept: list[Tensor] = [torch.empty(0)] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for start in range(0, len(order), 64):
+        at = order[start : start + 64]
+        ids, mask = net.response.pad([rows[i] for i in at])
+        with torch.autocast("cpu", torch.bfloat16):
+            states = model.embeddings(input_ids=ids).bfloat16()
+            states = through(blocks(net)[: net.spec.frozen], states, mask)
+        for i, row in zip(at, states, strict=True):
+            kept[i] = row[: len(rows[i])].bfloat16().clone()
+    return kept
+
+
+def rows_of(net: IdentifierNet, pairs: Sequence[Pair]) -> list[Row]:
+    """Encode pairs and run the frozen blocks on them."""
+    tokens = net.tokens([(p.context, p.response) for p in pairs])
+    tokenizer, limit = net.response.tokenizer, net.spec.max_response
+    contexts = lower_states(net, [c for c, _ in tokens])
+    responses = lower_states(net, [r for _, r in tokens])
+    return [
+        Row(c, r, p.levels, epitome.token_marks(tokenizer, p, ids, limit))
+        for p, (_, ids), c, r in zip(pairs, tokens, contexts, responses, strict=True)
+    ]
+
+
+def pad(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """States [B, T, d], padded on the right, and mask [B, T], True at real tokens."""
+    lengths = torch.tensor([len(s) for s in states])
+    padded = nn.utils.rnn.pad_sequence(list(states), batch_first=True)
+    return padded, torch.arange(padded.shape[1])[None] < lengths[:, None]
+
+
+def batches(rows: Sequence[Row], size: int, draw: random.Random) -> Iterator[list[Row]]:
+    """Yield all rows once, in batches of like length and random order."""
+    shuffled = draw.sample(list(rows), len(rows))
+    pool = size * 12
+    groups: list[list[Row]] = []
+    for start in range(0, len(shuffled), pool):
+        near = sorted(shuffled[start : start + pool], key=lambda r: len(r.response))
+        groups += [near[i : i + size] for i in range(0, len(near), size)]
+    draw.shuffle(groups)
+    yield from groups
+
+
+def evidence(
+    net: IdentifierNet, rows: Sequence[Row], context_gradient: bool = True
+) -> dict[str, Evidence]:
+    """Run the trained blocks and the heads on a batch of rows."""
+    upper = blocks(net)[net.spec.frozen :]
+    context, context_mask = pad([r.context for r in rows])
+    response, response_mask = pad([r.response for r in rows])
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and context_gradient):
+            context = through(upper, context, context_mask)
+        response = through(upper, response, response_mask)
+        heard = net.heard(context, context_mask, response, response_mask)
+    return {
+        m: Evidence(e.levels.float(), None if e.rationale is None else e.rationale.float())
+        for m, e in heard.items()
+    }
+
+
+def class_weights(pairs: Sequence[Pair], index: int, power: float) -> Tensor:
+    """Weight of each level in the loss, 1 on average over the pairs."""
+    counts = torch.bincount(torch.tensor([p.levels[index] for p in pairs]), minlength=LEVELS)
+    weights = (len(pairs) / counts.clamp_min(1).float()) ** power
+    return weights / (weights * counts / len(pairs)).sum()
+
+
+def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> IdentifierNet:
+    """Train a network on pairs; the same settings give the same network on one thread."""
+    torch.manual_seed(settings.seed)
+    draw = random.Random(settings.seed)
+    net = open_net(settings.spec, dtype=torch.bfloat16)
+    lora = [p for n, p in net.named_parameters() if "lora_" in n]
+    for parameter in lora:
+        parameter.data = parameter.data.float()
+        parameter.requires_grad_(True)
+    spare_dropout(net)
+    began = time.time()
+    rows = rows_of(net, pairs)
+    weights = {
+        m: class_weights(pairs, i, settings.balance) for i, m in enumerate(settings.spec.mechanisms)
+    }
+    with torch.no_grad():
+        for m, head in net.heads.items():
+            share = class_weights(pairs, list(net.heads).index(m), 1.0).reciprocal()
+            head.level.bias.copy_((share * weights[m]).log())  # pyright: ignore
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": lora, "lr": settings.rate},
+            {"params": list(net.heads.parameters()), "lr": settings.head_rate},
+        ],
+        weight_decay=settings.decay,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    steps = settings.epochs * -(-len(rows) // settings.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda s: min(1.0, (s + 1) / (0.1 * steps)) * max(0.02, 1 - s / steps)
+    )
+    say(f"{len(rows)} pairs, {sum(len(r.response) for r in rows)} response tokens, frozen blocks "
+        f"run in {time.time() - began:.0f}s")  # fmt: skip
+    net.train()
+    step, total = 0, 0.0
+    for epoch in range(settings.epochs):
+        for part in batches(rows, settings.batch, draw):
+            loss = loss_of(net, part, settings, weights)
+            loss.backward()
+            nn.utils.clip_grad_norm_([*lora, *net.heads.parameters()], 1.0)
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad()
+            step += 1
+            total = 0.95 * total + 0.05 * loss.item()
+        spent = time.time() - began
+        say(f"epoch {epoch + 1}/{settings.epochs} loss {total / (1 - 0.95**step):.3f} "
+            f"{spent:.0f}s left {spent / step * (steps - step):.0f}s")  # fmt: skip
+    with torch.no_grad():  # a weight w in the loss adds log w to the logits: take it back
+        for m, head in net.heads.items():
+            head.level.bias -= weights[m].log()  # pyright: ignore
+    return net.eval()
+
+
+def spare_dropout(net: IdentifierNet) -> None:
+    """Drop hidden states only: drawing masks for attention and LoRA takes half of the time."""
+    for name, module in net.response.named_modules():
+        if isinstance(module, nn.Dropout) and ("attention.self" in name or "lora_" in name):
+            module.p = 0.0
+
+
+def loss_of(
+    net: IdentifierNet, part: Sequence[Row], settings: Settings, weights: dict[str, Tensor]
+) -> Tensor:
+    """Cross-entropy of levels, weighted by class, and of rationale tokens, summed over heads."""
+    heard = evidence(net, part, settings.context_gradient)
+    response_mask = pad([r.response for r in part])[1]
+    losses: list[Tensor] = []
+    for i, (mechanism, said) in enumerate(heard.items()):
+        gold = torch.tensor([r.levels[i] for r in part])
+        losses.append(
+            nn.functional.cross_entropy(
+                said.levels, gold, weights[mechanism], label_smoothing=settings.smooth,
+                reduction="sum",
+            ) / len(part)
+        )  # fmt: skip
+        if said.rationale is None or not settings.rationale:
+            continue
+        known = torch.tensor([r.marks[i] is not None for r in part])
+        marks = torch.zeros_like(said.rationale)
+        for j, row in enumerate(part):
+            marks[j, : len(row.response)] = torch.tensor(row.marks[i] or [0.0] * len(row.response))
+        each = nn.functional.binary_cross_entropy_with_logits(
+            said.rationale, marks, reduction="none"
+        )
+        counted = response_mask * known[:, None]
+        losses.append(settings.rationale * (each * counted).sum() / counted.sum().clamp_min(1))
+    return torch.stack(losses).sum()
+
+
+@torch.inference_mode()
+def logits_of(net: IdentifierNet, rows: Sequence[Row], *, batch: int = 48) -> dict[str, Any]:
+    """Level logits of each mechanism, [N, 3] in numpy, in the rows' order."""
+    import numpy as np
+
+    out = {m: np.zeros((len(rows), LEVELS)) for m in net.spec.mechanisms}
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].response))
+    net.eval()
+    for start in range(0, len(order), batch):
+        at = order[start : start + batch]
+        for mechanism, said in evidence(net, [rows[i] for i in at]).items():
+            out[mechanism][at] = said.levels.double().numpy()
+    return out

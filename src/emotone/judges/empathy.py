@@ -1,0 +1,266 @@
+"""Identifiers of empathy: levels of EPITOME's three mechanisms, with calibrated probabilities.
+
+A folder holds an identifier: `judge.json` says how it is built and how it decides,
+`weights.safetensors` has what was trained. The pretrained encoder comes from the catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from emotone.errors import CheckpointError, ConfigError
+from emotone.types import EmpathyLevels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from emotone.judges.empathy_model import IdentifierNet
+
+CARD = "judge.json"
+WEIGHTS = "weights.safetensors"
+KIND = "identifier"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierCard:
+    """What an identifier says about itself in `judge.json`.
+
+    Args:
+        name: Name in the zoo, such as "empathy-score".
+        version: Raised whenever the weights change.
+        role: "score" is for results only, "reward" may train.
+        parts: One `IdentifierSpec` a network, as a table.
+        temperatures: Divides the level logits of each mechanism; fitted on held-out pairs.
+        offsets: Added to the log-probabilities of levels 0, 1 and 2 where one level has to be
+            chosen, so that a rare level is found; probabilities are left alone.
+        weights: sha256 of the weights file; empty before it is written.
+        data: What it was trained on.
+        kind: Always "identifier".
+        format: Version of this file's shape.
+    """
+
+    name: str
+    version: int
+    role: str
+    parts: tuple[dict[str, Any], ...]
+    temperatures: dict[str, float]
+    offsets: dict[str, tuple[float, float, float]]
+    weights: str = ""
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    kind: str = KIND
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedIdentifier:
+    """Networks that together score every mechanism once; load one with `load_identifier`.
+
+    Args:
+        card: What it says about itself.
+        nets: One network for all mechanisms, or several that share them out.
+        batch: Pairs a forward pass.
+    """
+
+    card: IdentifierCard
+    nets: tuple[IdentifierNet, ...]
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        """Check that each mechanism is scored once and has its numbers."""
+        from emotone.judges.empathy_model import LEVELS, MECHANISMS
+
+        scored = sorted(m for net in self.nets for m in net.spec.mechanisms)
+        if scored != sorted(MECHANISMS):
+            raise ConfigError(
+                f"the networks score {', '.join(scored) or 'nothing'}; "
+                f"each of {', '.join(MECHANISMS)} has to be scored once"
+            )
+        for mechanism in MECHANISMS:
+            heat = self.card.temperatures.get(mechanism)
+            if not _finite(heat) or heat <= 0:
+                raise ConfigError(f"temperature of {mechanism} is {heat}; use a number above 0")
+            shift = self.card.offsets.get(mechanism, ())
+            if len(shift) != LEVELS or not all(map(_finite, shift)):
+                raise ConfigError(f"offsets of {mechanism} are {shift}; use three finite numbers")
+
+    @property
+    def name(self) -> str:
+        """Name for signatures: name, version and the first digits of the weights' checksum."""
+        return f"{self.card.name}-{self.card.version}-{self.card.weights[:8]}"
+
+    def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
+        """Choose the levels of each (context, response), in order."""
+        from emotone.judges.empathy_model import MECHANISMS
+
+        chances = self.probabilities(pairs)
+        chosen = [decide(chances[:, i], self.card.offsets[m]) for i, m in enumerate(MECHANISMS)]
+        return [EmpathyLevels(*map(int, row)) for row in zip(*chosen, strict=True)]
+
+    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Calibrated probabilities, [N, 3, 3]: pairs, mechanisms in `MECHANISMS`' order, levels."""
+        import numpy as np
+
+        from emotone.judges.calibration import softmax
+        from emotone.judges.empathy_model import LEVELS, MECHANISMS
+
+        out = np.zeros((len(pairs), len(MECHANISMS), LEVELS))
+        for net in self.nets:
+            for mechanism, logits in level_logits(net, pairs, batch=self.batch).items():
+                chances = softmax(logits, self.card.temperatures[mechanism])
+                out[:, MECHANISMS.index(mechanism)] = chances
+        return out
+
+
+def _finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def decide(probabilities: np.ndarray, offsets: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Choose levels [N]: the argmax of log-probability plus offset, of probabilities [N, 3]."""
+    import numpy as np
+
+    # A probability of 0 would have a logarithm that no offset could be weighed against.
+    return (np.log(np.maximum(probabilities, 1e-30)) + np.asarray(offsets)).argmax(-1)
+
+
+def level_logits(
+    net: IdentifierNet, pairs: Sequence[tuple[str, str]], *, batch: int = 32
+) -> dict[str, np.ndarray]:
+    """Level logits of each mechanism of a network, [N, 3] in float64, in the pairs' order.
+
+    Pairs of like length go together, so little is padding; the order does not change a score.
+    """
+    import numpy as np
+    import torch
+
+    rows = net.tokens(pairs) if pairs else []
+    out = {m: np.zeros((len(rows), 3)) for m in net.spec.mechanisms}
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i][1]), len(rows[i][0])))
+    net.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), batch):
+            at = order[start : start + batch]
+            context = net.response.pad([rows[i][0] for i in at])
+            response = net.response.pad([rows[i][1] for i in at])
+            for mechanism, evidence in net(*context, *response).items():
+                out[mechanism][at] = evidence.levels.double().numpy()
+    return out
+
+
+def save_identifier(folder: Path, card: IdentifierCard, nets: Sequence[IdentifierNet]) -> None:
+    """Write an identifier in training: only what was trained, in half precision.
+
+    Args:
+        folder: Where to; made if it is not there.
+        card: What it says about itself; `parts` and `weights` are filled in here.
+        nets: Its networks, opened with `trained=True`.
+    """
+    from dataclasses import replace
+
+    from safetensors.torch import save
+
+    from emotone.data.atomic import replacing
+
+    tensors = {f"{i}.{k}": v for i, net in enumerate(nets) for k, v in trained_parts(net).items()}
+    weights = save(tensors)
+    card = replace(
+        card,
+        parts=tuple(asdict(net.spec) for net in nets),
+        weights=hashlib.sha256(weights).hexdigest(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / WEIGHTS) as path:
+        path.write_bytes(weights)
+    with replacing(folder / CARD) as path:
+        text = json.dumps(asdict(card), ensure_ascii=False, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def trained_parts(net: IdentifierNet) -> dict[str, Tensor]:
+    """Collect what training changed, in float16: `heads.*`, and of each trunk what it trains."""
+    from emotone.judges.trunk import low_rank_change
+
+    parts = {f"heads.{k}": v for k, v in net.heads.state_dict().items()}
+    for place, trunk in net.trunks().items():
+        if net.spec.rank is None:
+            parts |= {f"{place}.{k}": v for k, v in trunk.model.state_dict().items()}
+        elif net.spec.rank:
+            parts |= {f"{place}.{k}": v for k, v in low_rank_change(trunk).items()}
+    # A clone each: tied weights share memory, which safetensors refuses.
+    return {k: v.detach().half().contiguous().clone() for k, v in parts.items()}
+
+
+def load_identifier(folder: Path, *, batch: int = 32) -> TrainedIdentifier:
+    """Load an identifier from its folder, its low-rank change merged into the encoder.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged, or does not fit the encoder.
+        ModelMissing: If the encoder is not here and cannot be fetched.
+    """
+    from safetensors.torch import load
+
+    from emotone import config
+    from emotone.judges.empathy_model import IdentifierSpec, open_net
+
+    card, weights = _read(folder)
+    specs = [config.build(IdentifierSpec, p, f"{folder.name}/{CARD}") for p in card.parts]
+    tensors = load(weights)
+    nets: list[IdentifierNet] = []
+    for i, spec in enumerate(specs):
+        net = open_net(spec, trained=False)
+        try:
+            _fill(net, _under(tensors, f"{i}."))
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the weights of {folder.name!r} do not fit {spec.backbone} ({error}); "
+                "fetch or train them anew"
+            ) from error
+        nets.append(net.eval().requires_grad_(False))
+    return TrainedIdentifier(card, tuple(nets), batch)
+
+
+def _fill(net: IdentifierNet, tensors: Mapping[str, Tensor]) -> None:
+    from emotone.judges.trunk import merge
+
+    net.heads.load_state_dict(_under(tensors, "heads."))
+    for place, trunk in net.trunks().items():
+        change = _under(tensors, f"{place}.")
+        if net.spec.rank is None:
+            trunk.model.load_state_dict(change)
+        else:
+            merge(trunk, change)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k[len(prefix) :]: v.float() for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _read(folder: Path) -> tuple[IdentifierCard, bytes]:
+    from emotone import config
+
+    try:
+        row = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        weights = (folder / WEIGHTS).read_bytes()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"identifier {folder.name!r} cannot be read ({error}); fetch or train it anew"
+        ) from error
+    if not isinstance(row, dict) or (row.get("kind"), row.get("format")) != (KIND, FORMAT):
+        raise CheckpointError(
+            f"{folder.name}/{CARD} is not of an identifier of format {FORMAT}; name a folder that "
+            "holds one"
+        )
+    card = config.build(IdentifierCard, row, f"{folder.name}/{CARD}")
+    if hashlib.sha256(weights).hexdigest() != card.weights:
+        raise CheckpointError(
+            f"the weights of identifier {folder.name!r} are damaged; fetch or train them anew"
+        )
+    return card, weights
