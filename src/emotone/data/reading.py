@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from emotone.errors import DataError
+from emotone.errors import DataError, EmotoneError
 
 #: A line longer than this is no line of a corpus, and is never held in memory whole.
 MAX_LINE = 50 * 1024 * 1024
 
 OnError = Literal["raise", "skip"]
+
+#: What reading a damaged gzip file raises, each kind of damage its own.
+DAMAGED = (OSError, EOFError, zlib.error)
 
 
 @dataclass(slots=True)
@@ -51,6 +56,17 @@ class Problems:
         if len(self.places) < self.keep:
             self.places.append(text)
 
+    @contextmanager
+    def at(self, where: str | Path, line: int | None) -> Iterator[None]:
+        """Turn an error about one item into a problem with its place.
+
+        Nothing inside may report to these problems itself, or the place would stand there twice.
+        """
+        try:
+            yield
+        except EmotoneError as error:
+            self.bad(where, line, str(error))
+
 
 def open_binary(path: Path) -> IO[bytes]:
     """Open a file, gzipped or not (by its first bytes, not its name).
@@ -59,14 +75,13 @@ def open_binary(path: Path) -> IO[bytes]:
         DataError: If it is not there or is a folder.
     """
     try:
-        source = path.open("rb")
+        with path.open("rb") as start:
+            packed = start.read(2) == b"\x1f\x8b"
+        return gzip.open(path) if packed else path.open("rb")  # pyright: ignore[reportReturnType]
     except OSError as error:
         raise DataError(
             f"cannot read {path.name}: {error.strerror}; name a file that is here"
-        ) from (error)
-    magic = source.read(2)
-    source.seek(0)
-    return gzip.GzipFile(fileobj=source) if magic == b"\x1f\x8b" else source  # pyright: ignore[reportReturnType]
+        ) from error
 
 
 def read_lines(
@@ -78,17 +93,18 @@ def read_lines(
         while True:
             try:
                 raw = source.readline(MAX_LINE + 1)
-            except (OSError, EOFError) as error:
+                giant = len(raw) > MAX_LINE
+                while giant and raw and not raw.endswith(b"\n"):
+                    raw = source.readline(MAX_LINE)
+            except DAMAGED as error:
                 problems.bad(
                     path, number + 1, f"the gzip file is damaged ({error}); fetch it again"
                 )
                 return
-            if not raw:
+            if not raw and not giant:
                 return
             number += 1
-            if len(raw) > MAX_LINE:
-                while raw and not raw.endswith(b"\n"):
-                    raw = source.readline(MAX_LINE)
+            if giant:
                 problems.bad(path, number, f"the line is longer than {MAX_LINE} bytes; split it")
                 continue
             if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
@@ -99,3 +115,28 @@ def read_lines(
                 problems.bad(
                     path, number, f"byte {error.start + 1} is no {encoding}; save it in {encoding}"
                 )
+
+
+def read_aligned(
+    paths: Sequence[Path], problems: Problems
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield (line number, that line of each file) of files that belong together line by line.
+
+    A file that ends before the others is a problem that ends the reading.
+    """
+    sources = [read_lines(path, problems) for path in paths]
+    heads = [next(source, None) for source in sources]
+    while any(heads):
+        line = min(head[0] for head in heads if head)
+        for path, head in zip(paths, heads, strict=True):
+            if head is None:
+                longer = next(p.name for p, h in zip(paths, heads, strict=True) if h)
+                problems.bad(path, line, f"the file ends, but {longer} goes on; fetch both again")
+                return
+        row = [head[1] for head in heads if head and head[0] == line]
+        if len(row) == len(paths):  # else a line of one file was bad, and is counted already
+            yield line, tuple(row)
+        heads = [
+            next(source, None) if head and head[0] == line else head
+            for source, head in zip(sources, heads, strict=True)
+        ]

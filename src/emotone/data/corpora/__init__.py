@@ -1,1 +1,61 @@
-"""One file a corpus; the file's name is the corpus's name, and nothing is registered."""
+"""One file a corpus; the file's name is the corpus's name, and nothing is registered.
+
+A corpus module offers `CORPUS` (an `emotone.data.corpus.Corpus`), `SAMPLE` (file name -> text: a few
+sentences of ours in the official shape, for tests and for readers of the code) and
+`read(where, problems, *, split=None)`, which yields examples and never holds the corpus in memory.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from emotone.data.corpus import Corpus
+from emotone.data.reading import Problems
+from emotone.errors import unknown_name
+from emotone.types import Example
+
+
+class CorpusModule(Protocol):
+    """What a file of this folder offers."""
+
+    CORPUS: Corpus
+    SAMPLE: Mapping[str, str]
+
+    def read(
+        self, where: Path, problems: Problems, *, split: str | None = None
+    ) -> Iterator[Example]:
+        """Yield the examples of a folder or file, in its order."""
+        ...
+
+
+def names() -> list[str]:
+    """List the corpora, which are the files of this folder."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def module(name: str) -> CorpusModule:
+    """Import a corpus by file name, or by dotted name for code from outside.
+
+    Raises:
+        UnknownName: If there is no such corpus.
+    """
+    plain = name.replace("-", "_")
+    if plain in names():
+        return cast(CorpusModule, import_module(f"{__name__}.{plain}"))
+    if "." in name and not name.startswith("."):
+        try:
+            outside = import_module(name)
+        except ImportError as error:
+            raise unknown_name(
+                "corpus", name, names(), advice=f"Importing it failed: {error}."
+            ) from error
+        lacks = [part for part in ("CORPUS", "read") if not hasattr(outside, part)]
+        if lacks:
+            advice = f"It is a module, but it offers no {' and no '.join(lacks)}."
+            raise unknown_name("corpus", name, names(), advice=advice)
+        return cast(CorpusModule, outside)
+    raise unknown_name("corpus", name, names(), advice="A dotted name loads a module of your own.")

@@ -1,0 +1,82 @@
+"""The four files of ECM's re-implementations: source, target, category and choice, line by line.
+
+`category` holds the emotion id of the target, `choice` a 0 or 1 for each of its words (1: an
+emotion word). Where there is no choice file, the other three are read.
+
+Source: AaronYALai/Seq2seqAttn_ECM, example/; 1YCxZ/ECM-seq2seq, sample_data/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from emotone.data.corpus import Corpus, beside, find, folder
+from emotone.data.reading import Problems, read_aligned
+from emotone.data.shape import mix, numbered, text
+from emotone.data.text import join
+from emotone.emotions import NLPCC
+from emotone.errors import DataError
+from emotone.types import Dialogue, Example
+
+CORPUS = Corpus(
+    name="ecm_files",
+    title="pairs in the four text files of ECM's re-implementations",
+    langs=("zh",),
+    taxonomies=(NLPCC,),
+    licence="that of the text you bring; the layout is from AaronYALai/Seq2seqAttn_ECM",
+    files={
+        "train": ("train_source.txt", "train_post.txt"),
+        "dev": ("dev_source.txt", "dev_post.txt"),
+        "test": ("test_source.txt", "test_post.txt"),
+    },
+)
+
+SAMPLE = {
+    "train_source.txt": "我 考试 没 过\n你 喜欢 吃 什么\n",
+    "train_target.txt": "下次 再 努力 吧\n我 爱 吃 饺子\n",
+    "train_category.txt": "2\n1\n",
+    "train_choice.txt": "0 0 1 0\n0 1 0 0\n",
+}
+
+
+def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+    """Yield one example a line."""
+    for part, posts in find(CORPUS, folder(CORPUS, where), split):
+        files = [
+            posts,
+            _needed(where, part, "target", "response"),
+            _needed(where, part, "category"),
+        ]
+        choice = beside(where, f"{part}_choice.txt")
+        for line, (post, reply, category, *marks) in read_aligned(
+            [*files, *([choice] if choice else [])], problems
+        ):
+            with problems.at(files[1], line):
+                if marks:
+                    _check_marks(marks[0], reply)
+                said = text(reply, "the target")
+                yield Example(
+                    f"{part}-{line}",
+                    Dialogue.of(join(text(post, "the source"))),
+                    mix(numbered(category, NLPCC.labels, NLPCC)),
+                    join(said),
+                    "zh",
+                )
+
+
+def _needed(where: Path, part: str, *kinds: str) -> Path:
+    found = beside(where, *(f"{part}_{kind}.txt" for kind in kinds))
+    if found is None:
+        raise DataError(f"no {part}_{kinds[0]}.txt in {where}; the files belong together")
+    return found
+
+
+def _check_marks(marks: str, reply: str) -> None:
+    given = marks.split()
+    if set(given) - {"0", "1"}:
+        raise DataError("the choice line holds more than 0 and 1; write one of them for each word")
+    if len(given) != len(reply.split()):
+        raise DataError(
+            f"the choice line marks {len(given)} words, but the target has {len(reply.split())}"
+        )

@@ -1,0 +1,76 @@
+"""ESConv: a help seeker and a supporter who follows strategies, as JSON.
+
+An array of conversations with `emotion_type` and `dialog`, whose turns are the seeker's ("seeker",
+in the failed ones "speaker") or the supporter's ("supporter", "listener").
+
+Source: Liu et al. 2021; thu-coai/Emotional-Support-Conversation, ESConv.json, FailedESConv.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emotone.data.corpus import Corpus, find
+from emotone.data.dialogues import Turn, answers
+from emotone.data.json_stream import json_items
+from emotone.data.reading import Problems
+from emotone.data.shape import array, member, named, text
+from emotone.emotions import ESCONV, Emotion
+from emotone.errors import DataError
+from emotone.types import Example
+
+CORPUS = Corpus(
+    name="esconv",
+    title="conversations of emotional support",
+    langs=("en",),
+    taxonomies=(ESCONV,),
+    licence="CC BY-NC 4.0; from thu-coai/Emotional-Support-Conversation",
+    files={"all": ("ESConv.json",), "failed": ("FailedESConv.json",)},
+    default=("all",),
+    note="each turn of the supporter that follows the seeker's; the problem's emotion is that of "
+    "the seeker's posts",
+)
+
+SAMPLE = {
+    "ESConv.json": """[
+ {
+  "experience_type": "Current Experience",
+  "emotion_type": "anxiety",
+  "problem_type": "job crisis",
+  "situation": "I may lose my job.",
+  "dialog": [
+   {"speaker": "seeker", "annotation": {}, "content": "Hello, are you there?\\n"},
+   {"speaker": "supporter", "annotation": {"strategy": "Question"}, "content": "Yes, hello!"},
+   {"speaker": "seeker", "annotation": {}, "content": "I may lose my job."},
+   {"speaker": "supporter", "annotation": {"strategy": "Others"}, "content": "That is hard."},
+   {"speaker": "supporter", "annotation": {"strategy": "Question"}, "content": "Since when?"}
+  ]
+ }
+]
+"""
+}
+
+_SEEKER, _SUPPORTER = ("seeker", "speaker"), ("supporter", "listener")
+
+
+def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+    """Yield one example for each turn of a supporter that answers the seeker."""
+    for part, path in find(CORPUS, where, split):
+        for number, item in enumerate(json_items(path, problems), 1):
+            with problems.at(path, item.line):
+                emotion = named(member(item.value, "emotion_type"), ESCONV)
+                said = array(member(item.value, "dialog"), "dialog")
+                turns = [_turn(turn, emotion) for turn in said]
+                yield from answers(turns, f"{part}-{number}", "en", only=["supporter"])
+
+
+def _turn(value: Any, emotion: Emotion) -> Turn:
+    speaker = member(value, "speaker", "a turn")
+    said = text(member(value, "content", "a turn"), "the content of a turn")
+    if speaker in _SEEKER:
+        return Turn("seeker", said, emotion)
+    if speaker in _SUPPORTER:
+        return Turn("supporter", said)
+    raise DataError(f"speaker is {speaker!r}; use 'seeker' or 'supporter'")

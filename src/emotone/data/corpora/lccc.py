@@ -1,0 +1,64 @@
+"""LCCC: Weibo conversations, cleaned, with blanks between characters and no emotion labels.
+
+JSON is an array of conversations (lists of turns), or `{"train": [...], "valid": [...]}`; the toy
+text files have one post and one response a line, with a tab between.
+
+Source: Wang et al. 2020; thu-coai/CDial-GPT, data/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emotone.data.corpus import Corpus, find
+from emotone.data.dialogues import Turn, answers
+from emotone.data.json_stream import json_items, json_line
+from emotone.data.reading import Problems, read_lines
+from emotone.data.shape import array, text
+from emotone.data.text import join
+from emotone.types import Example
+
+CORPUS = Corpus(
+    name="lccc",
+    title="cleaned Weibo conversations",
+    langs=("zh",),
+    taxonomies=(),
+    licence="MIT; from thu-coai/CDial-GPT",
+    files={
+        "train": ("toy_train.txt", "LCCC-base_train.json", "lccc_base_train.jsonl"),
+        "valid": ("toy_valid.txt", "LCCC-base_valid.json", "lccc_base_valid.jsonl"),
+        "test": ("toy_test.txt", "LCCC-base_test.json", "lccc_base_test.jsonl"),
+        "all": ("toy_data.json", "LCCC-base.json", "LCCC-large.json", "lccc_large.jsonl"),
+    },
+    note="each turn with the turns before it; two people alternate",
+)
+
+SAMPLE = {
+    "toy_train.txt": "今 天 好 冷\t多 穿 一 点\n我 去 跑 步 了\t真 棒\n",
+    "toy_data.json": '{\n"train": [\n["吃 了 吗", "吃 了", "吃 的 什 么"],\n["晚 安", "好 梦"]\n]\n}\n',
+}
+
+
+def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+    """Yield one example for each turn after the first."""
+    for part, path in find(CORPUS, where, split):
+        if ".json" in path.suffixes:
+            for number, item in enumerate(json_items(path, problems, within=True), 1):
+                with problems.at(path, item.line):
+                    yield from _answers(item.value, f"{part}-{item.key or 'n'}-{number}")
+            continue
+        for line, said in read_lines(path, problems):
+            with problems.at(path, line):
+                turns = json_line(said) if ".jsonl" in path.suffixes else said.split("\t")
+                yield from _answers(turns, f"{part}-{line}")
+
+
+def _answers(value: Any, name: str) -> Iterator[Example]:
+    said = array(value, "the conversation", least=2)
+    turns = [
+        Turn("AB"[place % 2], join(text(turn, f"turn {place + 1}")))
+        for place, turn in enumerate(said)
+    ]
+    return answers(turns, name, "zh")

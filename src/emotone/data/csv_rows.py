@@ -1,0 +1,58 @@
+"""Rows of a CSV file with a header, each with the line it starts in."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from emotone.data.reading import Problems, read_lines
+
+
+def csv_rows(
+    path: Path, problems: Problems, columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line, column -> field); a row of another length or with bad quotes is a problem.
+
+    Args:
+        path: The file, gzipped or not; the first row names the columns.
+        problems: Where bad rows go.
+        columns: Columns that must be there.
+
+    Raises:
+        DataError: If the file cannot be opened, or at a bad row where problems are to raise.
+    """
+    last = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal last
+        for number, line in read_lines(path, problems):
+            last = number
+            yield line + "\n"
+
+    rows = csv.reader(lines(), strict=True)
+    header: list[str] | None = None
+    while True:
+        first = last + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            problems.bad(path, first, f"no row of CSV ({error}); check the quotes")
+            continue
+        if row is None:
+            if header is None:
+                problems.bad(path, None, f"the file is empty; columns needed: {', '.join(columns)}")
+            return
+        if not row:
+            continue
+        if header is None:
+            header = row
+            lacks = [column for column in columns if column not in header]
+            if lacks:
+                had = ", ".join(header)[:200]
+                problems.bad(path, first, f"no column {lacks[0]!r}; the columns are {had}")
+                return
+        elif len(row) != len(header):
+            problems.bad(path, first, f"{len(row)} fields where the header has {len(header)}")
+        else:
+            yield first, dict(zip(header, row, strict=True))

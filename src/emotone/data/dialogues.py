@@ -1,0 +1,78 @@
+"""From the turns of a conversation to examples: each answer with what was said before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from emotone.data.shape import Lang, mix
+from emotone.emotions import Emotion
+from emotone.types import Dialogue, Example, Post, Speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one speaker said at once.
+
+    Args:
+        speaker: Any name; equal names are one person.
+        text: The words.
+        emotion: The corpus's label of this turn.
+    """
+
+    speaker: str
+    text: str
+    emotion: Emotion | None = None
+
+
+def answers(
+    turns: Sequence[Turn],
+    name: str,
+    lang: Lang,
+    *,
+    only: Iterable[str] | None = None,
+    last: bool = False,
+) -> Iterator[Example]:
+    """Make one example of each turn that answers another speaker's.
+
+    Who answers is the assistant of that example, everybody else the user; so the same turn can be
+    a user's post in one example and an assistant's in the next. A turn after one's own answers no
+    post and makes no example, but stays in the history.
+
+    Args:
+        turns: The conversation in order.
+        name: Start of the examples' ids; the turn's place, from 1, is added.
+        lang: Language of the texts.
+        only: Speakers whose turns make examples; None for all.
+        last: Make an example of the last turn only.
+
+    Raises:
+        DataError: If a turn is empty.
+    """
+    speakers = {turn.speaker for turn in turns}
+    answering = speakers if only is None else speakers & set(only)
+    seen = {
+        who: tuple(
+            Post(t.text, Speaker.ASSISTANT if t.speaker == who else Speaker.USER, t.emotion)
+            for t in turns
+        )
+        for who in sorted(answering)
+    }
+    for place, turn in enumerate(turns):
+        if place == 0 or turn.speaker not in answering:
+            continue
+        if last and place < len(turns) - 1:
+            continue
+        if turns[place - 1].speaker == turn.speaker:
+            continue
+        dialogue = Dialogue(seen[turn.speaker][:place])
+        yield Example(f"{name}-{place + 1}", dialogue, mix(turn.emotion), turn.text, lang)
+
+
+def single(name: str, text: str, emotion: Emotion | None, lang: Lang) -> Example:
+    """Make the example of one labelled text: a post with its emotion, and no reply.
+
+    Raises:
+        DataError: If the text is empty.
+    """
+    return Example(name, Dialogue((Post(text, Speaker.USER, emotion),)), lang=lang)
