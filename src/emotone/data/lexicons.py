@@ -102,6 +102,14 @@ class Lexicon:
     words: Mapping[str, frozenset[str]]
     licence: str
 
+    def __post_init__(self) -> None:
+        """Refuse words under other labels than those of the taxonomy."""
+        if set(self.words) != set(self.taxonomy.labels):
+            raise DataError(
+                f"lexicon {self.name!r} has words for {', '.join(self.words) or 'nothing'}; give a "
+                f"set of words, which may be empty, for each of {', '.join(self.taxonomy.labels)}"
+            )
+
     def map_to(self, taxonomy: Taxonomy) -> Lexicon:
         """Give the words the labels of another set, by the tables of this file or of `emotions`.
 

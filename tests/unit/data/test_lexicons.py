@@ -84,6 +84,11 @@ def test_map_without_a_table_is_refused(tmp_path):
         lexicon.map_to(TAXONOMIES["empathetic_dialogues"])
 
 
+def test_words_are_kept_under_the_labels_of_the_taxonomy():
+    with pytest.raises(DataError, match="words for joy; give a set of words"):
+        Lexicon("l", NLPCC, {"joy": frozenset({"好"})}, "own")
+
+
 def test_map_by_the_tables_of_emotions():
     words = {label: frozenset({label + "字"}) for label in NLPCC.labels}
     mapped = Lexicon("l", NLPCC, words, "own").map_to(EKMAN)
