@@ -50,6 +50,10 @@ def score(
         str | None,
         typer.Option("--fluency-model", help="Model for the perplexity of the replies."),
     ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option("--parts", help="Parts of the ids to score apart: emotional,neutral."),
+    ] = None,
     taxonomy: Annotated[
         str | None, typer.Option("--taxonomy", help="Labels of lines that name none.")
     ] = None,
@@ -118,6 +122,7 @@ def score(
                 rows,
                 chosen[run],
                 tools,
+                parts=[p.strip() for p in (parts or "").split(",") if p.strip()],
                 rounds=rounds,
                 seed=seed,
                 manifest=_manifest(rows, source, against or (), opened.judges, settings),

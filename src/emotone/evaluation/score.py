@@ -6,6 +6,7 @@ Nothing is generated here and no model is loaded: judges and encoders come in as
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ def score(
     metrics: Sequence[str],
     tools: Tools,
     *,
+    parts: Sequence[str] = (),
     rounds: int = ROUNDS,
     seed: int = 0,
     manifest: Mapping[str, Any] | None = None,
@@ -81,6 +83,7 @@ def score(
         pairs: Examples and replies of one (system, model).
         metrics: Names for `emotone.metrics.build`.
         tools: Judges, encoders and segmenters; "neutral" is filled from the replies themselves.
+        parts: Names of parts of the examples that are also scored apart; see `in_part`.
         rounds: Draws of the bootstrap.
         seed: Seed of the draws.
         manifest: Goes into the result.
@@ -94,11 +97,16 @@ def score(
     if len(found) != 1:
         raise DataError(f"{len(found)} systems came where one is scored; part them with `runs`")
     tools = with_neutral(tools, pairs)
-    places: dict[str, list[int]] = {}
+    moods: dict[str, list[int]] = {}
     for i, (_, reply) in enumerate(pairs):
-        places.setdefault(part(reply), []).append(i)
+        moods.setdefault(part(reply), []).append(i)
+    places = {name: [i for i, (e, _) in enumerate(pairs) if in_part(e.id, name)] for name in parts}
+    for name, rows in places.items():
+        if not rows:
+            raise DataError(f"no example id belongs to part {name!r}; name parts that ids carry")
     total: dict[str, Number] = {}
-    parts: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(places))}
+    per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
+    per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
     from emotone.metrics import build
 
     for name in metrics:
@@ -106,25 +114,36 @@ def score(
         key = _OF_REPLIES.get(metric.name, metric.name)
         stats = metric.stats(pairs)
         total[key] = _number(metric, stats, pairs, rounds, seed)
-        for label, rows in places.items():
-            chosen = [pairs[i] for i in rows]
-            parts[label][key] = (
-                total[key]
-                if len(places) == 1
-                else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
-            )
+        for groups, into in ((moods, per_emotion), (places, per_part)):
+            for label, rows in groups.items():
+                chosen = [pairs[i] for i in rows]
+                into[label][key] = (
+                    total[key]
+                    if len(rows) == len(pairs)
+                    else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
+                )
         if advance:
             advance(key)
     return Scores(
         *found[0],
         len(pairs),
         total,
-        parts,
+        per_emotion,
+        per_part,
         None if tools.emotion is None else confusion(pairs, tools.emotion),
         {} if tools.emotion is None else dose(pairs, tools.emotion, rounds=rounds, seed=seed),
         distributions(pairs, tools.tokens),
         manifest=dict(manifest or {}),
     )
+
+
+def in_part(name: str, part: str) -> bool:
+    """Tell whether an example id belongs to a part: it begins with it, or has it between signs.
+
+    "emotional" holds "emotional-17" and "queries-emotional-17", not "unemotional-17".
+    """
+    inside = rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])"
+    return name.startswith(part) or re.search(inside, name) is not None
 
 
 def compare(

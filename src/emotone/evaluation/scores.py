@@ -150,6 +150,7 @@ class Scores:
         n: Number of replies.
         metrics: The numbers over all replies.
         per_emotion: The same over the replies asked for each emotion; "none" without one.
+        per_part: The same over named parts of the examples, such as "emotional" and "neutral".
         confusion: Asked against judged; None without a judge of emotion.
         dose: Emotion -> points of rising intensity.
         distributions: Length and repetition.
@@ -163,6 +164,7 @@ class Scores:
     n: int
     metrics: Mapping[str, Number]
     per_emotion: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    per_part: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
     confusion: Confusion | None = None
     dose: Mapping[str, tuple[DosePoint, ...]] = field(default_factory=dict)
     distributions: Mapping[str, Histogram] = field(default_factory=dict)
@@ -236,10 +238,8 @@ def _scores(row: Any) -> Scores:
         row["model"],
         row["n"],
         _numbers(row["metrics"], "metrics"),
-        {
-            label: _numbers(part, f"per_emotion: {label}")
-            for label, part in _object(row.get("per_emotion", {}), "per_emotion").items()
-        },
+        _groups(row, "per_emotion"),
+        _groups(row, "per_part"),
         None
         if confusion is None
         else Confusion(
@@ -292,6 +292,13 @@ def _numbers(part: Any, key: str) -> dict[str, Number]:
     return {
         name: config.build(Number, number, f"{key}: {name}")
         for name, number in _object(part, key).items()
+    }
+
+
+def _groups(row: Mapping[str, Any], key: str) -> dict[str, dict[str, Number]]:
+    return {
+        name: _numbers(part, f"{key}: {name}")
+        for name, part in _object(row.get(key, {}), key).items()
     }
 
 

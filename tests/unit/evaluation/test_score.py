@@ -13,7 +13,7 @@ from emotone.emotions import EKMAN, NLPCC
 from emotone.errors import DataError, Unsupported, UsageError
 from emotone.evaluation import tools as opening
 from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
-from emotone.evaluation.score import asked_emotions, compare, runs, score
+from emotone.evaluation.score import asked_emotions, compare, in_part, runs, score
 from emotone.evaluation.scores import Scores, read_scores, scores_json, write_scores
 from emotone.evaluation.summaries import (
     confusion,
@@ -88,6 +88,19 @@ def test_a_system_without_emotions_stands_at_the_chance_of_what_was_asked():
     tools = Tools(emotion=WordJudge(), asked="all", asked_emotions=asked)
     made = score(plain, ["emotion_accuracy"], tools, rounds=20)
     assert made.metrics["emotion_accuracy"].value == 0.5
+
+
+def test_parts_of_the_ids_are_scored_apart():
+    rows = [
+        (dataclasses.replace(e, id=f"set-{'neutral' if i % 2 else 'emotional'}-{i}"), r)
+        for i, (e, r) in enumerate(run())
+    ]
+    made = scored(rows, parts=["emotional", "neutral", "set"])
+    assert made.per_part["neutral"] == scored(rows[1::2]).metrics
+    assert made.per_part["set"] == made.metrics
+    assert not in_part("unemotional-3", "emotional")
+    with pytest.raises(DataError, match="no example id belongs to part 'neutra'"):
+        scored([(dataclasses.replace(e, id="a"), r) for e, r in run()[:1]], parts=["neutra"])
 
 
 def _rows(made):
