@@ -140,8 +140,7 @@ class KindStats:
     @cached_property
     def kinds(self) -> tuple[np.ndarray, int]:
         """Kind of each n-gram, reply after reply, [M], and the number of kinds."""
-        found, kinds = np.unique(grams.keys(self.tokens, self.order), return_inverse=True)
-        return kinds, len(found)
+        return grams.numbered(grams.keys(self.tokens, self.order))
 
     def value(self, weights: Sequence[float] | None = None) -> float:
         """Return the kinds in replies that count at all, over all n-grams, weighted.

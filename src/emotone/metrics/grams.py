@@ -39,16 +39,37 @@ class TokenRows:
         return np.maximum(np.diff(self.offsets) - n + 1, 0)
 
 
+def encode_ids(rows: Sequence[Sequence[str]]) -> TokenRows:
+    """Give each different token an id, without keeping the words: half the time of `encode`.
+
+    Such rows can be counted but not joined.
+    """
+    import polars as pl
+
+    flat = list(chain.from_iterable(rows))
+    try:
+        # Categories of their own, so that ids start at 0 and nothing stays in the process.
+        kinds = pl.Series(flat, dtype=pl.String).cast(pl.Categorical(pl.Categories.random()))
+    except UnicodeEncodeError:  # half a surrogate pair, which is no UTF-8
+        return encode(rows)
+    return TokenRows((), kinds.to_physical().to_numpy().astype(np.int64), _offsets(rows))
+
+
 def encode(rows: Iterable[Sequence[str]]) -> TokenRows:
     """Give each different token an id, in order of first sight."""
     rows = rows if isinstance(rows, Sequence) else list(rows)
     ids: defaultdict[str, int] = defaultdict()
     ids.default_factory = count().__next__
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)), out=offsets[1:])
+    offsets = _offsets(rows)
     # `map` over a C method is the whole loop: no bytecode runs for a token.
     flat = np.fromiter(map(ids.__getitem__, chain.from_iterable(rows)), np.int64, int(offsets[-1]))
     return TokenRows(tuple(ids), flat, offsets)
+
+
+def _offsets(rows: Sequence[Sequence[str]]) -> np.ndarray:
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)), out=offsets[1:])
+    return offsets
 
 
 def keys(rows: TokenRows, n: int) -> np.ndarray:
@@ -59,12 +80,11 @@ def keys(rows: TokenRows, n: int) -> np.ndarray:
     size = len(rows.ids) - n + 1
     if size <= 0:
         return np.zeros(0, np.int64)
-    base = max(len(rows.words), 1)
+    base = int(rows.ids.max()) + 1
     packed, kinds = rows.ids[:size], base
     for j in range(1, n):
         if kinds > _LIMIT // base:  # the next digit would not fit: number the grams anew
-            found, packed = np.unique(packed, return_inverse=True)
-            kinds = len(found)
+            packed, kinds = numbered(packed)
         packed = packed * base + rows.ids[j : size + j]
         kinds *= base
     if n == 1:
@@ -86,4 +106,17 @@ def join(a: TokenRows, b: TokenRows) -> TokenRows:
 
 def number_of_kinds(packed: np.ndarray) -> int:
     """Count the different integers."""
-    return len(np.unique(packed))
+    # Sorting integers runs on vector units and beats the hash table of `np.unique` many times.
+    ordered = np.sort(packed)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + bool(len(ordered))
+
+
+def numbered(packed: np.ndarray) -> tuple[np.ndarray, int]:
+    """Replace each integer by its rank among the different ones; return how many there are."""
+    order = np.argsort(packed)
+    ordered = packed[order]
+    new = np.ones(len(ordered), np.int64)
+    new[1:] = ordered[1:] != ordered[:-1]
+    ranks = np.empty(len(ordered), np.int64)
+    ranks[order] = np.cumsum(new) - 1
+    return ranks, int(new.sum())
