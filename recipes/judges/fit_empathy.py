@@ -148,14 +148,15 @@ def class_weights(pairs: Sequence[Pair], index: int, power: float) -> Tensor:
 
 
 def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> IdentifierNet:
-    """Train a network on pairs; the same settings give the same network on one thread."""
+    """Train a network with one trunk; the same settings give the same network on one thread."""
+    if not settings.spec.shared:
+        raise SystemExit("this recipe trains one trunk for both texts; set shared")
     torch.manual_seed(settings.seed)
     draw = random.Random(settings.seed)
     net = open_net(settings.spec, dtype=torch.bfloat16)
-    lora = [p for n, p in net.named_parameters() if "lora_" in n]
-    for parameter in lora:
+    changed = [p for p in net.response.parameters() if p.requires_grad]
+    for parameter in changed:
         parameter.data = parameter.data.float()
-        parameter.requires_grad_(True)
     spare_dropout(net)
     began = time.time()
     rows = rows_of(net, pairs)
@@ -168,7 +169,7 @@ def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> Ident
             head.level.bias.copy_((share * weights[m]).log())  # pyright: ignore
     optimiser = torch.optim.AdamW(
         [
-            {"params": lora, "lr": settings.rate},
+            {"params": changed, "lr": settings.rate},
             {"params": list(net.heads.parameters()), "lr": settings.head_rate},
         ],
         weight_decay=settings.decay,
@@ -187,7 +188,7 @@ def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> Ident
         for part in batches(rows, settings.batch, draw):
             loss = loss_of(net, part, settings, weights)
             loss.backward()
-            nn.utils.clip_grad_norm_([*lora, *net.heads.parameters()], 1.0)
+            nn.utils.clip_grad_norm_([*changed, *net.heads.parameters()], 1.0)
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
