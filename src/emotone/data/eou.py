@@ -26,13 +26,14 @@ def labelled_turns(said: str, ids: str, taxonomy: Taxonomy) -> list[Turn]:
     if not pieces[-1].strip():
         pieces.pop()
     labels = ids.split()
+    order = taxonomy.labels
     if len(pieces) != len(labels):
         raise DataError(f"{len(pieces)} turns, but {len(labels)} emotions; one is needed for each")
     return [
         Turn(
             "AB"[place % 2],
             text(piece, f"turn {place + 1}"),
-            numbered(label, taxonomy.labels, taxonomy),
+            numbered(label, order, taxonomy),
         )
         for place, (piece, label) in enumerate(zip(pieces, labels, strict=True))
     ]

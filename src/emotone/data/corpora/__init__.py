@@ -1,8 +1,8 @@
 """One file a corpus; the file's name is the corpus's name, and nothing is registered.
 
-A corpus module offers `CORPUS` (an `emotone.data.corpus.Corpus`), `SAMPLE` (file name -> text: a few
-sentences of ours in the official shape, for tests and for readers of the code) and
-`read(where, problems, *, split=None)`, which yields examples and never holds the corpus in memory.
+A corpus module offers `CORPUS` (an `emotone.data.corpus.Corpus`), `SAMPLE` (file name -> text: a
+few sentences of ours in the official shape, for tests and for readers of the code) and
+`read(where, problems, *, split=None)`, which yields examples and holds no corpus in memory.
 """
 
 from __future__ import annotations

@@ -43,16 +43,13 @@ SAMPLE = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a line."""
     for part, posts in find(CORPUS, folder(CORPUS, where), split):
-        files = [
-            posts,
-            _needed(where, part, "target", "response"),
-            _needed(where, part, "category"),
-        ]
+        replies = _needed(where, part, "target", "response")
+        files = [posts, replies, _needed(where, part, "category")]
         choice = beside(where, f"{part}_choice.txt")
         for line, (post, reply, category, *marks) in read_aligned(
             [*files, *([choice] if choice else [])], problems
         ):
-            with problems.at(files[1], line):
+            with problems.at(replies, line):
                 if marks:
                     _check_marks(marks[0], reply)
                 said = text(reply, "the target")

@@ -24,7 +24,7 @@ CORPUS = Corpus(
     title="40,133 Weibo sentences in six emotions",
     langs=("zh",),
     taxonomies=(NLPCC,),
-    licence="repository MIT, text of NLPCC2017; from alicialawjy/multilingual-psychotherapy-chatbot",
+    licence="repository MIT, text of NLPCC2017; alicialawjy/multilingual-psychotherapy-chatbot",
     files={"all": ("ECM.csv",)},
     note="each sentence is a post with its emotion, without a reply",
 )

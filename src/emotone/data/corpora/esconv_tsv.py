@@ -55,8 +55,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                     raise DataError("one turn where a context and a response are needed")
                 if turns[-1].speaker != "supporter":
                     raise DataError("the last turn is the seeker's; it must be the response")
-                for example in answers(turns, f"{part}-{line}", "en", last=True):
-                    yield example
+                yield from answers(turns, f"{part}-{line}", "en", last=True)
 
 
 def _turn(piece: str) -> Turn:

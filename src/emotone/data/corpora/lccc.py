@@ -37,7 +37,13 @@ CORPUS = Corpus(
 
 SAMPLE = {
     "toy_train.txt": "今 天 好 冷\t多 穿 一 点\n我 去 跑 步 了\t真 棒\n",
-    "toy_data.json": '{\n"train": [\n["吃 了 吗", "吃 了", "吃 的 什 么"],\n["晚 安", "好 梦"]\n]\n}\n',
+    "toy_data.json": """{
+"train": [
+["吃 了 吗", "吃 了", "吃 的 什 么"],
+["晚 安", "好 梦"]
+]
+}
+""",
 }
 
 

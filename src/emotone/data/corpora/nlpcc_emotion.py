@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree
 
 from emotone.data.corpus import Corpus, find
@@ -54,6 +55,7 @@ SAMPLE = {
 """,
 }
 
+_Ended = tuple[str, ElementTree.Element]
 # Entities of a document's own can grow without end; no file of the task declares any.
 _DECLARES = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.I)
 
@@ -74,20 +76,19 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 
 
 def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:
-    parser = ElementTree.XMLPullParser(["start", "end"])
-    weibo = ""
+    parser = ElementTree.XMLPullParser(["end"])
+    number = 0
     try:
         for line, said in read_lines(path, problems):
             if _DECLARES.search(said):
                 problems.bad(path, line, "the XML declares a document type; remove it")
                 return
             parser.feed(said + "\n")
-            for event, element in parser.read_events():
-                if event == "start":
-                    weibo = element.get("id", "") if element.tag == "weibo" else weibo
-                elif element.tag == "sentence":
+            for _, element in cast(Iterator[_Ended], parser.read_events()):
+                if element.tag == "sentence":
+                    number += 1  # the numbers in the file occur twice
                     with problems.at(path, line):
-                        yield _sentence(element, f"{part}-{weibo}")
+                        yield _sentence(element, f"{part}-{number}")
                 elif element.tag == "weibo":
                     element.clear()  # read; the tree need not keep it
         parser.close()
@@ -98,4 +99,4 @@ def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:
 def _sentence(element: ElementTree.Element, name: str) -> Example:
     label = element.get("emotion-1-type", "none")
     said = join(text(element.text, "the sentence"))
-    return single(f"{name}-{element.get('id', '?')}", said, named(label, NLPCC2013), "zh")
+    return single(name, said, named(label, NLPCC2013), "zh")

@@ -1,0 +1,68 @@
+"""Chats as lists of messages, one JSON object a line: `{"messages": [{"role", "content"}]}`.
+
+The form of chat APIs and of most files for fine-tuning. Messages of the system are left out, since
+a dialogue has none; content in parts is joined where all parts are text. A line may name its
+language and its id.
+
+Source: OpenAI's chat fine-tuning format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emotone.data.corpus import Corpus, find
+from emotone.data.dialogues import Turn, answers
+from emotone.data.json_stream import json_line
+from emotone.data.reading import Problems, read_lines
+from emotone.data.shape import Lang, array, language, member, text
+from emotone.errors import DataError
+from emotone.types import Example
+
+CORPUS = Corpus(
+    name="messages",
+    title="chats in the form of chat APIs, JSON lines",
+    langs=("en", "zh"),
+    taxonomies=(),
+    licence="that of the text you bring; a format of files, not a data set",
+    files={"all": ("messages.jsonl", "*.jsonl")},
+    note="each turn of the assistant that follows the user's",
+)
+
+SAMPLE = {
+    "messages.jsonl": '{"messages": [{"role": "system", "content": "Be kind."}, '
+    '{"role": "user", "content": "I failed."}, '
+    '{"role": "assistant", "content": "You tried, and that counts."}, '
+    '{"role": "user", "content": [{"type": "text", "text": "Not for my boss."}]}, '
+    '{"role": "assistant", "content": "Then your boss is wrong."}]}\n'
+    '{"messages": [{"role": "user", "content": "我赢了"}, '
+    '{"role": "assistant", "content": "太好了"}]}\n',
+}
+
+
+def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+    """Yield one example for each turn of the assistant."""
+    for part, path in find(CORPUS, where, split):
+        for line, said in read_lines(path, problems):
+            if not said.strip():
+                continue
+            with problems.at(path, line):
+                row = json_line(said)
+                sent = array(member(row, "messages"), "messages", least=1)
+                turns = [turn for turn in map(_turn, sent) if turn is not None]
+                lang: Lang = language(*(turn.text for turn in turns))
+                yield from answers(turns, f"{part}-{line}", lang, only=["assistant"])
+
+
+def _turn(message: Any) -> Turn | None:
+    role = member(message, "role", "a message")
+    if role in ("system", "developer"):
+        return None
+    if role not in ("user", "assistant"):
+        raise DataError(f"role is {role!r}; use 'user', 'assistant' or 'system'")
+    content = member(message, "content", "a message")
+    if isinstance(content, list):
+        content = "\n".join(text(member(part, "text", "a part"), "a part") for part in content)
+    return Turn(role, text(content, "the content"))
