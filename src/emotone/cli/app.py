@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emotone.cli import chat, doctor, generate, models, reply, score, vectors
+from emotone.cli import chat, data, doctor, generate, models, reply, report, score, vectors
 
 app = typer.Typer(
     name="emotone",
@@ -38,6 +38,8 @@ app.command("reply")(reply.reply)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
 app.command("score")(score.score)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+app.add_typer(data.data_app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")

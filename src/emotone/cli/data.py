@@ -1,0 +1,233 @@
+"""`emotone data`: corpora in their official formats, read, counted, checked and labelled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emotone.cli.options import Json, note
+
+if TYPE_CHECKING:
+    from emotone.data.reading import OnError, Problems
+    from emotone.data.source import Source
+    from emotone.types import Example
+
+data_app = typer.Typer(help="Corpora: list, prepare, count, check, label.", no_args_is_help=True)
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE", help="A corpus (see `emotone data list`), or a file of examples."
+    ),
+]
+From = Annotated[Path | None, typer.Option("--from", "-f", help="Folder or file of the corpus.")]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="One split, or the start of several; a default without it."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many examples.")]
+
+
+@data_app.command("list")
+def list_corpora(as_json: Json = False) -> None:
+    """List the corpora that can be read, with licence and splits."""
+    from emotone.data import corpora
+
+    found = [corpora.module(name).CORPUS for name in corpora.names()]
+    if as_json:
+        rows = [
+            {
+                "name": c.name,
+                "title": c.title,
+                "languages": list(c.langs),
+                "taxonomies": [t.name for t in c.taxonomies],
+                "licence": c.licence,
+                "splits": {split: list(names) for split, names in c.files.items()},
+                "default": list(c.default or c.files),
+                "note": c.note,
+            }
+            for c in found
+        ]
+        typer.echo(json.dumps({"corpora": rows}, ensure_ascii=False))
+        return
+    for corpus in found:
+        typer.echo(f"{corpus.name} ({', '.join(corpus.langs)}): {corpus.title}")
+        typer.echo(f"  licence: {corpus.licence}")
+        typer.echo(f"  splits: {', '.join(corpus.files)}")
+        if corpus.note:
+            typer.echo(f"  examples: {corpus.note}")
+
+
+@data_app.command()
+def prepare(
+    name: Name,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A file that ends in .jsonl or .parquet.")
+    ],
+    where: From = None,
+    split: Split = None,
+    taxonomy: Annotated[
+        str | None, typer.Option("--taxonomy", help="Map the emotions to this label set.")
+    ] = None,
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="raise: stop at a bad line; skip: leave it out.")
+    ] = "raise",
+    limit: Limit = None,
+) -> None:
+    """Turn a corpus into a file of examples, whole or not at all."""
+    from emotone.data.examples import write_jsonl, write_parquet
+    from emotone.data.relabel import relabel
+    from emotone.data.source import SUFFIXES
+    from emotone.errors import UsageError
+
+    if output.suffix not in SUFFIXES:
+        raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
+    target = None if taxonomy is None else _taxonomy(taxonomy)
+    problems, source = _open(name, where, split, on_error)
+    examples = _some(source.examples, name, limit)
+    if target is not None:
+        examples = (relabel(example, target) for example in examples)
+    write = write_parquet if output.suffix == ".parquet" else write_jsonl
+    count = write(_counted(examples), output)
+    note(f"{count} examples in {output}")
+    if source.corpus:
+        note(f"licence of {source.corpus.name}: {source.corpus.licence}")
+    _say_skipped(problems)
+
+
+@data_app.command()
+def stats(
+    name: Name,
+    where: From = None,
+    split: Split = None,
+    limit: Limit = None,
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="raise: stop at a bad line; skip: leave it out.")
+    ] = "raise",
+    as_json: Json = False,
+) -> None:
+    """Count dialogues, words and emotions, of posts and of replies."""
+    from emotone.data.stats import collect, table
+
+    problems, source = _open(name, where, split, on_error)
+    counts = collect(_counted(_some(source.examples, name, limit)))
+    if as_json:
+        said: dict[str, Any] = counts.as_dict()
+        said["skipped"] = problems.count
+        said["licence"] = source.corpus.licence if source.corpus else None
+        typer.echo(json.dumps(said, ensure_ascii=False))
+        return
+    typer.echo(table(counts))
+    if source.corpus:
+        typer.echo(f"\nlicence: {source.corpus.licence}")
+    _say_skipped(problems)
+
+
+@data_app.command()
+def validate(name: Name, where: From = None, split: Split = None, as_json: Json = False) -> None:
+    """Read everything and say what is wrong and where; exit code 1 if anything is."""
+    from emotone.data.stats import collect
+
+    problems, source = _open(name, where, split, "skip")
+    counts = collect(_counted(source.examples))
+    wrong = list(problems.places)
+    if problems.count > len(wrong):
+        wrong.append(f"and {problems.count - len(problems.places)} more")
+    if counts.same_ids:
+        wrong.append(f"{counts.same_ids} ids stand on more than one example; make them unique")
+    if not counts.examples:
+        wrong.append("there is no example in it")
+    if as_json:
+        said = {"examples": counts.examples, "bad": problems.count, "problems": wrong}
+        typer.echo(json.dumps(said, ensure_ascii=False))
+    else:
+        typer.echo(f"{counts.examples} examples, {problems.count} bad lines")
+        for place in wrong:
+            typer.echo(f"  {place}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def label(
+    source: Annotated[Path, typer.Option("--input", "-i", help="A file of examples.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A file that ends in .jsonl or .parquet.")
+    ],
+    judge: Annotated[str, typer.Option("--judge", help="Which judge hears the emotions.")],
+) -> None:
+    """Add the emotion that a judge hears in each post that is answered and in its reply."""
+    from emotone.data.examples import write_jsonl, write_parquet
+    from emotone.data.label import labelled
+    from emotone.data.reading import Problems
+    from emotone.data.source import SUFFIXES, read_file
+    from emotone.errors import UsageError
+    from emotone.judges import open_judge
+
+    if output.suffix not in SUFFIXES:
+        raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
+    hears = open_judge(judge)
+    examples = labelled(_some(read_file(source, Problems()), str(source), None), hears)
+    write = write_parquet if output.suffix == ".parquet" else write_jsonl
+    count = write(_counted(examples), output)
+    note(f"{count} examples in {output}, labelled by {hears.name}")
+
+
+def _open(
+    name: str, where: Path | None, split: str | None, on_error: str
+) -> tuple[Problems, Source]:
+    from emotone.data.reading import Problems
+    from emotone.data.source import open_source
+
+    problems = Problems(_on_error(on_error))
+    return problems, open_source(name, where, problems, split=split)
+
+
+def _on_error(text: str) -> OnError:
+    from emotone.errors import UsageError
+
+    if text == "raise" or text == "skip":
+        return text
+    raise UsageError(f"--on-error is {text!r}; use raise or skip")
+
+
+def _taxonomy(name: str) -> Any:
+    from emotone.emotions import TAXONOMIES
+    from emotone.errors import unknown_name
+
+    if name not in TAXONOMIES:
+        raise unknown_name("taxonomy", name, TAXONOMIES)
+    return TAXONOMIES[name]
+
+
+def _some(examples: Iterator[Example], name: str, limit: int | None) -> Iterator[Example]:
+    """Give the examples up to a limit; none at all is an error, for an empty file helps nobody."""
+    from emotone.errors import DataError
+
+    some = False
+    for example in islice(examples, limit):
+        some = True
+        yield example
+    if not some:
+        raise DataError(f"no example in {name}; look at it with `emotone data validate`")
+
+
+def _counted(examples: Iterator[Example]) -> Iterator[Example]:
+    from emotone.cli.counting import counted
+
+    return counted(examples, "examples")
+
+
+def _say_skipped(problems: Problems) -> None:
+    if not problems.count:
+        return
+    note(f"{problems.count} bad lines were left out:")
+    for place in problems.places:
+        note(f"  {place}")
+    if problems.count > len(problems.places):
+        note(f"  and {problems.count - len(problems.places)} more")
