@@ -35,7 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "gemma3-270m", layers=16, suffix="\n情感：", max_tokens=60, pooling="mean+last",
             frozen=8, rank=16, alpha=32,
         ),
-        "rate": 4e-4, "epochs": 3, "batch": 32, "bf16": True, "seed": 1,
+        "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": True, "seed": 1,
     },
 }  # fmt: skip
 

@@ -1,1 +1,92 @@
-"""Judges of emotion: what hears a text, never what writes one."""
+"""Classifiers of emotion and identifiers of empathy: what hears, and who may hear what.
+
+Roles, one judge each: `en-label` and `zh-label` may label training data and calibrate; `en-score`
+and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores. They differ
+in kind and share no training text. Importing this room loads no library.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotone.errors import unknown_name
+
+if TYPE_CHECKING:
+    from emotone.protocols import EmotionClassifier, EmpathyIdentifier
+
+#: What labels and what scores, by language.
+LABEL = {"en": "en-label", "zh": "zh-label"}
+SCORE = {"en": "en-score", "zh": "zh-score"}
+
+
+def names() -> list[str]:
+    """List the judges of emotion that are here."""
+    from emotone.models import zoo
+
+    return zoo.listed("judges")
+
+
+def identifiers() -> list[str]:
+    """List the empathy identifiers that are here."""
+    from emotone.models import zoo
+
+    return zoo.listed("identifiers")
+
+
+def open_judge(name: str | Path, taxonomy: str | None = None) -> EmotionClassifier:
+    """Load a judge of emotion.
+
+    Args:
+        name: Name in the zoo, or a folder with `judge.json`.
+        taxonomy: Label set to answer in; the judge's first without one. "zh-score:smp2020" as a
+            name says the same.
+
+    Raises:
+        UnknownName: If there is no such judge or it has no such label set.
+        ModelMissing: If the zoo, or the model below the judge, is not here.
+        CheckpointError: If its files are damaged.
+    """
+    folder, asked = _folder(name)
+    taxonomy = taxonomy or asked
+    from emotone.judges.card import read_card
+
+    if read_card(folder).kind == "ngram":
+        from emotone.judges.ngram import load_ngram_judge
+
+        return load_ngram_judge(folder, taxonomy)
+    from emotone.judges.encoder import load_encoder_judge
+
+    return load_encoder_judge(folder, taxonomy)
+
+
+def open_identifier(name: str | Path = "empathy-score") -> EmpathyIdentifier:
+    """Load an identifier of empathy levels.
+
+    Args:
+        name: Name in the zoo, or a folder with `judge.json`.
+
+    Raises:
+        UnknownName: If there is no such identifier.
+        ModelMissing: If the zoo, or the model below the identifier, is not here.
+        CheckpointError: If its files are damaged.
+    """
+    from emotone.models import zoo
+
+    path = Path(name)
+    folder = path if (path / "judge.json").is_file() else zoo.folder("identifiers", str(name))
+    from emotone.judges.empathy import load_identifier
+
+    return load_identifier(folder)
+
+
+def _folder(name: str | Path) -> tuple[Path, str | None]:
+    from emotone.models import zoo
+
+    path = Path(name)
+    if (path / "judge.json").is_file():
+        return path, None
+    plain, sign, taxonomy = str(name).partition(":")
+    if path.is_dir():
+        raise unknown_name("judge", str(name), zoo.listed("judges"), advice="A folder needs judge.json.")
+    return zoo.folder("judges", plain), taxonomy if sign else None

@@ -1,68 +1,148 @@
 """A judge of emotion by words and letters: logistic regression on n-grams.
 
-Trained in seconds from labelled texts, so nothing has to be shipped to calibrate vectors.
+Trained in seconds from labelled texts and served at thousands of texts a second; the zoo's
+labelling judges are of this kind, and so is the one that `emotone vectors calibrate` trains.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from emotone.emotions import EKMAN, Taxonomy
-from emotone.errors import DataError
+from emotone.errors import CheckpointError, DataError
+from emotone.judges.calibration import softmax
+from emotone.judges.card import WEIGHTS, read_card
+from emotone.judges.encoder import scores
 from emotone.types import EmotionScores
+
+
+@dataclass(frozen=True, slots=True)
+class Grams:
+    """One kind of n-gram.
+
+    Args:
+        analyzer: "word", letters inside words ("char_wb"), or characters as they come ("char",
+            for Chinese).
+        low: Shortest n-gram.
+        high: Longest.
+        min_texts: Kept only if so many texts have it.
+        most: Keep the commonest so many; None keeps all.
+    """
+
+    analyzer: Literal["word", "char_wb", "char"]
+    low: int
+    high: int
+    min_texts: int = 2
+    most: int | None = None
+
+
+WORDS_AND_LETTERS = (Grams("word", 1, 2, 2), Grams("char_wb", 2, 4, 3, 60_000))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NgramJudge:
-    """A fitted judge; build it with `train_ngram_judge`.
+    """A fitted judge; build it with `train_ngram_judge` or `load_ngram_judge`.
 
     Args:
         name: Kind and data hash, for signatures.
         taxonomy: The labels of its scores.
-        pipeline: The fitted scikit-learn pipeline.
+        grams: What it counts.
+        counters: The fitted scikit-learn vectorizers, one for each of `grams`.
+        labels: The labels that it has seen, in the order of its outputs.
+        weights: Coefficients, [k, F].
+        bias: Intercepts, [k].
+        temperature: Divides the logits.
     """
 
     name: str
     taxonomy: Taxonomy
-    pipeline: Any
+    grams: tuple[Grams, ...]
+    counters: tuple[Any, ...]
+    labels: tuple[str, ...]
+    weights: Any
+    bias: Any
+    temperature: float = 1.0
+
+    def logits(self, texts: Sequence[str]) -> Any:
+        """Uncalibrated scores, [N, k], in the order of `labels`."""
+        from scipy.sparse import hstack
+
+        counts = hstack([c.transform(list(texts)) for c in self.counters]).tocsr()
+        return counts @ self.weights.T + self.bias
 
     def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
         """Score each text; labels that were never seen have probability 0."""
         if not texts:
             return []
-        seen = [str(c) for c in self.pipeline.classes_]
-        scores: list[EmotionScores] = []
-        for row in self.pipeline.predict_proba(list(texts)):
-            by_label = dict.fromkeys(self.taxonomy.labels, 0.0)
-            by_label.update(zip(seen, map(float, row), strict=True))
-            scores.append(EmotionScores(max(by_label, key=by_label.__getitem__), by_label))
-        return scores
+        rows = softmax(self.logits(texts), self.temperature)
+        return [scores(row, self.labels, self.taxonomy) for row in rows]
 
 
 def train_ngram_judge(
-    rows: Sequence[tuple[str, str]], taxonomy: Taxonomy = EKMAN, *, cap: int = 2500
+    rows: Sequence[tuple[str, str]],
+    taxonomy: Taxonomy = EKMAN,
+    *,
+    cap: int | None = 2500,
+    grams: Sequence[Grams] = WORDS_AND_LETTERS,
+    strength: float = 4.0,
+    balance: float = 1.0,
 ) -> NgramJudge:
     """Train a judge on (text, label) pairs.
 
-    Word 1- and 2-grams and letter 2- to 4-grams, tf-idf, balanced classes.
+    Tf-idf of n-grams with sublinear counts, and a multinomial logistic regression on it.
 
     Args:
         rows: Labelled texts; order does not matter.
         taxonomy: The label set.
-        cap: Most texts of one label, so that common emotions do not drown rare ones.
+        cap: Most texts of one label, so that common emotions do not drown rare ones; None for all.
+        grams: What to count; the default suits languages that write words apart.
+        strength: Inverse of the L2 penalty.
+        balance: 1 weighs every label alike, 0 every text, between them the power of the ratio.
 
     Raises:
         DataError: If a label is foreign, fewer than two labels are there, or the texts are too
             few to share a word.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    import numpy as np
+    from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
 
+    kept, counts = _rows(rows, taxonomy, cap)
+    digest = hashlib.sha256(json.dumps(kept, ensure_ascii=False).encode()).hexdigest()[:12]
+    mean = np.mean([min(n, cap or n) for n in counts.values()])
+    weight = {label: float(mean / min(n, cap or n)) ** balance for label, n in counts.items()}
+    counters = tuple(_counter(g) for g in grams)
+    texts = [t for t, _ in kept]
+    fit = LogisticRegression(C=strength, max_iter=500, class_weight=weight)
+    try:
+        seen = hstack([c.fit_transform(texts) for c in counters]).tocsr()
+        fit.fit(seen, [label for _, label in kept])
+    except ValueError as error:
+        raise DataError(
+            f"{len(kept)} texts teach a judge nothing ({error}); give more labelled texts"
+        ) from error
+    coefficients, bias = fit.coef_, fit.intercept_
+    if len(fit.classes_) == 2:  # scikit-learn keeps one row for two classes
+        coefficients, bias = np.vstack([-coefficients, coefficients]) / 2, np.r_[-bias, bias] / 2
+    return NgramJudge(
+        f"ngram-{digest}",
+        taxonomy,
+        tuple(grams),
+        counters,
+        tuple(map(str, fit.classes_)),
+        coefficients,
+        bias,
+    )
+
+
+def _rows(
+    rows: Sequence[tuple[str, str]], taxonomy: Taxonomy, cap: int | None
+) -> tuple[list[tuple[str, str]], dict[str, int]]:
     foreign = sorted({label for _, label in rows} - set(taxonomy.labels))
     if foreign:
         raise DataError(
@@ -74,31 +154,77 @@ def train_ngram_judge(
     counts: dict[str, int] = {}
     for text, label in ordered:
         counts[label] = counts.get(label, 0) + 1
-        if counts[label] <= cap:
+        if cap is None or counts[label] <= cap:
             kept.append((text, label))
     if len(counts) < 2:
         raise DataError("a judge needs texts of two labels or more; give more labelled texts")
-    digest = hashlib.sha256(json.dumps(kept, ensure_ascii=False).encode()).hexdigest()[:12]
-    pipeline = make_pipeline(
-        make_union(
-            TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
-            TfidfVectorizer(
-                analyzer="char_wb",
-                ngram_range=(2, 4),
-                min_df=3,
-                sublinear_tf=True,
-                max_features=60_000,
-            ),
-        ),
-        LogisticRegression(C=4.0, max_iter=500, class_weight="balanced"),
+    return kept, counts
+
+
+def _counter(grams: Grams, terms: Sequence[str] | None = None) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        analyzer=grams.analyzer,
+        ngram_range=(grams.low, grams.high),
+        min_df=1 if terms else grams.min_texts,
+        max_features=None if terms else grams.most,
+        sublinear_tf=True,
+        vocabulary=None if terms is None else {t: i for i, t in enumerate(terms)},
     )
+
+
+def ngram_tensors(judge: NgramJudge) -> dict[str, Any]:
+    """Everything that a judge has learnt, as numpy arrays for a safetensors file."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {
+        "weights": np.ascontiguousarray(judge.weights, np.float16),
+        "bias": np.ascontiguousarray(judge.bias, np.float32),
+    }
+    for i, counter in enumerate(judge.counters):
+        terms = counter.get_feature_names_out()
+        # No n-gram holds a line end, so one separates them.
+        joined = "\n".join(t.replace("\n", " ") for t in terms).encode()
+        arrays[f"terms.{i}"] = np.frombuffer(joined, np.uint8).copy()
+        arrays[f"idf.{i}"] = np.ascontiguousarray(counter.idf_, np.float32)
+    return arrays
+
+
+def ngram_settings(judge: NgramJudge) -> dict[str, Any]:
+    """What `load_ngram_judge` needs besides the arrays."""
+    return {"grams": [asdict(g) for g in judge.grams]}
+
+
+def load_ngram_judge(folder: Path, taxonomy: str | None = None) -> NgramJudge:
+    """Load a judge from its folder.
+
+    Raises:
+        CheckpointError: If the files are damaged.
+        UnknownName: If the judge has no such label set.
+    """
+    from safetensors.numpy import load_file
+
+    card = read_card(folder)
+    head, labels = card.head(taxonomy)
+    arrays = load_file(folder / WEIGHTS)
     try:
-        pipeline.fit([t for t, _ in kept], [label for _, label in kept])
-    except ValueError as error:
-        raise DataError(
-            f"{len(kept)} texts teach a judge nothing ({error}); give more labelled texts"
+        grams = tuple(Grams(**g) for g in card.settings["grams"])
+        counters = tuple(_restored(arrays, i, g) for i, g in enumerate(grams))
+        weights, bias = arrays["weights"].astype("float64"), arrays["bias"].astype("float64")
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"judge {folder.name!r} is not whole ({error}); install emotone-zoo anew"
         ) from error
-    return NgramJudge(f"ngram-{digest}", taxonomy, pipeline)
+    name = f"{card.title}:{head.taxonomy}"
+    return NgramJudge(name, labels, grams, counters, head.labels, weights, bias, head.temperature)
+
+
+def _restored(arrays: Mapping[str, Any], i: int, grams: Grams) -> Any:
+    terms = arrays[f"terms.{i}"].tobytes().decode().split("\n")
+    counter = _counter(grams, terms)
+    counter.idf_ = arrays[f"idf.{i}"].astype("float64")
+    return counter
 
 
 def read_labelled(lines: Iterable[str], where: str) -> list[tuple[str, str]]:

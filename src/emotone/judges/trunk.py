@@ -6,7 +6,8 @@ shipped, is a low-rank change of their linear layers (LoRA) and the heads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -111,8 +112,51 @@ def pool(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
     return torch.cat(parts, -1)
 
 
-def open_trunk(spec: TrunkSpec, *, dtype: torch.dtype = torch.float32) -> Trunk:
-    """Load a catalogue model as a frozen trunk, with an untrained low-rank change if asked.
+def merge(trunk: Trunk, change: Mapping[str, Tensor]) -> None:
+    """Add a trained low-rank change to the weights of a trunk, in place.
+
+    Args:
+        trunk: Opened with `trained=False`.
+        change: `lora.<module>.A` [r, in] and `lora.<module>.B` [out, r] for each changed layer.
+
+    Raises:
+        KeyError: If the trunk has no such layer.
+    """
+    layers = dict(trunk.model.named_modules())
+    scale = trunk.spec.alpha / max(trunk.spec.rank, 1)
+    for key, a in change.items():
+        if key.endswith(".A"):
+            b = change[f"{key[:-2]}.B"]
+            weight: Any = layers[key[len("lora.") : -2]].weight
+            weight.data += (scale * (b.float() @ a.float())).to(weight.dtype)
+
+
+def low_rank_change(trunk: Trunk, *, first: int = 0) -> dict[str, Tensor]:
+    """Collect what `merge` takes, in float16, from a trunk in training.
+
+    Args:
+        trunk: Opened with `trained=True`.
+        first: What to add to block numbers, where the first blocks were cut off for training.
+    """
+    change: dict[str, Tensor] = {}
+    for name, value in trunk.model.named_parameters():
+        if ".lora_" not in name:
+            continue
+        module, _, rest = name.partition(".lora_")
+        module = re.sub(r"\blayers\.(\d+)", lambda m: f"layers.{int(m[1]) + first}", module)
+        change[f"lora.{module}.{rest[0]}"] = value.detach().half().contiguous()
+    return change
+
+
+def open_trunk(
+    spec: TrunkSpec, *, dtype: torch.dtype = torch.float32, trained: bool = True
+) -> Trunk:
+    """Load a catalogue model as a frozen trunk.
+
+    Args:
+        spec: How to build it.
+        dtype: Of the frozen weights.
+        trained: Whether to put in an untrained low-rank change, as training needs it.
 
     Raises:
         ModelMissing: If the weights are not here and cannot be fetched.
@@ -139,7 +183,7 @@ def open_trunk(spec: TrunkSpec, *, dtype: torch.dtype = torch.float32) -> Trunk:
         del blocks[spec.layers :]
         model.config.num_hidden_layers = spec.layers
     model.requires_grad_(False)
-    if spec.rank:
+    if spec.rank and trained:
         from peft import LoraConfig, inject_adapter_in_model
 
         kind = model.config.model_type

@@ -1,0 +1,112 @@
+"""What a trained judge says about itself: `judge.json` beside its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from emotone import config
+from emotone.emotions import TAXONOMIES, Taxonomy
+from emotone.errors import CheckpointError, unknown_name
+
+CARD = "judge.json"
+WEIGHTS = "weights.safetensors"
+FORMAT = 1
+
+Role = Literal["label", "score"]
+Kind = Literal["encoder", "ngram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One set of labels that a judge can answer in.
+
+    Args:
+        taxonomy: Name of the label set.
+        labels: The labels in the order of the head's outputs.
+        temperature: Divides the logits, fitted on development texts.
+    """
+
+    taxonomy: str
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCard:
+    """The facts that a judge needs to be loaded and named.
+
+    Args:
+        name: Name in the zoo, such as "en-score".
+        kind: "encoder" reads with a pretrained trunk, "ngram" counts words and letters.
+        role: "label" may label training data and calibrate; "score" is for results only.
+        lang: Language of the texts.
+        version: Raised whenever the weights change.
+        heads: The label sets, the default first.
+        weights: sha256 of the weights file.
+        settings: What the kind needs besides.
+        data: sha256 over the keys of the training texts, by corpus.
+        format: Version of this file's shape.
+    """
+
+    name: str
+    kind: Kind
+    role: Role
+    lang: Literal["en", "zh"]
+    version: int
+    heads: tuple[Head, ...]
+    weights: str
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    data: dict[str, str] = field(default_factory=dict[str, str])
+    format: int = FORMAT
+
+    @property
+    def title(self) -> str:
+        """Name for signatures: name, version and the first digits of the weights' checksum."""
+        return f"{self.name}-{self.version}-{self.weights[:8]}"
+
+    def head(self, taxonomy: str | None) -> tuple[Head, Taxonomy]:
+        """Find a head, the default without a name.
+
+        Raises:
+            UnknownName: If the judge has no such label set.
+        """
+        names = [h.taxonomy for h in self.heads]
+        asked = taxonomy or names[0]
+        if asked not in names:
+            raise unknown_name(f"taxonomy of {self.name}", asked, names)
+        return self.heads[names.index(asked)], TAXONOMIES[asked]
+
+
+def read_card(folder: Path) -> JudgeCard:
+    """Read `judge.json` and check the weights against it.
+
+    Raises:
+        CheckpointError: If a file is missing, of another shape, or not the one that was written.
+    """
+    try:
+        row = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if row.get("format") != FORMAT:
+            raise CheckpointError(
+                f"judge {folder.name!r} has format {row.get('format')}; this emotone reads {FORMAT}"
+            )
+        card = config.build(JudgeCard, row, f"{folder.name}/{CARD}")
+        found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"judge {folder.name!r} cannot be read ({error}); install emotone-zoo anew"
+        ) from error
+    if found != card.weights:
+        raise CheckpointError(
+            f"the weights of judge {folder.name!r} are damaged; install emotone-zoo anew"
+        )
+    return card
+
+
+def write_card(folder: Path, card: JudgeCard) -> None:
+    """Write `judge.json`."""
+    text = json.dumps(asdict(card), ensure_ascii=False, indent=1)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")

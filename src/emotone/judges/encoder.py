@@ -1,0 +1,123 @@
+"""A judge of emotion that reads: a pretrained trunk, a low-rank change of it, one head a label set.
+
+Only the low-rank change and the heads are files of ours; the trunk is a catalogue model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emotone.emotions import Taxonomy
+from emotone.errors import CheckpointError
+from emotone.judges.calibration import softmax
+from emotone.judges.card import WEIGHTS, Head, JudgeCard, read_card
+from emotone.types import EmotionScores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from emotone.judges.trunk import Trunk
+
+#: Most tokens of a batch, padding included: enough to fill two cores, small enough for any memory.
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderJudge:
+    """A loaded judge; build it with `load_encoder_judge`.
+
+    Args:
+        card: What it says about itself.
+        head: The label set it answers in.
+        taxonomy: The same as a value.
+        trunk: Texts to vectors [B, D].
+        heads: One linear layer a label set.
+    """
+
+    card: JudgeCard
+    head: Head
+    taxonomy: Taxonomy
+    trunk: Trunk
+    heads: nn.ModuleDict
+
+    @property
+    def name(self) -> str:
+        """Name, version, checksum and label set."""
+        return f"{self.card.title}:{self.head.taxonomy}"
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Uncalibrated scores, [N, k], in the order of the head's labels."""
+        import numpy as np
+        import torch
+
+        out = np.zeros((len(texts), len(self.head.labels)), np.float32)
+        layer = self.heads[self.head.taxonomy]
+        rows = self.trunk.tokens(texts) if texts else []
+        with torch.inference_mode():
+            for at in _batches([len(r) for r in rows]):
+                pooled = self.trunk(*self.trunk.pad([rows[i] for i in at]))
+                out[at] = layer(pooled).numpy()
+        return out
+
+    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+        """Score each text with calibrated probabilities, in order."""
+        chances = softmax(self.logits(texts), self.head.temperature)
+        return [scores(row, self.head.labels, self.taxonomy) for row in chances]
+
+
+def scores(row: np.ndarray, labels: Sequence[str], taxonomy: Taxonomy) -> EmotionScores:
+    """Put one row of probabilities [k] under the labels of a taxonomy."""
+    by_label = dict.fromkeys(taxonomy.labels, 0.0)
+    by_label.update(zip(labels, map(float, row), strict=True))
+    return EmotionScores(max(by_label, key=by_label.__getitem__), by_label)
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices of texts in batches of like length and at most `_BATCH_TOKENS` tokens."""
+    batches: list[list[int]] = []
+    current: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if current and lengths[i] * (len(current) + 1) > _BATCH_TOKENS:
+            batches.append(current)
+            current = []
+        current.append(i)
+    return [*batches, current] if current else batches
+
+
+def load_encoder_judge(folder: Path, taxonomy: str | None = None) -> EncoderJudge:
+    """Load a judge from its folder; the trunk comes from the catalogue.
+
+    Raises:
+        CheckpointError: If the files are damaged or do not fit the trunk.
+        UnknownName: If the judge has no such label set.
+        ModelMissing: If the trunk is not here and cannot be fetched.
+    """
+    from safetensors.torch import load_file
+    from torch import nn
+
+    from emotone import config
+    from emotone.judges.trunk import TrunkSpec, merge, open_trunk
+
+    card = read_card(folder)
+    head, labels = card.head(taxonomy)
+    spec = config.build(TrunkSpec, card.settings["trunk"], f"{folder.name}/trunk")
+    tensors = load_file(folder / WEIGHTS)
+    trunk = open_trunk(spec, trained=False)
+    heads = nn.ModuleDict({h.taxonomy: nn.Linear(trunk.width, len(h.labels)) for h in card.heads})
+    try:
+        merge(trunk, {k: v for k, v in tensors.items() if k.startswith("lora.")})
+        heads.load_state_dict(_part(tensors, "heads."))
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the weights of judge {folder.name!r} do not fit {spec.backbone} ({error}); install"
+            " emotone-zoo anew"
+        ) from error
+    return EncoderJudge(card, head, labels, trunk, heads.eval().requires_grad_(False))
+
+
+def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {k[len(prefix) :]: v.float() for k, v in tensors.items() if k.startswith(prefix)}

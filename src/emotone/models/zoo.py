@@ -1,0 +1,50 @@
+"""Where the weights are that we trained ourselves: the second distribution, `emotone-zoo`.
+
+It holds data only and is found as an installed package, so `pip install`, an editable checkout
+and a machine without network all find it the same way.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+from emotone.errors import ModelMissing, unknown_name
+
+Shelf = Literal["judges", "identifiers"]
+
+
+def listed(shelf: Shelf) -> list[str]:
+    """Names on one shelf of the zoo; empty where the zoo is not installed."""
+    root = _root()
+    if root is None or not (root / shelf).is_dir():
+        return []
+    return sorted(p.name for p in (root / shelf).iterdir() if (p / "judge.json").is_file())
+
+
+def folder(shelf: Shelf, name: str) -> Path:
+    """Find the folder of one item of the zoo.
+
+    Raises:
+        ModelMissing: If the zoo is not installed.
+        UnknownName: If the zoo has no such item.
+    """
+    if _root() is None:
+        raise ModelMissing(
+            f"{name!r} is in the distribution emotone-zoo, which is not installed; install it"
+            " beside emotone with pip (`pip install emotone-zoo`, or `pip install -e zoo` in a"
+            " checkout)"
+        )
+    names = listed(shelf)
+    if name not in names:
+        raise unknown_name(shelf.rstrip("s"), name, names)
+    root = _root()
+    return (root or Path()) / shelf / name
+
+
+def _root() -> Path | None:
+    spec = importlib.util.find_spec("emotone_zoo")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
