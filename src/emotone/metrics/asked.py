@@ -14,6 +14,9 @@ from emotone.metrics.tools import Tools
 from emotone.protocols import EmotionClassifier
 from emotone.types import Reply
 
+#: An asked set with more than this many times the judge's labels is compared in the judge's.
+FINER = 2
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -54,8 +57,9 @@ def by_emotion(pairs: Sequence[Pair]) -> dict[str, list[int]]:
 def read(pairs: Sequence[Pair], judge: EmotionClassifier, tools: Tools) -> Asked:
     """Judge the replies that count, and bring both sides into one taxonomy.
 
-    The judged label goes to the asked taxonomy where there is a table; else the asked emotion
-    goes to the judge's.
+    The judged label goes to the asked taxonomy, so that no two asked emotions become one. Where
+    there is no table for that, or the asked set is more than twice as large as the judge's, the
+    asked emotion goes to the judge's set.
 
     Raises:
         DataError: If emotions of several taxonomies are asked.
@@ -111,7 +115,8 @@ def _tables(asked: str, judge: Taxonomy) -> tuple[tuple[str, ...], dict[str, str
     known = TAXONOMIES.get(asked)
     if known is None:
         raise unknown_name("taxonomy of asked emotions", asked, TAXONOMIES)
-    if (judge.name, asked) not in MAPS and (asked, judge.name) in MAPS:
+    missing = (judge.name, asked) not in MAPS
+    if (asked, judge.name) in MAPS and (missing or len(known.labels) > FINER * len(judge.labels)):
         return judge.labels, _table(known, judge), {label: label for label in judge.labels}
     return known.labels, {label: label for label in known.labels}, _table(judge, known)
 
