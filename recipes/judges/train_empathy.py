@@ -49,6 +49,7 @@ SETTINGS: dict[str, Settings] = {
 ROLES = {"empathy-score": "score", "empathy-reward": "reward"}
 #: How far a decision leans from the likeliest level to the rarest: log-prior is taken off t times.
 LEANS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
+FOLD_KEYS = ("train", "dev", "pairs", "seconds", "decision", "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def accuracy_and_f1(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def decide_on(logits: dict[str, Any], dev: Sequence[Pair], train: Sequence[Pair]) -> Decision:
     """Fit temperatures and the lean on development pairs; shares come from training pairs."""
     gold, prior = gold_of(dev), gold_of(train)
-    temperatures = {m: fit_temperature(logits[m], gold[m]) for m in MECHANISMS}
+    # A hundred pairs can be fitted by certainty; a network of this kind is never so far off.
+    temperatures = {m: min(3.0, max(0.5, fit_temperature(logits[m], gold[m]))) for m in MECHANISMS}
     log_share = {
         m: np.log((np.bincount(prior[m], minlength=LEVELS) + 1) / (len(train) + LEVELS))
         for m in MECHANISMS
@@ -172,7 +174,7 @@ def one_fold(pairs: Sequence[Pair], fold: int, settings: Settings, path: Path) -
     logits = logits_of(net, rows_of(net, test))
     write_json(path, {
         "settings": asdict(settings), "decision": asdict(decision), "train": len(train),
-        "dev": len(dev), "seconds": round(time.time() - began),
+        "dev": len(dev), "pairs": len(pairs), "seconds": round(time.time() - began),
         "logits": {m: v.round(4).tolist() for m, v in logits.items()},
     })  # fmt: skip
     say(f"fold {fold}: {time.time() - began:.0f}s, lean {decision.lean}")
@@ -191,12 +193,12 @@ def pooled(pairs: Sequence[Pair], folder: Path) -> dict[str, Any]:
             chance = softmax(np.array(kept["logits"][m]), kept["decision"]["temperatures"][m])
             chances[m].append(chance)
             said[m].append(decide(chance, kept["decision"]["offsets"][m]))
-        folds.append({k: kept[k] for k in ("train", "dev", "seconds", "decision", "settings")})
-    if any(f["settings"] != folds[0]["settings"] for f in folds):
-        raise SystemExit(f"the folds in {folder} have other settings; use an empty folder")
+        folds.append({k: kept[k] for k in FOLD_KEYS})
+    if any(f["settings"] != folds[0]["settings"] or f["pairs"] != len(pairs) for f in folds):
+        raise SystemExit(f"the folds in {folder} have other settings or pairs; use an empty folder")
     settings = folds[0]["settings"]
     for fold in folds:
-        del fold["settings"]
+        del fold["settings"], fold["pairs"]
     joined = [{m: np.concatenate(v) for m, v in part.items()} for part in (chances, said)]
     return {**figures(joined[0], joined[1], order), "folds": folds, "settings": settings}
 
@@ -206,9 +208,11 @@ def cross_validate(pairs: Sequence[Pair], settings: Settings, out: Path, fold: i
     wanted = json.loads(json.dumps(asdict(settings)))
     for k in range(FOLDS) if fold is None else (fold,):
         path = out / f"fold-{k}.json"
-        if path.exists() and json.loads(path.read_text("utf-8"))["settings"] == wanted:
-            say(f"fold {k} is there")
-            continue
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if (kept["settings"], kept["pairs"]) == (wanted, len(pairs)):
+                say(f"fold {k} is there")
+                continue
         one_fold(pairs, k, settings, path)
     if all((out / f"fold-{k}.json").exists() for k in range(FOLDS)):
         result = pooled(pairs, out)
