@@ -115,6 +115,7 @@ def score(
     for reason, missing in left_out.items():
         options.note(f"left out {', '.join(missing)}: {reason}")
     settings = {"asked": asked, "rounds": rounds, "seed": seed, "same_judge": same_judge}
+    settings |= {"taxonomy": taxonomy, "parts": parts}
     made: list[Scores] = []
     with bar("metrics", sum(map(len, chosen.values())) * (1 + len(others))) as advance:
         for run, rows in runs.items():

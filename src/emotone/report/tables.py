@@ -1,0 +1,243 @@
+"""Tables of numbers, written as Markdown and LaTeX; HTML is made from the same values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emotone.evaluation.scores import Number
+from emotone.report.gather import Run
+from emotone.report.names import in_order, known, shown
+from emotone.report.published import TABLES, Published
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as text; every way of writing escapes for itself.
+
+    Args:
+        name: Short name, for anchors and labels.
+        title: Its caption.
+        head: Column heads, the first over the rows' names.
+        rows: Cells; the first of each is the row's name.
+        notes: Sentences below.
+        groups: Heading -> number of rows under it, in order; empty without headings.
+    """
+
+    name: str
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+
+
+def overall(runs: Sequence[Run]) -> Table:
+    """Every metric of every run, with intervals."""
+    names = in_order(n for run in runs for n in run.scores.metrics)
+    rows: list[tuple[str, ...]] = []
+    groups: list[tuple[str, int]] = []
+    for group in dict.fromkeys(known(n).group for n in names):
+        inside = [n for n in names if known(n).group == group]
+        groups.append((group, len(inside)))
+        rows += [
+            (titled(n), *(with_interval(r.scores.metrics.get(n), known(n).digits) for r in runs))
+            for n in inside
+        ]
+    count = tuple(f"{run.title}, n\u00a0=\u00a0{run.scores.n}" for run in runs)
+    note = "Brackets hold 95 % intervals over posts. ↑ higher is better, ↓ lower is better."
+    return Table("overall", "All metrics", ("Metric", *count), tuple(rows), (note,), tuple(groups))
+
+
+def by_group(runs: Sequence[Run], kind: str, metrics: Sequence[str], title: str) -> Table:
+    """Some metrics over parts of each run.
+
+    Args:
+        runs: The runs.
+        kind: "per_emotion" or "per_part".
+        metrics: Names of metrics; those that no run has are left out.
+        title: The caption.
+    """
+    have = [
+        m for m in metrics if any(m in p for r in runs for p in getattr(r.scores, kind).values())
+    ]
+    rows: list[tuple[str, ...]] = []
+    groups: list[tuple[str, int]] = []
+    for run in runs:
+        parts = getattr(run.scores, kind)
+        if parts:
+            groups.append((run.title, len(parts)))
+        for label, numbers in parts.items():
+            cells = (with_interval(numbers.get(m), known(m).digits) for m in have)
+            rows.append((mood(label), *cells))
+    head = ("Emotion asked" if kind == "per_emotion" else "Part", *map(titled, have))
+    return Table(kind.replace("_", "-"), title, head, tuple(rows), (), tuple(groups))
+
+
+def differences(runs: Sequence[Run]) -> list[Table]:
+    """Paired differences of each run that was compared with another."""
+    made: list[Table] = []
+    for run in runs:
+        for i, against in enumerate(run.scores.against):
+            other = f"{against.system} ({against.model})"
+            rows = []
+            for name in in_order(against.differences):
+                d, digits = against.differences[name], known(name).digits
+                ends = f"[{shown(d.low, digits)}, {shown(d.high, digits)}]"
+                between = f"{shown(d.difference, digits)} {ends}"
+                p = "-" if d.p is None else "< 0.001" if d.p < 0.001 else f"{d.p:.3f}"
+                rows.append(
+                    (
+                        titled(name),
+                        shown(d.value, digits),
+                        shown(d.other, digits),
+                        between,
+                        p,
+                        str(d.n),
+                    )
+                )
+            made.append(
+                Table(
+                    f"against-{len(made)}-{i}",
+                    f"{run.title} against {other}, same posts and emotions",
+                    ("Metric", run.title, other, "Difference", "p", "n"),
+                    tuple(rows),
+                    ("p by approximate randomisation over posts, not corrected for many metrics.",),
+                )
+            )
+    return made
+
+
+def published(runs: Sequence[Run]) -> list[Table]:
+    """Published tables with ours beside them, where a run has one of the metrics."""
+    return [_beside(t, runs) for t in TABLES if any(_ours(t, run) for run in runs)]
+
+
+def _ours(table: Published, run: Run) -> bool:
+    return any(c.metric in run.scores.metrics for c in table.columns)
+
+
+def _beside(table: Published, runs: Sequence[Run]) -> Table:
+    rows = [
+        (name, *(shown(v, c.digits) for v, c in zip(values, table.columns, strict=True)))
+        for name, values in table.rows.items()
+    ]
+    ours: list[tuple[str, ...]] = []
+    for run in runs:
+        if not _ours(table, run):
+            continue
+        numbers = [run.scores.metrics.get(c.metric) for c in table.columns]
+        ours.append(
+            (
+                run.title,
+                *(
+                    "-" if n is None or n.value is None else shown(n.value * c.times, c.digits)
+                    for n, c in zip(numbers, table.columns, strict=True)
+                ),
+            )
+        )
+    notes = (f"Source: {table.source}.", f"Not directly comparable. {table.caution}")
+    return Table(
+        f"published-{table.name}",
+        table.title,
+        ("System", *(c.title for c in table.columns)),
+        tuple([*rows, *ours]),
+        notes,
+        (("Published", len(rows)), ("Ours", len(ours))),
+    )
+
+
+def titled(name: str) -> str:
+    """Name a metric, with an arrow where one way is better."""
+    fact = known(name)
+    return f"{fact.title}{ {'up': ' ↑', 'down': ' ↓', '': ''}[fact.better] }"
+
+
+def mood(label: str) -> str:
+    """Name a part of the replies for people."""
+    return "no emotion" if label == "none" else label
+
+
+def with_interval(number: Number | None, digits: int) -> str:
+    """Write a value and its interval."""
+    if number is None or number.value is None:
+        return "-"
+    if number.low is None or number.high is None:
+        return shown(number.value, digits)
+    ends = f"[{shown(number.low, digits)}, {shown(number.high, digits)}]"
+    return f"{shown(number.value, digits)} {ends}"
+
+
+def markdown(table: Table) -> str:
+    """Write a table as Markdown."""
+    lines = [f"### {_md(table.title)}", ""]
+    lines.append("| " + " | ".join(map(_md, table.head)) + " |")
+    lines.append("|" + "---|" + "---:|" * (len(table.head) - 1))
+    heads = _heads(table)
+    for i, row in enumerate(table.rows):
+        if i in heads:
+            lines.append("| **" + _md(heads[i]) + "** |" + " |" * (len(table.head) - 1))
+        lines.append("| " + " | ".join(map(_md, row)) + " |")
+    lines += ["", *(f"{_md(note)}\n" for note in table.notes)]
+    return "\n".join(lines)
+
+
+def latex(given: Table) -> str:
+    """Write a table as LaTeX; needs the package booktabs."""
+    width = len(given.head)
+    lines = [
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{_tex(given.title)}}}",
+        rf"\label{{tab:{given.name}}}",
+        rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, given.head)) + r" \\",
+    ]
+    heads = _heads(given)
+    if not heads:
+        lines.append(r"\midrule")
+    for i, row in enumerate(given.rows):
+        if i in heads:
+            lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_tex(heads[i])}}}}} \\"]
+        lines.append(" & ".join(map(_tex, row)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip\footnotesize {_tex(note)}" for note in given.notes]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _heads(table: Table) -> dict[int, str]:
+    """Row number -> heading that stands above it."""
+    made: dict[int, str] = {}
+    at = 0
+    for title, count in table.groups:
+        if count:
+            made[at] = title
+        at += count
+    return made
+
+
+def _md(text: str) -> str:
+    plain = " ".join(text.split())
+    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", plain).replace("&", "&amp;")
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+}
+
+
+def _tex(text: str) -> str:
+    plain = " ".join(text.split())
+    made = "".join(_TEX.get(c, rf"\{c}" if c in "&%$#_" else c) for c in plain)
+    # A bracket at the start of a row would be read as an option of the line break before it.
+    return "{" + made + "}" if made.startswith("[") else made
