@@ -1,0 +1,1 @@
+"""How Chinese word vectors are made from the corpora at hand."""

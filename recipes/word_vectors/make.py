@@ -1,0 +1,201 @@
+"""Train 300-d Chinese word vectors and measure them.
+
+`python -m recipes.word_vectors.make [--epochs 5] [--workers 1]`
+
+Writes out/word_vectors/zh-300.txt.gz (texts of others went into it: not committed) and
+docs/results/word-vectors.json. See the README beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotone.data.corpora import module
+from emotone.data.corpus import find
+from emotone.data.lexicons import read_lexicon
+from emotone.data.reading import Problems
+from emotone.data.text import segment, text_key
+from emotone.data.word_vectors import read_word_vectors, write_word_vectors
+from emotone.emotions import NLPCC
+from emotone.errors import DataError
+
+ROOT = Path(__file__).parents[2]
+#: Corpus, its folder in EMOTONE_DATA, and the splits that are read: no test split.
+SOURCES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("lccc", "lccc_toy", ("train", "valid", "all")),
+    ("cped", "cped", ("train", "valid")),
+    ("xdailydialog", "xdailydialog", ("zh-train", "zh-dev", "zh-more")),
+    ("ecm", "ecm", ("train", "dev")),
+    ("ecm_sentences", "ecm", ("all",)),
+    ("smp2020_ewect", "smp2020_ewect", ("usual-train", "virus-train")),
+    ("nlpcc_emotion", "nlpcc_emotion", ("train", "dev")),
+)
+#: Of 1,000 texts so many are kept out of training, to count which words are covered.
+HELD_OUT = 20
+SHOWN = ("开心", "难过", "生气", "恶心", "害怕", "惊讶", "喜欢", "手机", "上海", "老师")
+SETTINGS: dict[str, Any] = {
+    "vector_size": 300,
+    "sg": 1,
+    "negative": 5,
+    "window": 5,
+    "sample": 1e-4,
+    "min_count": 5,
+    "min_n": 1,
+    "max_n": 2,
+    "bucket": 100_000,
+    "seed": 1,
+}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--epochs", type=int, default=5)
+    arguments.add_argument("--workers", type=int, default=1)
+    arguments.add_argument("--out", type=Path, default=ROOT / "out/word_vectors/zh-300.txt.gz")
+    arguments.add_argument("--results", type=Path, default=ROOT / "docs/results/word-vectors.json")
+    chosen = arguments.parse_args()
+    root = os.environ.get("EMOTONE_DATA")
+    if not root:
+        raise SystemExit("set EMOTONE_DATA to the folder of corpora")
+    texts, facts = gather(Path(root))
+    train = [words for key, words in texts.items() if not held_out(key)]
+    kept = [words for key, words in texts.items() if held_out(key)]
+    seconds = train_and_write(train, chosen.out, chosen.epochs, chosen.workers)
+    vectors = read_word_vectors(chosen.out)
+    counts = Counter(word for words in train for word in words)
+    results = {
+        "settings": SETTINGS | {"epochs": chosen.epochs, "workers": chosen.workers},
+        "texts by corpus (each text once)": facts,
+        "texts": len(train),
+        "tokens": counts.total(),
+        "words with a vector": len(vectors.words),
+        "share of training tokens with a vector": round(
+            sum(counts[w] for w in vectors.words) / counts.total(), 4
+        ),
+        "held-out texts": coverage(kept, set(vectors.words)),
+        "neighbours": neighbours(vectors.words, vectors.matrix),
+        "emotion of the nearest word": emotion(vectors.words, vectors.matrix, Path(root)),
+        "seconds of training": round(seconds),
+    }
+    text = json.dumps(results, ensure_ascii=False, indent=1)
+    chosen.results.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+def gather(root: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Segment every text of every corpus, each once; return words by `text_key`, and counts."""
+    texts: dict[str, list[str]] = {}
+    facts: dict[str, int] = {}
+    for name, folder, splits in SOURCES:
+        before = len(texts)
+        for text in said(name, root / folder, splits):
+            key = text_key(text)
+            if key not in texts and (words := segment(text)):
+                texts[key] = words
+        facts[name] = len(texts) - before
+    return texts, facts
+
+
+def said(name: str, folder: Path, splits: tuple[str, ...]) -> Iterator[str]:
+    corpus = module(name)
+    problems = Problems(on_error="skip")
+    for split in splits:
+        try:
+            find(corpus.CORPUS, folder, split)
+        except DataError as error:  # not every official file is in everybody's folder
+            print(f"left out: {error}")
+            continue
+        for example in corpus.read(folder, problems, split=split):
+            yield from (post.text for post in example.dialogue.posts)
+            if example.reply:
+                yield example.reply
+    if problems.count:
+        print(f"{name}: {problems.count} places skipped, such as {problems.places[0]}")
+
+
+def held_out(key: str) -> bool:
+    return int(key[:8], 16) % 1000 < HELD_OUT
+
+
+def train_and_write(texts: list[list[str]], out: Path, epochs: int, workers: int) -> float:
+    from gensim.models import FastText
+
+    start = time.perf_counter()
+    model = FastText(sentences=texts, epochs=epochs, workers=workers, **SETTINGS)
+    seconds = time.perf_counter() - start
+    out.parent.mkdir(parents=True, exist_ok=True)
+    words: Any = model.wv.index_to_key
+    write_word_vectors(out, words, model.wv.vectors, digits=6)
+    return seconds
+
+
+def coverage(texts: list[list[str]], known: set[str]) -> dict[str, Any]:
+    """Which words of texts that were not trained on have a vector, the frequent ones first."""
+    counts = Counter(word for words in texts for word in words)
+    ranked = [word for word, _ in counts.most_common()]
+    found: dict[str, Any] = {"texts": len(texts), "tokens": counts.total(), "words": len(ranked)}
+    covered = sum(count for word, count in counts.items() if word in known)
+    found["share of tokens"] = round(covered / counts.total(), 4)
+    for top in (1000, 2000, 5000):
+        if top <= len(ranked):
+            share = sum(word in known for word in ranked[:top]) / top
+            found[f"share of the {top} most frequent words"] = round(share, 4)
+    return found
+
+
+def neighbours(words: tuple[str, ...], matrix: np.ndarray) -> dict[str, list[str]]:
+    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    place = {word: i for i, word in enumerate(words)}
+    found: dict[str, list[str]] = {}
+    for word in SHOWN:
+        if word in place:
+            near = np.argsort(-(unit @ unit[place[word]]))[1:9]
+            found[word] = [words[i] for i in near]
+    return found
+
+
+def emotion(words: tuple[str, ...], matrix: np.ndarray, root: Path) -> dict[str, Any]:
+    """How often a word of DUTIR and the nearest word of DUTIR have one class of NLPCC.
+
+    Words that share a character are also compared without each other: a list of words holds many
+    spellings of one word, which vectors made of characters find easily.
+    """
+    path = root / "lexicon/cntext/zh_common_DUTIR.yaml.gz"
+    if not path.exists():
+        return {"not measured": "DUTIR is not in EMOTONE_DATA"}
+    classes: dict[str, list[str]] = {}
+    for label, listed in read_lexicon(path).map_to(NLPCC).words.items():
+        for word in listed:
+            classes.setdefault(word, []).append(label)
+    rows = [i for i, word in enumerate(words) if len(classes.get(word, ())) == 1]
+    labels = np.array([classes[words[i]][0] for i in rows])
+    unit = matrix[rows] / np.linalg.norm(matrix[rows], axis=1, keepdims=True)
+    near = unit @ unit.T
+    np.fill_diagonal(near, -2)
+    characters = [set(words[i]) for i in rows]
+    apart = near.copy()
+    for i, mine in enumerate(characters):
+        apart[i, [bool(mine & other) for other in characters]] = -2
+    _, counts = np.unique(labels, return_counts=True)
+    return {
+        "words": len(rows),
+        "same class": round(float((labels[near.argmax(1)] == labels).mean()), 4),
+        "same class, no shared character": round(
+            float((labels[apart.argmax(1)] == labels).mean()), 4
+        ),
+        "by chance": round(float(((counts / counts.sum()) ** 2).sum()), 4),
+        "always the largest class": round(float(counts.max() / counts.sum()), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()
