@@ -12,11 +12,10 @@ from functools import cache
 from importlib import import_module
 
 from emotone.errors import unknown_name
-from emotone.metrics.remember import remember
 from emotone.metrics.tools import Tools
 from emotone.protocols import Metric
 
-__all__ = ["Tools", "build", "names", "remember"]
+__all__ = ["Tools", "build", "names"]
 
 Builders = Mapping[str, Callable[[Tools], Metric]]
 

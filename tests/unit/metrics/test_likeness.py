@@ -1,9 +1,8 @@
-"""Likeness to references, posts and plain replies; likelihood under a model; remembered judges."""
+"""Likeness to references, posts and plain replies; likelihood under a model."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 from emotone import metrics
 from emotone.errors import DataError
 from emotone.metrics.greedy_match import match
-from emotone.metrics.remember import remember
-from unit.metrics.doubles import CountIdentifier, WordJudge, corpora, embed, pair, texts, tools
+from unit.metrics.doubles import corpora, embed, pair, texts, tools
 
 CLOSE = 1e-9
 
@@ -153,34 +151,3 @@ def test_the_signature_names_what_was_scored():
     assert metrics.build("perplexity", tools()).signature == (
         "name:perplexity|model:replies@letters|v:1"
     )
-
-
-# -- remembered judges ----------------------------------------------------------------------------
-
-
-def test_remembered_judges_are_asked_once_and_answer_the_same():
-    judge, identifier = WordJudge(), CountIdentifier()
-    kept = remember(tools(emotion=judge, empathy=identifier))
-    pairs = [pair("happy", "sad ?", "joy"), pair("happy", "sad ?", "fear"), pair("no", "no", "joy")]
-    for name in metrics.names():
-        plain = metrics.build(name, tools()).stats(pairs).value()
-        assert metrics.build(name, kept).stats(pairs).value() == pytest.approx(plain, nan_ok=True)
-        assert metrics.build(name, kept).signature == metrics.build(name, tools()).signature
-    assert sorted(judge.asked) == ["happy", "no"]
-    assert len(identifier.asked) == len(set(identifier.asked)) == 3
-
-
-def test_what_is_not_there_is_not_remembered():
-    nothing = remember(replace(tools(), emotion=None, empathy=None))
-    assert nothing.emotion is None
-    assert nothing.empathy is None
-
-
-def test_a_judge_that_leaves_texts_out_is_not_remembered():
-    class Lazy(WordJudge):
-        def classify(self, texts):
-            return []
-
-    kept = remember(tools(emotion=Lazy()))
-    with pytest.raises(DataError, match="gave 0 answers for 1 texts"):
-        metrics.build("emotion_accuracy", kept).stats([pair("a", None, "joy")])
