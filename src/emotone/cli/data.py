@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emotone.cli import data_ememory
 from emotone.cli.options import Json, note
 
 if TYPE_CHECKING:
@@ -176,6 +177,9 @@ def label(
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
     count = write(_counted(examples), output)
     note(f"{count} examples in {output}, labelled by {hears.name}")
+
+
+data_app.command("ememory")(data_ememory.ememory)
 
 
 def _open(

@@ -15,6 +15,9 @@ from emotone.errors import DataError, EmotoneError
 #: A line longer than this is no line of a corpus, and is never held in memory whole.
 MAX_LINE = 50 * 1024 * 1024
 
+# A message quotes the file, and a file may hold anything.
+_LONGEST = 1000
+
 OnError = Literal["raise", "skip"]
 
 #: What reading a damaged gzip file raises, each kind of damage its own.
@@ -48,7 +51,7 @@ class Problems:
         Raises:
             DataError: If the first bad line is to stop the reading.
         """
-        name = Path(where).name
+        name, message = Path(where).name, _plain(message)
         text = f"{name}, line {line}: {message}" if line is not None else f"{name}: {message}"
         if self.on_error == "raise":
             raise DataError(text)
@@ -66,6 +69,12 @@ class Problems:
             yield
         except EmotoneError as error:
             self.bad(where, line, str(error))
+
+
+def _plain(message: str) -> str:
+    """Make one line of a message that quotes a file: what cannot be printed is spelled out."""
+    said = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
 
 
 def open_binary(path: Path) -> IO[bytes]:
