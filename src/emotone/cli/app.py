@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from emotone.cli import chat, data, doctor, generate, models, reply, report, score, vectors
+from emotone.cli import (
+    chat,
+    data,
+    data_ememory,
+    doctor,
+    generate,
+    models,
+    reply,
+    report,
+    score,
+    vectors,
+)
 
 app = typer.Typer(
     name="emotone",
@@ -40,6 +51,7 @@ app.command("generate")(generate.generate)
 app.command("score")(score.score)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+data.data_app.command("ememory")(data_ememory.ememory)
 app.add_typer(data.data_app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotone.cli import main
 from emotone.cli.data_ememory import ememory
 from emotone.data.ememory import (
     LEAST_Z,
@@ -219,3 +220,17 @@ def test_command_writes_from_a_word_list_and_from_examples(tmp_path, capsys):
         ememory(out)
     with pytest.raises(UsageError, match="give one of"):
         ememory(out, from_lexicon=source, from_examples=examples)
+
+
+def test_command_line_reaches_it_and_refuses_in_one_sentence(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "v.ememory"
+    argv = ["emotone", "data", "ememory", "--output", str(out), "--from-lexicon"]
+    (tmp_path / "words.tsv").write_text("开心\thappiness\n", encoding="utf-8")
+    monkeypatch.setattr("sys.argv", [*argv, str(tmp_path / "words.tsv")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("emotone: the list of like is empty")
+    assert not out.exists()
