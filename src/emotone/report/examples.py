@@ -50,11 +50,17 @@ def side_by_side(runs: Sequence[Run], count: int) -> list[Talk]:
             tuple(
                 (runs[k].title, mood, _short(moods[mood]))
                 for k, moods in sorted(answered[name].items())
-                for mood in in_order(list(moods))
+                for mood in _full(in_order(list(moods)))
             ),
         )
         for name in chosen
     ]
+
+
+def _full(moods: list[str]) -> list[str]:
+    """Leave out lower intensities where full ones are there."""
+    full = [mood for mood in moods if ":" not in mood]
+    return full if set(full) - {"none"} else moods
 
 
 def _short(text: str) -> str:

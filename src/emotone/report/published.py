@@ -104,7 +104,7 @@ EMPRL = Published(
         "LEMPEx": (26.37, 7.88, 1.41, 14.66, None),
     },
     "Perplexity compares only within one vocabulary; their BLEU has another tokenisation than"
-    " sacrebleu's. Our Emp-F1 is judged by identifiers that no training has seen.",
+    " sacrebleu's. Emp-F1 is ours, with identifiers that took no part in training.",
 )
 
 EV = Published(
@@ -120,8 +120,8 @@ EV = Published(
         "Qwen2-7B + 2 EV": (0.9825, None),
         "MiniCPM + 2 EV": (0.995, None),
     },
-    "Their judge, labels and threshold are not published; ours go by names of their own. The"
-    " released replies of Llama-3.1 at this strength repeat 42 % of their 4-grams.",
+    "Their judge, labels and threshold are not published; ours go by names of their own. In"
+    " the released replies of Llama-3.1 at this strength, 42 % of the 4-grams are repeats.",
 )
 
 TABLES: tuple[Published, ...] = (EMO_SEQ, ECM, EMPRL, EV)
