@@ -29,6 +29,8 @@ Ememory = tuple[tuple[str, ...], ...]
 
 #: Two-sided 5 % of the normal distribution: a weaker word may be anybody's.
 LEAST_Z = 1.96
+#: A class says its words at least twice as readily as the others do; "I" of the sad is not one.
+LEAST_ODDS = 2.0
 
 
 def check_ememory(lists: Sequence[Sequence[str]]) -> Ememory:
@@ -149,9 +151,10 @@ def from_log_odds(
             - log((y_j + a_w) / (n_j + prior - y_j - a_w))
         z_w = d_w / sqrt(1 / (y_i + a_w) + 1 / (y_j + a_w))
 
-    A word goes to the class where z is largest, if it is above `LEAST_Z`; a list holds the `size`
-    largest, in falling order. No two lists share a word. The prior draws rare words to zero, which
-    plain log-odds would put first.
+    A word goes to the class where z is largest, if z is above `LEAST_Z` and exp(d) at least
+    `LEAST_ODDS`; a list holds the `size` largest z, in falling order. No two lists share a word,
+    and what holds no letter is no word. The prior draws rare words to zero, which plain log-odds
+    would put first.
 
     Args:
         rows: Words of each text and its label in NLPCC's set.
@@ -184,11 +187,12 @@ def from_log_odds(
     scored: list[tuple[float, str, str]] = []
     allowed = everywhere.keys() if vocabulary is None else set(vocabulary) & everywhere.keys()
     for word in allowed:
-        if everywhere[word] < min_count or not word.strip():
+        if everywhere[word] < min_count or not any(c.isalpha() for c in word):
             continue
         said = {label: counts[label][word] for label in lists}
-        z, label = max((_z(said, sizes, label, prior), label) for label in lists)
-        if z > LEAST_Z and (neutral or label != NLPCC.neutral):
+        (z, d), label = max((_odds(said, sizes, label, prior), label) for label in lists)
+        strong = z > LEAST_Z and d >= math.log(LEAST_ODDS)
+        if strong and (neutral or label != NLPCC.neutral):
             scored.append((-z, word, label))
     for _, word, label in sorted(scored):
         if _room(lists[label], size):
@@ -199,8 +203,10 @@ def from_log_odds(
         raise DataError(f"{error}; give more texts of it, or a lower min_count") from error
 
 
-def _z(said: Mapping[str, int], sizes: Mapping[str, int], label: str, prior: float) -> float:
-    """Standardised log-odds of a word in one class against all others.
+def _odds(
+    said: Mapping[str, int], sizes: Mapping[str, int], label: str, prior: float
+) -> tuple[float, float]:
+    """Log-odds of a word in one class against all others: in standard deviations, and plain.
 
     Args:
         said: How often each class says the word.
@@ -214,9 +220,9 @@ def _z(said: Mapping[str, int], sizes: Mapping[str, int], label: str, prior: flo
     rest_inside = sizes[label] + prior - inside
     rest_outside = total - sizes[label] + prior - outside
     if rest_inside <= 0 or rest_outside <= 0:  # texts that say nothing but this word
-        return 0.0
+        return 0.0, 0.0
     d = math.log(inside / rest_inside) - math.log(outside / rest_outside)
-    return d / math.sqrt(1 / inside + 1 / outside)
+    return d / math.sqrt(1 / inside + 1 / outside), d
 
 
 def _room(words: Sequence[str], size: int | None) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from emotone.cli import main
 from emotone.cli.data_ememory import ememory
 from emotone.data.ememory import (
+    LEAST_ODDS,
     LEAST_Z,
     check_ememory,
     from_lexicon,
@@ -138,6 +139,16 @@ def test_size_min_count_and_vocabulary_bound_the_lists():
         from_log_odds([(["好"], "joi")])
 
 
+def test_common_words_of_a_class_and_signs_are_no_emotion_words():
+    rows = [([*words, *("我" if label == "sadness" else ""), "！", "我"], label)
+            for words, label in texts()]  # fmt: skip
+    rows += [(["！！", *words], label) for words, label in texts() if label == "anger"]
+    made = from_log_odds(rows, min_count=5)
+    assert "我" not in made[2]
+    assert "！！" not in made[4]
+    assert set(made[2]) == set(SAID["sadness"])
+
+
 def z_of_monroe(rows, word, label, prior):
     """The formula once more, from the paper: sums over words, no shared parts."""
     y = {side: Counter() for side in (True, False)}
@@ -152,7 +163,8 @@ def z_of_monroe(rows, word, label, prior):
         top = y[side][word] + alpha[word]
         omega[side] = math.log(top / (n + a0 - top))
         variance += 1 / top
-    return (omega[True] - omega[False]) / math.sqrt(variance)
+    d = omega[True] - omega[False]
+    return d / math.sqrt(variance), d
 
 
 @given(seed=st.integers(0, 10_000), prior=st.sampled_from([1.0, 50.0, 1000.0]))
@@ -165,8 +177,10 @@ def test_lists_are_those_of_the_formula(seed, prior):
     everything = Counter(word for words, _ in rows for word in words)
     best: dict[str, list[tuple[float, str]]] = {label: [] for label in NLPCC.labels}
     for word, count in everything.items():
-        z, label = max((z_of_monroe(rows, word, label, prior), label) for label in NLPCC.labels)
-        if count >= 3 and z > LEAST_Z:
+        (z, d), label = max(
+            (z_of_monroe(rows, word, label, prior), label) for label in NLPCC.labels
+        )
+        if count >= 3 and z > LEAST_Z and d >= math.log(LEAST_ODDS):
             best[label].append((z, word))
     for label, words in zip(NLPCC.labels, made, strict=True):
         zs = dict((word, z) for z, word in best[label])
