@@ -22,7 +22,7 @@ BATCH = 256
 
 
 def match(reply: np.ndarray, reference: np.ndarray) -> float:
-    """Return F1 of two sets of token states, [T, d] and [S, d]; 0 where one is empty.
+    """Return F1 of two sets of token states, [T, d] and [S, d]; 0 where one is empty or either part is below 0.
 
     Recall is the mean over reference tokens of the highest cosine to a reply token; precision
     the other way round.
@@ -31,8 +31,9 @@ def match(reply: np.ndarray, reference: np.ndarray) -> float:
         return 0.0
     cosine = _unit(reply) @ _unit(reference).T
     precision, recall = cosine.max(axis=1).mean(), cosine.max(axis=0).mean()
-    both = precision + recall
-    return float(2 * precision * recall / both) if both > 0 else 0.0
+    if min(precision, recall) <= 0:
+        return 0.0
+    return float(2 * precision * recall / (precision + recall))
 
 
 def _unit(states: np.ndarray) -> np.ndarray:
