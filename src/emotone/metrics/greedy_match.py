@@ -22,7 +22,9 @@ BATCH = 256
 
 
 def match(reply: np.ndarray, reference: np.ndarray) -> float:
-    """Return F1 of two sets of token states, [T, d] and [S, d]; 0 where one is empty or either part is below 0.
+    """Return F1 of two sets of token states, [T, d] and [S, d].
+
+    0 where one is empty, or precision or recall is not above 0.
 
     Recall is the mean over reference tokens of the highest cosine to a reply token; precision
     the other way round.

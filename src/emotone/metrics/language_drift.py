@@ -19,7 +19,7 @@ _LISTED = (
     "from with be been being one had if there their which about get got when how them our has "
     "would could should more him his some than only just know like don't didn't can't that's too "
     "very did does are have for is of we think really much good sounds feel must who why where "
-    "because out up down all any every thing things something make"
+    "she because out up down all any every thing things something make"
 )
 #: Words that few English sentences do without; those of many other languages of the script
 #: ("me", "do", "was", "so", "a", "in", "as") are left out.
