@@ -102,7 +102,8 @@ def interval(
     rng = np.random.default_rng(seed)
     if isinstance(stats, KindStats):
         drops = _jackknife([stats], codes, number, _rounds(stats, rounds), rng)
-        return _spread(value, drops[0], number, level)
+        low, high = _spread(value, drops[0], number, level)
+        return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
     found = _bootstrap(stats, codes, number, rounds, rng)
     low, high = _percentiles(found, level)
     if isinstance(stats, SumStats) and stats.share and value in (0.0, 1.0):

@@ -213,6 +213,16 @@ def test_very_many_groups_are_put_together_without_changing_the_interval(monkeyp
     assert blocks != whole
 
 
+def test_the_interval_of_distinct_stays_a_share():
+    rows = [["a", "b", "c", "d"]] * 2 + [[str(i), str(-i)] for i in range(1, 9)]
+    stats = KindStats(grams.encode(rows), 1)
+    low, high = interval(stats)
+    assert 0 <= low < stats.value() < high == 1
+    alone = KindStats(grams.encode([["a"], []]), 1)
+    one_way = interval(alone, rounds=1)  # one value has no spread
+    assert np.isnan(one_way).all()
+
+
 def test_a_large_distinct_gets_fewer_rounds(monkeypatch):
     stats, groups = zipf_replies(np.random.default_rng(0))
     monkeypatch.setattr(significance, "_BUDGET", 1.0)
