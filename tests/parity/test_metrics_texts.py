@@ -112,6 +112,12 @@ def test_long_ngrams_over_many_words_fit_in_an_integer():
         assert distinct_n(rows, n) == (200 * (21 - n), 400 * (21 - n))
 
 
+def test_what_would_fall_off_the_end_of_an_integer_is_kept():
+    # With 2**12 words the first of seven would stand at 2**72.
+    rows = [[str(i), *"000000"] for i in range(2**12)]
+    assert distinct_n(rows, 7) == (2**12, 2**12)
+
+
 def test_distinct_within_replies_is_nltk_s():
     import nltk
 
