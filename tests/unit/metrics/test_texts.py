@@ -76,6 +76,7 @@ def test_distinct_counts_over_the_corpus_and_weights_repeat_no_kind():
     stats = metrics.build("distinct_2", tools()).stats([pair("a b c"), pair("a b"), pair("d")])
     assert stats.value() == pytest.approx(2 / 3)
     assert stats.value([1, 0, 1]) == 1.0
+    assert stats.value([0, 1, 1]) == 1.0  # a kind only of what does not count is none
     assert stats.value([2, 0, 1]) == 0.5  # the reply counts twice, its kinds once
     assert len(stats) == 3
     assert stats.n == 2  # type: ignore[attr-defined]
