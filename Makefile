@@ -18,14 +18,14 @@ chat: $(VENV)/.installed
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml zoo/pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing emotone into $(VENV) (torch is large; once)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -e zoo >&2
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e zoo >&2
 	@touch $@
 
 test: $(VENV)/.dev
@@ -43,6 +43,7 @@ docs: $(VENV)/.dev
 
 wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --wheel --outdir dist zoo
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench.steering

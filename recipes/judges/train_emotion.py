@@ -28,7 +28,7 @@ SMP = ("happy", "angry", "sad", "fear", "surprise", "neutral")
 SETTINGS: dict[str, dict[str, Any]] = {
     "en-score": {
         "spec": TrunkSpec("minilm", max_tokens=48, rank=32, alpha=64),
-        "rate": 1e-3, "epochs": 5, "batch": 32, "bf16": True, "seed": 1,
+        "rate": 1e-3, "epochs": 5, "stop": 3, "batch": 32, "bf16": True, "seed": 1,
     },
     "zh-score": {
         "spec": TrunkSpec(
@@ -238,6 +238,9 @@ def main() -> None:
         save_file(tensors, given.out / "weights.safetensors")
         card = {"spec": asdict(spec), "labels": labels, "log": log, "rows": len(rows)}
         (given.out / "train.json").write_text(json.dumps(card, ensure_ascii=False, indent=1))
+        # The rate falls as if all epochs came; where development scores were flat, we stop there.
+        if epoch + 1 == settings.get("stop"):
+            break
 
 
 if __name__ == "__main__":

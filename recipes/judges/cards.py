@@ -1,0 +1,88 @@
+"""The README of each judge of the zoo, written from its `judge.json` and the figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+DATA = {
+    "en-label": (
+        "GoEmotions (15 % of its train and dev texts), MELD (train), DailyDialog as in RECCON"
+        " (train)",
+        "GoEmotions CC BY 4.0; MELD's repository GPL-3.0, text of a television series; DailyDialog"
+        " CC BY-NC-SA 4.0",
+    ),
+    "en-score": ("GoEmotions (70 % of its train and dev texts)", "GoEmotions CC BY 4.0"),
+    "zh-label": (
+        "sentences of NLPCC 2013 and 2014 in ECM's six classes (15 %)",
+        "NLPCC shared-task data, research use",
+    ),
+    "zh-score": (
+        "sentences of NLPCC 2013 and 2014 in ECM's six classes (70 %), weibos of SMP2020-EWECT"
+        ' "usual" (70 %)',
+        "NLPCC and SMP2020-EWECT shared-task data, research use; the trunk comes under the Gemma"
+        " Terms of Use",
+    ),
+}
+ROLE = {
+    "label": "to label training data and to calibrate intensities. Never for results.",
+    "score": "to score replies in result tables. Never to label, train or tune what it scores.",
+}
+KIND = {
+    "ngram": "logistic regression on n-grams (tf-idf); which n-grams and how many texts they need"
+    " is in judge.json",
+    "encoder": "a catalogue model with a low-rank change of its linear layers and one linear head"
+    " a label set",
+}
+RECIPE = {
+    "ngram": "`python -m recipes.judges.make {name}`",
+    "encoder": "`python -m recipes.judges.train_emotion {name} --out out/judges/{name}`, then"
+    " `python -m recipes.judges.make {name}`",
+}
+
+
+def write(zoo: Path, figures: Path) -> None:
+    """Write README.md into each judge's folder."""
+    made = json.loads(figures.read_text(encoding="utf-8"))["judges"]
+    for folder in sorted(p.parent for p in zoo.glob("*/judge.json")):
+        card = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
+        (folder / "README.md").write_text(_readme(card, made), encoding="utf-8")
+
+
+def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
+    name, role, kind = card["name"], card["role"], card["kind"]
+    data, licence = DATA[name]
+    lines = [
+        f"# {name}, version {card['version']}",
+        "",
+        f"A judge of emotion for {'English' if card['lang'] == 'en' else 'Chinese'} texts: "
+        f"{KIND[kind]}.",
+        "",
+        f"- Intended use: {ROLE[role]}",
+        f"- Labels: {'; '.join(h['taxonomy'] + ' (' + ', '.join(h['labels']) + ')' for h in card['heads'])}",
+        f"- Trained on: {data}. No text is shared with any other judge of this zoo.",
+        f"- Licence of the data: {licence}. These weights are for research, not for commerce.",
+        f"- Recipe: {RECIPE[kind].format(name=name)}",
+        "- Limits: short informal posts of one platform; it hears words of feeling better than"
+        " feeling, irony and context not at all. Labels of people disagree in about a third of"
+        " such texts. Not a measure of anybody's state of mind.",
+        "",
+        "## Scores on held-out texts (95 % intervals)",
+        "",
+        "| labels | texts | accuracy | macro-F1 | calibration error before, after |",
+        "|---|---|---|---|---|",
+    ]
+    for head in card["heads"]:
+        table = made.get(f"{card['lang']}:{head['taxonomy']}", {})
+        row = table.get(role)
+        if row:
+            lines.append(
+                f"| {head['taxonomy']} | {table['n']} | {_range(row['accuracy'])} |"
+                f" {_range(row['macro_f1'])} | {row['ece_before']:.3f}, {row['ece_after']:.3f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _range(row: dict[str, float]) -> str:
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"

@@ -1,0 +1,229 @@
+"""`emotone judge`: labels of emotion or empathy for a file of texts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from emotone.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emotone.protocols import EmotionClassifier
+
+app = typer.Typer(help="Hear the emotion or the empathy of texts.", no_args_is_help=True)
+
+Source = Annotated[
+    str,
+    typer.Option("--input", "-i", help="JSON lines (also replies.jsonl) or a text a line; - stdin."),
+]
+Output = Annotated[str, typer.Option("--output", "-o", help="labels.jsonl; - writes stdout.")]
+
+#: Rows judged at once: enough to sort them by length, few enough to hold.
+_CHUNK = 2048
+
+
+@app.command("emotion")
+def emotion(
+    source: Source = "-",
+    output: Output = "-",
+    lang: Annotated[str, typer.Option("--lang", help="en or zh.")] = "en",
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Name or folder; <lang>-score without one.")
+    ] = None,
+    taxonomy: Annotated[
+        str | None, typer.Option("--taxonomy", help="Label set, where the judge has several.")
+    ] = None,
+) -> None:
+    """Label texts with their emotion: `{"id", "text", "label", "scores", "judge"}` a line."""
+    from emotone.errors import unknown_name
+    from emotone.judges import SCORE, open_judge
+
+    if lang not in SCORE:
+        raise unknown_name("language", lang, SCORE)
+    rows = _texts(source)
+    heard = open_judge(judge or SCORE[lang], taxonomy)
+    _run(rows, output, f"texts by {heard.name}", lambda part: _emotions(heard, part))
+
+
+def _emotions(judge: EmotionClassifier, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": row["id"],
+            "text": row["text"],
+            "label": scores.label,
+            "scores": {k: round(v, 6) for k, v in scores.probabilities.items()},
+            "judge": judge.name,
+        }
+        for row, scores in zip(rows, judge.classify([r["text"] for r in rows]), strict=True)
+    ]
+
+
+@app.command("empathy")
+def empathy(
+    source: Source = "-",
+    output: Output = "-",
+    judge: Annotated[str, typer.Option("--judge", help="Name or folder.")] = "empathy-score",
+) -> None:
+    """Label replies with their levels of emotional reaction, interpretation and exploration.
+
+    Lines are `{"id", "context", "response"}`, or those of replies.jsonl.
+    """
+    from emotone.judges import open_identifier
+    from emotone.judges.empathy import decide
+    from emotone.judges.empathy_model import MECHANISMS
+
+    rows = _pairs(source)
+    heard: Any = open_identifier(judge)
+
+    def label(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        chances = heard.probabilities([(r["context"], r["response"]) for r in part])
+        made: list[dict[str, Any]] = []
+        for row, chance in zip(part, chances, strict=True):
+            levels = {
+                name: int(decide(chance[i : i + 1], heard.card.offsets[name])[0])
+                for i, name in enumerate(MECHANISMS)
+            }
+            scores = {
+                name: [round(float(p), 6) for p in chance[i]] for i, name in enumerate(MECHANISMS)
+            }
+            made.append({"id": row["id"], **levels, "scores": scores, "judge": heard.name})
+        return made
+
+    _run(rows, output, f"pairs by {heard.name}", label)
+
+
+@app.command("list")
+def judges(as_json: options.Json = False) -> None:
+    """List the judges that are here, and what each may be used for."""
+    from emotone.judges import identifiers, names
+    from emotone.models import zoo
+
+    found: list[dict[str, Any]] = []
+    for shelf, here in (("judges", names()), ("identifiers", identifiers())):
+        for name in here:
+            card = json.loads((zoo.folder(shelf, name) / "judge.json").read_text("utf-8"))
+            labels = [h["taxonomy"] for h in card.get("heads", [])] or ["EPITOME levels"]
+            found.append(
+                {
+                    "name": name,
+                    "role": card["role"],
+                    "lang": card.get("lang", "en"),
+                    "kind": card["kind"],
+                    "labels": labels,
+                    "version": card["version"],
+                }
+            )
+    if as_json:
+        print(json.dumps(found))
+        return
+    for row in found:
+        about = f"{row['role']}, {row['lang']}, {row['kind']}: {', '.join(row['labels'])}"
+        print(f"{row['name']:16} {about}")
+    if not found:
+        options.note("no judges are here; install emotone-zoo")
+
+
+def _run(
+    rows: list[dict[str, Any]],
+    output: str,
+    what: str,
+    label: Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]],
+) -> None:
+    from emotone.cli.progress import bar
+
+    began = time.perf_counter()
+    with _writing(output) as out, bar("judging", len(rows)) as advance:
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            for made in label(part):
+                out.write(json.dumps(made, ensure_ascii=False) + "\n")
+            advance(len(part))
+    spent = time.perf_counter() - began
+    options.note(f"{len(rows):,} {what} in {spent:.1f} s ({len(rows) / max(spent, 1e-9):,.0f}/s)")
+
+
+@contextmanager
+def _writing(output: str) -> Iterator[TextIO]:
+    if output == "-":
+        yield sys.stdout
+        return
+    from emotone.data.atomic import replacing
+
+    with replacing(Path(output)) as part, part.open("w", encoding="utf-8") as out:
+        yield out
+
+
+def _lines(source: str) -> Iterator[tuple[int, str]]:
+    from emotone.errors import DataError
+
+    if source != "-":
+        from emotone.data.reading import Problems, read_lines
+
+        yield from read_lines(Path(source), Problems())
+        return
+    try:
+        for number, line in enumerate(sys.stdin, 1):
+            yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"stdin is no UTF-8 ({error.reason}); send UTF-8 text") from error
+
+
+def _objects(source: str, needed: str) -> Iterator[tuple[str, int, dict[str, Any] | str]]:
+    """Yield (place, line, JSON object or plain text) for each line that is not empty."""
+    from emotone.errors import DataError
+
+    name = "stdin" if source == "-" else Path(source).name
+    for number, line in _lines(source):
+        if not line.strip():
+            continue
+        place = f"{name}, line {number}"
+        if not line.lstrip().startswith("{"):
+            yield place, number, line
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{place}: no JSON object ({error}); write {needed}") from error
+        yield place, number, row
+
+
+def _texts(source: str) -> list[dict[str, Any]]:
+    from emotone.errors import DataError
+    from emotone.types import is_unicode
+
+    needed = '{"id", "text"} or a plain text'
+    rows: list[dict[str, Any]] = []
+    for place, number, row in _objects(source, needed):
+        made = {"text": row} if isinstance(row, str) else row
+        text = made.get("text")
+        if not isinstance(text, str) or not is_unicode(text):
+            raise DataError(f'{place}: "text" is no text; write {needed} a line')
+        rows.append({"id": str(made.get("id", number)), "text": text})
+    return rows
+
+
+def _pairs(source: str) -> list[dict[str, Any]]:
+    from emotone.errors import DataError
+
+    needed = '{"id", "context", "response"}'
+    rows: list[dict[str, Any]] = []
+    for place, number, row in _objects(source, needed):
+        if isinstance(row, str):
+            raise DataError(f"{place}: a plain text; write {needed} a line")
+        context, response = row.get("context"), row.get("response")
+        if context is None and isinstance(row.get("dialogue"), list):
+            turns = [t.get("text", "") for t in row["dialogue"] if isinstance(t, dict)]
+            context, response = " ".join(map(str, turns)), row.get("text")
+        if not isinstance(context, str) or not isinstance(response, str):
+            raise DataError(f"{place}: context or response is no text; write {needed} a line")
+        rows.append({"id": str(row.get("id", number)), "context": context, "response": response})
+    return rows
