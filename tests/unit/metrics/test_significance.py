@@ -66,12 +66,15 @@ def zipf_replies(rng: np.random.Generator) -> tuple[KindStats, list[str]]:
 
 def test_the_interval_of_distinct_covers_where_the_bootstrap_does_not():
     """The true value is the mean of Distinct over fresh corpora of the same size."""
-    true = np.mean([zipf_replies(np.random.default_rng(10_000 + i))[0].value() for i in range(400)])
+    fresh = [zipf_replies(np.random.default_rng(10_000 + i))[0].value() for i in range(400)]
+    true, spread = np.mean(fresh), np.std(fresh)
     inside = naive = 0
+    widths: list[float] = []
     for trial in range(TRIALS // 2):
         rng = np.random.default_rng(trial)
         stats, groups = zipf_replies(rng)
         low, high = interval(stats, groups=groups, rounds=200, seed=trial)
+        widths.append((high - low) / 2 / 1.96)
         inside += low <= true <= high
         number = REPLIES // PER_POST
         draws = [
@@ -82,6 +85,7 @@ def test_the_interval_of_distinct_covers_where_the_bootstrap_does_not():
         naive += low <= true <= high
     assert COVERED[0] <= inside / (TRIALS // 2) <= COVERED[1]
     assert naive / (TRIALS // 2) < 0.1
+    assert np.mean(widths) == pytest.approx(spread, rel=0.2)  # covering by width is no art
 
 
 def test_the_paired_test_of_equal_systems_rejects_as_often_as_it_says():
