@@ -44,7 +44,7 @@ class Settings:
     batch: int = 24
     seed: int = 1
     rationale: float = 0.5
-    balance: float = 0.25
+    balance: float = 0.5
     smooth: float = 0.02
     decay: float = 0.01
     context_gradient: bool = False

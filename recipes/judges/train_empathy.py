@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,7 +46,10 @@ SETTINGS: dict[str, Settings] = {
         epochs=8, seed=29, dev_every=5,
     ),
 }  # fmt: skip
-ROLES = {"empathy-score": "score", "empathy-reward": "reward"}
+ROLES: dict[str, Literal["score", "reward"]] = {
+    "empathy-score": "score",
+    "empathy-reward": "reward",
+}
 #: How far a decision leans from the likeliest level to the rarest: log-prior is taken off t times.
 LEANS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
 FOLD_KEYS = ("train", "dev", "pairs", "seconds", "decision", "settings")

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from emotone.errors import CheckpointError, ConfigError
 from emotone.types import EmpathyLevels
@@ -49,7 +49,7 @@ class IdentifierCard:
 
     name: str
     version: int
-    role: str
+    role: Literal["score", "reward"]
     parts: tuple[dict[str, Any], ...]
     temperatures: dict[str, float]
     offsets: dict[str, tuple[float, float, float]]
@@ -162,6 +162,9 @@ def save_identifier(folder: Path, card: IdentifierCard, nets: Sequence[Identifie
         folder: Where to; made if it is not there.
         card: What it says about itself; `parts` and `weights` are filled in here.
         nets: Its networks, opened with `trained=True`.
+
+    Raises:
+        ConfigError: If a network was loaded from a folder; copy the folder instead.
     """
     from dataclasses import replace
 
@@ -185,7 +188,11 @@ def save_identifier(folder: Path, card: IdentifierCard, nets: Sequence[Identifie
 
 
 def trained_parts(net: IdentifierNet) -> dict[str, Tensor]:
-    """Collect what training changed, in float16: `heads.*`, and of each trunk what it trains."""
+    """Collect what training changed, in float16: `heads.*`, and of each trunk what it trains.
+
+    Raises:
+        ConfigError: If the low-rank change is merged already, and so cannot be told apart.
+    """
     from emotone.judges.trunk import low_rank_change
 
     parts = {f"heads.{k}": v for k, v in net.heads.state_dict().items()}
@@ -193,7 +200,12 @@ def trained_parts(net: IdentifierNet) -> dict[str, Tensor]:
         if net.spec.rank is None:
             parts |= {f"{place}.{k}": v for k, v in trunk.model.state_dict().items()}
         elif net.spec.rank:
-            parts |= {f"{place}.{k}": v for k, v in low_rank_change(trunk).items()}
+            change = low_rank_change(trunk)
+            if not change:
+                raise ConfigError(
+                    "the low-rank change of this network is merged; save the one that was trained"
+                )
+            parts |= {f"{place}.{k}": v for k, v in change.items()}
     # A clone each: tied weights share memory, which safetensors refuses.
     return {k: v.detach().half().contiguous().clone() for k, v in parts.items()}
 

@@ -77,6 +77,15 @@ class IdentifierSpec:
             raise ConfigError("pooling 'mean+rationale' needs the rationale head; set rationale")
         if self.rank is None and self.frozen:
             raise ConfigError("rank None trains every block; set frozen to 0 or give a rank")
+        least = {"layers": 1, "frozen": 0, "rank": 0, "attention": 1}
+        # A text has two marks around it, and one token at least is to be read.
+        least |= {"max_context": 3, "max_response": 3}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ConfigError(f"{name} is {value}; use {low} or more")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}; use a number from 0 to below 1")
 
 
 def paper_specs(backbone: str) -> tuple[IdentifierSpec, ...]:
@@ -239,6 +248,7 @@ def open_net(
         trained: Whether to put in an untrained low-rank change, as training needs it.
 
     Raises:
+        ConfigError: If the texts may be longer than the encoder can read.
         ModelMissing: If the weights are not here and cannot be fetched.
         Unsupported: If a low-rank change is asked of a type of encoder that has none.
     """
@@ -260,6 +270,12 @@ def _trunk(spec: IdentifierSpec, dtype: torch.dtype, trained: bool) -> Trunk:
         trunk = _t5_encoder(spec, body, dtype)
     else:
         trunk = open_trunk(body, dtype=dtype, trained=trained)
+    room = getattr(trunk.model.config, "max_position_embeddings", None)
+    if isinstance(room, int) and limit > room:
+        raise ConfigError(
+            f"{spec.backbone} reads {room} tokens at most; set max_context and max_response to "
+            f"{room} or less"
+        )
     return trunk.requires_grad_(True) if spec.rank is None else trunk
 
 

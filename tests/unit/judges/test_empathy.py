@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotone.errors import CheckpointError, ConfigError, UnknownName, Unsupported
@@ -159,6 +159,7 @@ def test_masked_tokens_are_not_heard(bert: str):
         torch.testing.assert_close(first[m].levels, second[m].levels, atol=1e-5, rtol=0)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(3, 12), st.integers(3, 12))
 def test_long_texts_are_cut(
     bert: str, words: int, answers: int, context_limit: int, response_limit: int
@@ -250,11 +251,27 @@ def test_shared_and_separate_trunks(bert: str, t5: str):
         ({"pooling": "max"}, UnknownName, "mean"),
         ({"pooling": "mean+rationale", "rationale": False}, ConfigError, "rationale"),
         ({"rank": None, "frozen": 2}, ConfigError, "frozen"),
+        ({"rank": -1}, ConfigError, "rank is -1"),
+        ({"layers": 0}, ConfigError, "layers is 0"),
+        ({"max_response": 2}, ConfigError, "3 or more"),
+        ({"dropout": 1.0}, ConfigError, "below 1"),
     ],
 )
 def test_a_spec_that_means_nothing(changes: Any, error: type[Exception], words: str):
     with pytest.raises(error, match=words):
         IdentifierSpec(**changes)
+
+
+def test_texts_longer_than_the_encoder_are_refused(bert: str):
+    with pytest.raises(ConfigError, match="256 tokens at most"):
+        open_net(IdentifierSpec(bert, max_context=300))
+
+
+def test_a_merged_network_is_not_saved_again(bert: str, tmp_path: Path):
+    save_identifier(tmp_path, card(), [opened(IdentifierSpec(bert, rank=2, attention=4))])
+    judge = load_identifier(tmp_path)
+    with pytest.raises(ConfigError, match="merged"):
+        save_identifier(tmp_path / "again", judge.card, judge.nets)
 
 
 def test_a_low_rank_change_of_t5_is_refused(t5: str):

@@ -40,7 +40,7 @@ def save_bert(folder: Path, *, width: int = 32, blocks: int = 2, seed: int = 0) 
         num_hidden_layers=blocks,
         num_attention_heads=4,
         intermediate_size=2 * width,
-        max_position_embeddings=64,
+        max_position_embeddings=256,
         initializer_range=0.2,
     )
     return _save(folder, lambda: BertModel(config), seed)
