@@ -59,6 +59,20 @@ class StreamingResponder(Responder, Protocol):
         ...
 
 
+@runtime_checkable
+class LikelihoodResponder(Responder, Protocol):
+    """A responder that can say how likely a given reply is, for the perplexity of references."""
+
+    def nats(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        replies: Sequence[str],
+    ) -> list[tuple[float, int]]:
+        """Return nats and number of tokens of each reply, its end token included."""
+        ...
+
+
 class EmotionClassifier(Protocol):
     """A judge of emotion."""
 

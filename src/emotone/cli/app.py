@@ -12,7 +12,9 @@ from emotone.cli import (
     data_ememory,
     doctor,
     generate,
+    judge,
     models,
+    perplexity,
     reply,
     report,
     score,
@@ -49,9 +51,11 @@ app.command("reply")(reply.reply)
 app.command("chat")(chat.chat)
 app.command("generate")(generate.generate)
 app.command("score")(score.score)
+app.command("perplexity")(perplexity.perplexity)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 data.data_app.command("ememory")(data_ememory.ememory)
 app.add_typer(data.data_app, name="data")
+app.add_typer(judge.app, name="judge")
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from emotone.cli import options
-
-if TYPE_CHECKING:
-    from emotone.types import Example
 
 
 def generate(
@@ -32,16 +29,23 @@ def generate(
     temperature: options.Temperature = None,
     greedy: options.Greedy = False,
     settings: options.Set = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Answer all anew; what the output holds is lost.")
+    ] = False,
 ) -> None:
     """Answer every example of a file; run it again after a kill and it goes on.
 
-    `--emotion` overrides the examples' own emotions.
+    `--emotion` overrides the examples' own emotions. What a reply depends on is kept beside the
+    output, and a run with other settings does not go on with it.
     """
+    from emotone.cli.inputs import read_input, read_lines
+    from emotone.cli.progress import bar
     from emotone.evaluation import generate as work
+    from emotone.evaluation import resume
 
     options.check_emotion(emotion)
     chosen = options.decoding(seed, max_tokens, temperature, greedy)
-    lines = _lines(source)
+    lines = read_lines(source)
     if output != "-":
         _check_writable(Path(output))
     from emotone import systems
@@ -49,17 +53,36 @@ def generate(
     systems.module(system)  # an unknown system fails before the file is read
     responder = options.load(system, model, device, settings)
     taxonomy = responder.capabilities.taxonomy
-    examples = _examples(lines, source, taxonomy)
+    examples = read_input(lines, source, taxonomy)
     mix = options.parse_emotion(emotion, taxonomy)
     part = work.shard(examples, shard)
     if taxonomy is None and mix is None and any(e.emotion for _, e in part):
         options.note(f"{system} takes no emotion; those of the examples are left out")
-    done = set() if output == "-" else work.finished(Path(output))
+    done: set[str] = set()
+    if output != "-":
+        now = resume.settings(
+            lines,
+            system=system,
+            model=model,
+            emotion=mix,
+            decoding=chosen,
+            overrides=settings or (),
+            shard=shard,
+        )
+        path = Path(output)
+        done = work.finished(path)  # what holds no replies is refused, with --restart too
+        if restart:
+            done = set()
+            path.write_bytes(b"")
+        if done:
+            resume.check_resume(path, now)
+        else:
+            resume.begin(path, now, source)
     if done:
         options.note(f"{output} holds {len(done)} replies; going on after them")
     out = sys.stdout if output == "-" else Path(output).open("a", encoding="utf-8")  # noqa: SIM115
     try:
-        with _bar(len(part) - sum(e.id in done for _, e in part)) as advance:
+        with bar("replies", len(part) - sum(e.id in done for _, e in part)) as advance:
             work.generate(
                 responder,
                 part,
@@ -85,55 +108,3 @@ def _check_writable(path: Path) -> None:
         raise DataError(
             f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
         ) from error
-
-
-def _lines(source: str) -> list[str]:
-    from emotone.errors import DataError
-
-    try:
-        if source == "-":
-            return sys.stdin.read().split("\n")
-        # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
-        return Path(source).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {source} ({error}); give a UTF-8 file of examples") from error
-
-
-def _examples(lines: list[str], source: str, taxonomy: object) -> list[Example]:
-    from emotone.emotions import Taxonomy
-    from emotone.errors import DataError
-    from emotone.evaluation.records import read_examples
-
-    examples = list(
-        read_examples(lines, source, taxonomy if isinstance(taxonomy, Taxonomy) else None)
-    )
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise DataError(f"{source}: id {example.id!r} occurs twice; make the ids unique")
-        seen.add(example.id)
-    return examples
-
-
-class _bar:
-    """A progress bar on stderr that hands out its `advance`."""
-
-    def __init__(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._progress = Progress(
-            "replies",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task("replies", total=total)
-
-    def __enter__(self):
-        self._progress.start()
-        return lambda count: self._progress.advance(self._task, count)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

@@ -97,33 +97,16 @@ def score(
     if len(found) != 1:
         raise DataError(f"{len(found)} systems came where one is scored; part them with `runs`")
     tools = with_neutral(tools, pairs)
-    moods: dict[str, list[int]] = {}
-    for i, (_, reply) in enumerate(pairs):
-        moods.setdefault(part(reply), []).append(i)
-    places = {name: [i for i, (e, _) in enumerate(pairs) if in_part(e.id, name)] for name in parts}
-    for name, rows in places.items():
-        if not rows:
-            raise DataError(f"no example id belongs to part {name!r}; name parts that ids carry")
-    total: dict[str, Number] = {}
-    per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
-    per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
-    from emotone.metrics import build
-
-    for name in metrics:
-        metric = build(name, tools)
-        key = _OF_REPLIES.get(metric.name, metric.name)
-        stats = metric.stats(pairs)
-        total[key] = _number(metric, stats, pairs, rounds, seed)
-        for groups, into in ((moods, per_emotion), (places, per_part)):
-            for label, rows in groups.items():
-                chosen = [pairs[i] for i in rows]
-                into[label][key] = (
-                    total[key]
-                    if len(rows) == len(pairs)
-                    else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
-                )
-        if advance:
-            advance(key)
+    total, per_emotion, per_part = numbers(
+        pairs,
+        metrics,
+        tools,
+        parts=parts,
+        rounds=rounds,
+        seed=seed,
+        names=_OF_REPLIES,
+        advance=advance,
+    )
     return Scores(
         *found[0],
         len(pairs),
@@ -144,6 +127,58 @@ def in_part(name: str, part: str) -> bool:
     """
     inside = rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])"
     return name.startswith(part) or re.search(inside, name) is not None
+
+
+Numbers = dict[str, Number]
+
+
+def numbers(
+    pairs: Sequence[Pair],
+    metrics: Sequence[str],
+    tools: Tools,
+    *,
+    parts: Sequence[str] = (),
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    advance: Advance | None = None,
+) -> tuple[Numbers, dict[str, Numbers], dict[str, Numbers]]:
+    """Measure all replies, those of each emotion asked, and those of each named part.
+
+    Arguments are those of `score`; `names` gives metrics other names in the result.
+
+    Raises:
+        DataError: If no id belongs to a part.
+        Unsupported: If a metric needs a tool that is None.
+    """
+    from emotone.metrics import build
+
+    moods: dict[str, list[int]] = {}
+    for i, (_, reply) in enumerate(pairs):
+        moods.setdefault(part(reply), []).append(i)
+    places = {name: [i for i, (e, _) in enumerate(pairs) if in_part(e.id, name)] for name in parts}
+    for name, rows in places.items():
+        if not rows:
+            raise DataError(f"no example id belongs to part {name!r}; name parts that ids carry")
+    total: dict[str, Number] = {}
+    per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
+    per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
+    for name in metrics:
+        metric = build(name, tools)
+        key = (names or {}).get(metric.name, metric.name)
+        stats = metric.stats(pairs)
+        total[key] = _number(metric, stats, pairs, rounds, seed)
+        for groups, into in ((moods, per_emotion), (places, per_part)):
+            for label, rows in groups.items():
+                chosen = [pairs[i] for i in rows]
+                into[label][key] = (
+                    total[key]
+                    if len(rows) == len(pairs)
+                    else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
+                )
+        if advance:
+            advance(key)
+    return total, per_emotion, per_part
 
 
 def compare(

@@ -131,7 +131,7 @@ def steps(
             f"the text is {longest} tokens long, and with a reply of up to {decoding.max_tokens} "
             f"it exceeds the model's {limit}; shorten the text or the conversation"
         )
-    ends = _end_tokens(model, tokenizer)
+    ends = end_tokens(model, tokenizer)
     chunk = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     position = (mask.cumsum(1) - 1).clamp_min(0)
@@ -214,7 +214,12 @@ def _repeats(reply: list[int], size: int) -> list[int]:
     return [reply[i + size - 1] for i in spans if reply[i : i + size - 1] == tail]
 
 
-def _end_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
+def end_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
+    """Return the tokens that end a reply, the tokenizer's own first.
+
+    Raises:
+        DataError: If there is none.
+    """
     ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = list(ends) if isinstance(ends, list | tuple) else [ends]
     found = [int(e) for e in [tokenizer.eos_token_id, *listed] if e is not None]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from emotone.emotions import EmotionMix
 from emotone.models.chat_format import prompt_ids, told
+from emotone.models.likelihood import token_nats
 from emotone.types import Dialogue
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -123,32 +124,11 @@ def told_perplexity(
     return math.exp(total / count) if count else math.nan
 
 
-@torch.inference_mode()
 def token_nlls(
     model: nn.Module, tokenizer: Any, rows: Sequence[tuple[list[int], str]]
 ) -> list[Tensor]:
     """Negative log-likelihood of each token of each reply, in nats, one tensor a row."""
-    device = next(model.parameters()).device
-    pairs = [(head, tokenizer(text, add_special_tokens=False)["input_ids"]) for head, text in rows]
-    longest = max(len(h) + len(t) for h, t in pairs)
-    pad = tokenizer.pad_token_id or 0
-    ids = torch.tensor([[pad] * (longest - len(h) - len(t)) + h + t for h, t in pairs])
-    mask = torch.tensor(
-        [[0] * (longest - len(h) - len(t)) + [1] * (len(h) + len(t)) for h, t in pairs]
-    )
-    inner = model.base_model(  # pyright: ignore
-        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
-    ).last_hidden_state
-    out: list[Tensor] = []
-    for i, (_, tail) in enumerate(pairs):
-        states = inner[i, longest - len(tail) - 1 : longest - 1]
-        logits = model.get_output_embeddings()(states).float()  # pyright: ignore
-        out.append(
-            nn.functional.cross_entropy(
-                logits, torch.tensor(tail, device=device), reduction="none"
-            ).cpu()
-        )
-    return out
+    return token_nats(model, tokenizer, rows)
 
 
 def similarity(posts: Sequence[str], replies: Sequence[str], embed: Embed) -> float:

@@ -16,6 +16,7 @@ from emotone.emotions import EKMAN, EmotionMix, Taxonomy
 from emotone.errors import ConfigError, Unsupported
 from emotone.models.chat_format import FRIEND, prompt_ids, told
 from emotone.models.decode import stream, write
+from emotone.models.likelihood import reply_nats
 from emotone.protocols import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
@@ -92,6 +93,22 @@ class Prompted:
                     )
                 )
         return replies
+
+    def nats(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        replies: Sequence[str],
+    ) -> list[tuple[float, int]]:
+        """Return nats and tokens of given replies, told their emotions as in `reply`."""
+        check_request("prompted", self.capabilities, dialogues, emotions)
+        prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
+        return reply_nats(
+            self._lm.model,
+            self._lm.tokenizer,
+            list(zip(prompts, replies, strict=True)),
+            batch=self._config.batch,
+        )
 
     def stream(
         self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding

@@ -23,6 +23,7 @@ from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, SteeringError, Unsupported
 from emotone.models.chat_format import FRIEND, prompt_ids, told
 from emotone.models.decode import Written, stream, write
+from emotone.models.likelihood import reply_nats
 from emotone.protocols import check_request
 from emotone.steering.apply import Applied, steering
 from emotone.steering.choose import choose
@@ -68,6 +69,7 @@ class Steered:
         self._lm = lm
         self._config = config
         self.vectors = vectors
+        self._judge = str(vectors.card.measured.get("judge", ""))
         self._system = config.system or vectors.card.system_prompt or FRIEND
         self.capabilities = Capabilities(
             vectors.taxonomy, graded=True, mixes=True, history=True, streaming=True
@@ -97,6 +99,24 @@ class Steered:
         """Answer at raw multiples of the directions, bypassing calibration; for calibrating."""
         prompts = [self._prompt(d, None) for d in dialogues]
         return self._answer(prompts, [None] * len(prompts), [dict(d) for d in raw_scale], decoding)
+
+    def nats(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        replies: Sequence[str],
+    ) -> list[tuple[float, int]]:
+        """Return nats and tokens of given replies, steered as in `reply`, without a choice."""
+        check_request("steered", self.capabilities, dialogues, emotions)
+        doses = [self.vectors.doses(e) if e else {} for e in emotions]
+        prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
+        return reply_nats(
+            self._lm.model,
+            self._lm.tokenizer,
+            list(zip(prompts, replies, strict=True)),
+            batch=self._config.batch,
+            steer=lambda places: self._steer([doses[i] for i in places]),
+        )
 
     def told_likelihood(self, label: str, pairs: Sequence[tuple[Dialogue, str]]) -> float:
         """Perplexity of replies under the unsteered model told an emotion; for calibrating."""
@@ -191,6 +211,7 @@ class Steered:
             "candidates": candidates,
             "told": told("", emotion) if self._config.told else "",
             "vectors": self.vectors.card.data,
+            "judges": [self._judge] if self._judge else [],
         }
 
     def stream(

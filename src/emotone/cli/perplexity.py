@@ -1,0 +1,73 @@
+"""`emotone perplexity`: how likely references are under a system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emotone.cli import options
+
+
+def perplexity(
+    source: Annotated[
+        Path, typer.Option("--input", "-i", help="examples.jsonl whose lines have a reply.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="perplexity.json; - writes stdout.")
+    ] = "-",
+    emotion: options.Emotion = None,
+    system: options.System = "steered",
+    model: options.Model = None,
+    device: options.Device = "auto",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Draws for each interval.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
+    settings: options.Set = None,
+) -> None:
+    """Measure the perplexity of the examples' own replies, by teacher forcing.
+
+    A file beside `scores.json` becomes part of its report. `--emotion` overrides the emotions of
+    the examples.
+    """
+    from emotone import systems
+    from emotone.cli.inputs import read_input, read_lines
+    from emotone.cli.progress import bar
+    from emotone.evaluation import perplexity as work
+    from emotone.evaluation.manifest import manifest
+    from emotone.evaluation.scores import scores_json, write_scores
+
+    options.check_emotion(emotion)
+    systems.module(system)  # an unknown system fails before the file is read
+    lines = read_lines(str(source))
+    responder = options.load(system, model, device, settings)
+    taxonomy = responder.capabilities.taxonomy
+    examples = read_input(lines, str(source), taxonomy)
+    mix = options.parse_emotion(emotion, taxonomy)
+    work.check_likelihoods(responder)
+    referenced = [e for e in examples if e.reply and e.reply.strip()]
+    if len(referenced) < len(examples):
+        options.note(f"{len(examples) - len(referenced)} examples have no reply and are left out")
+    with bar("references", len(referenced)) as advance:
+        made = work.perplexity(
+            responder,
+            referenced,
+            emotion=mix,
+            rounds=rounds,
+            seed=seed,
+            manifest=manifest(
+                [source],
+                settings={
+                    "emotion": None if mix is None else str(mix),
+                    "set": list(settings or ()),
+                    "rounds": rounds,
+                    "seed": seed,
+                },
+            ),
+            progress=advance,
+        )
+    if output == "-":
+        typer.echo(scores_json(made).rstrip())
+    else:
+        write_scores(made, Path(output))
+        options.note(f"{output}: {made.title}, {made.n} references")

@@ -1,0 +1,84 @@
+"""Going on with a file of replies only where nothing changed since it was begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emotone.emotions import EmotionMix
+from emotone.errors import UsageError
+from emotone.evaluation.manifest import beside, manifest, read_manifest
+from emotone.evaluation.scores import write_text
+from emotone.types import Decoding
+
+
+def settings(
+    lines: Sequence[str],
+    *,
+    system: str,
+    model: str | None,
+    emotion: EmotionMix | None,
+    decoding: Decoding,
+    overrides: Sequence[str],
+    shard: str,
+) -> dict[str, Any]:
+    """Return everything that a reply of a file depends on, JSON-ready.
+
+    Args:
+        lines: Lines of the file of examples.
+        system: Name of the system.
+        model: Name of its weights as given; None for the default.
+        emotion: What was asked for all examples; None for their own.
+        decoding: How replies are searched for.
+        overrides: Settings of the system, "key=value".
+        shard: Share of the file.
+    """
+    digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+    return {
+        "system": system.replace("-", "_"),
+        "model": model,
+        "emotion": None if emotion is None else str(emotion),
+        "decoding": dataclasses.asdict(decoding),
+        "set": sorted(overrides),
+        "shard": shard,
+        "examples": digest,
+    }
+
+
+def check_resume(output: Path, now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a file that was begun with other settings.
+
+    A file without a manifest, as a part of another file is, is taken as it is.
+
+    Raises:
+        UsageError: If a setting differs; the message names it.
+    """
+    before = read_manifest(beside(output)).get("settings")
+    if not isinstance(before, dict):
+        return
+    same = json.loads(json.dumps(dict(now)))
+    for key, value in same.items():
+        if before.get(key) != value:
+            said = (
+                "was begun on other examples"
+                if key == "examples"
+                else f"was begun with {key} {_shown(before.get(key))}, not {_shown(value)}"
+            )
+            raise UsageError(
+                f"{output} {said}; name another output, or add --restart to answer all anew"
+            )
+
+
+def begin(output: Path, now: Mapping[str, Any], source: str) -> None:
+    """Write the manifest beside a file of replies that is begun."""
+    inputs = [] if source == "-" else [Path(source)]
+    made = manifest(inputs, settings=now)
+    write_text(beside(output), json.dumps(made, ensure_ascii=False, indent=1) + "\n")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,99 @@
+"""How likely given replies are under a chat model, by teacher forcing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emotone.errors import DataError
+from emotone.models.decode import end_tokens
+
+Steer = Callable[[Sequence[int]], AbstractContextManager[Any]]
+"""Rows of a batch (their places) -> what surrounds the model's pass over them."""
+
+
+def reply_nats(
+    model: nn.Module,
+    tokenizer: Any,
+    rows: Sequence[tuple[list[int], str]],
+    *,
+    batch: int = 32,
+    steer: Steer | None = None,
+) -> list[tuple[float, int]]:
+    """Return the nats and the number of tokens of each reply, its end token included.
+
+    The end counts, as in the losses that the published perplexities come from: a model has to
+    know when a reply is over.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        rows: Token ids of the prompt, and the reply.
+        batch: Rows a forward pass; rows of like length share one.
+        steer: What surrounds a pass, such as steering with a displacement a row.
+
+    Raises:
+        DataError: If a prompt and its reply do not fit the model's context.
+    """
+    texts = [tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in rows]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(texts[i]))
+    found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
+    for start in range(0, len(order), batch):
+        part = order[start : start + batch]
+        with steer(part) if steer else nullcontext():
+            made = token_nats(model, tokenizer, [rows[i] for i in part], end=True)
+        for i, nats in zip(part, made, strict=True):
+            found[i] = (float(nats.double().sum()), len(nats))
+    return found
+
+
+@torch.inference_mode()
+def token_nats(
+    model: nn.Module, tokenizer: Any, rows: Sequence[tuple[list[int], str]], *, end: bool = False
+) -> list[Tensor]:
+    """Negative log-likelihood of each token of each reply, in nats, one tensor [T] a row.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        rows: Token ids of the prompt, and the reply; all in one forward pass.
+        end: Whether the end token after the reply counts too.
+
+    Raises:
+        DataError: If a prompt and its reply do not fit the model's context.
+    """
+    if not rows:
+        return []
+    device = next(model.parameters()).device
+    last = end_tokens(model, tokenizer)[:1] if end else []
+    pairs = [
+        (head, [*tokenizer(text, add_special_tokens=False)["input_ids"], *last])
+        for head, text in rows
+    ]
+    longest = max(len(h) + len(t) for h, t in pairs)
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)  # pyright: ignore
+    if limit and longest > limit:
+        raise DataError(
+            f"a text and its reply are {longest} tokens long, which exceeds the model's {limit};"
+            " shorten the text or the conversation"
+        )
+    # Padded on the right, where no real token looks: positions are those of a row alone.
+    pad = tokenizer.pad_token_id or 0
+    ids = torch.tensor([h + t + [pad] * (longest - len(h) - len(t)) for h, t in pairs])
+    mask = torch.tensor(
+        [[1] * (len(h) + len(t)) + [0] * (longest - len(h) - len(t)) for h, t in pairs]
+    )
+    inner = model.base_model(  # pyright: ignore
+        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+    ).last_hidden_state
+    out: list[Tensor] = []
+    for i, (head, tail) in enumerate(pairs):
+        states = inner[i, len(head) - 1 : len(head) + len(tail) - 1]
+        logits = model.get_output_embeddings()(states).float()  # pyright: ignore
+        gold = torch.tensor(tail, device=device, dtype=torch.long)
+        out.append(nn.functional.cross_entropy(logits, gold, reduction="none").cpu())
+    return out
