@@ -111,6 +111,19 @@ def test_a_real_difference_is_found_and_its_interval_covers_it():
     assert found >= 85  # pairing removes the shared part; unpaired it would be found half the time
 
 
+def test_infinite_perplexities_have_an_interval_and_no_difference():
+    def exp(sums: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.exp(mean_of(sums))
+
+    rows = np.array([[1e6, 1.0], [1.0, 1.0], [2.0, 1.0]])
+    huge = SumStats(rows, exp)
+    assert interval(huge, rounds=100)[1] == math.inf
+    assert math.isnan(paired_test(huge, huge, rounds=50).p)
+    finite = SumStats(rows[[1, 1, 2]], exp)
+    assert paired_test(huge, finite, rounds=50).difference == math.inf
+
+
 def test_a_swap_of_systems_turns_the_difference_around():
     rng = np.random.default_rng(0)
     a, b = mean_stats(rng.random(30)), mean_stats(rng.random(30) + 0.1)
