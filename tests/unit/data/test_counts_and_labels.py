@@ -70,7 +70,7 @@ def test_emotions_are_mapped_by_the_tables():
     made = Example(
         "x",
         Dialogue((Post("a", emotion=GOEMOTIONS.parse("remorse")),)),
-        EmotionMix.of({"joy": 30, "love": -60, "fear": 10}, GOEMOTIONS),
+        EmotionMix.of({"joy": -60, "love": 30, "fear": 10}, GOEMOTIONS),
     )
     mapped = relabel(made, EKMAN)
     assert mapped.dialogue.posts[0].emotion == EKMAN.parse("sadness")

@@ -73,6 +73,7 @@ def test_ecm_gives_each_post_with_each_response(where: Path):
     [
         ("[\n[]]", "train.json, line 2: the item has 0 items where 2 are needed"),
         ('[[["a", 6, 0], [["b", 1, 0]]]]', "label 6 is none of nlpcc; use 0 to 5 (other, like"),
+        ('[[["a", -1, 0], [["b", 1, 0]]]]', "label -1 is none of nlpcc"),
         ('[[["a", true, 0], [["b", 1, 0]]]]', "the label is a bool where a whole number"),
         ('[[["", 1, 0], [["b", 1, 0]]]]', "the post is empty"),
         ('[[["a", 1, 0], []]]', "the responses has 0 items where 1 or more"),
@@ -211,13 +212,13 @@ def test_a_scene_ends_where_the_next_begins(where: Path):
 def test_a_scene_with_a_bad_row_is_left_out_whole(where: Path):
     write_sample("meld", where)
     path = where / "train_sent_emo.csv"
-    path.write_text(path.read_text().replace("Bob,sadness", "Bob,sadnes"))
+    path.write_text(path.read_text().replace("Ann,surprise", "Ann,surprize"))
     problems = Problems("skip")
     made = list(corpora.module("meld").read(where, problems))
     assert [e.id for e in made] == ["train-1-2"]
     assert problems.places == [
-        "train_sent_emo.csv, line 3: unknown emotion for ekman 'sadnes'; did you mean 'sadness'? "
-        "Allowed: anger, disgust, fear, joy, sadness, surprise, neutral."
+        "train_sent_emo.csv, line 2: unknown emotion for ekman 'surprize'; "
+        "did you mean 'surprise'? Allowed: anger, disgust, fear, joy, sadness, surprise, neutral."
     ]
 
 
