@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from emotone import metrics
 from emotone.errors import DataError
 from emotone.metrics.greedy_match import match
+from emotone.types import Dialogue, Post, Speaker
 from unit.metrics.doubles import corpora, embed, pair, texts, tools
 
 CLOSE = 1e-9
@@ -87,7 +89,10 @@ def test_an_encoder_of_tokens_that_leaves_texts_out_is_refused():
 
 
 def test_the_post_is_the_last_one():
-    assert value("similarity_post", [pair("the cat", post="cat the")]) == pytest.approx(1)
+    example, reply = pair("the cat")
+    posts = (Post("you ran"), Post("no", Speaker.ASSISTANT), Post("cat the"))
+    longer = replace(example, dialogue=Dialogue(posts))
+    assert value("similarity_post", [(longer, reply)]) == pytest.approx(1)
 
 
 def test_topic_adherence_compares_with_the_plain_reply_of_the_same_post():
