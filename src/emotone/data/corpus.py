@@ -22,8 +22,9 @@ class Corpus:
         langs: Languages of its texts.
         taxonomies: Label sets of its emotions; none where it has no labels.
         licence: One line: terms, and where it comes from.
-        files: Split -> names or patterns to look for in the folder, each also with ".gz". Names
-            of a split that start alike, such as "zh-dev" and "zh-test", can be asked as "zh".
+        files: Split -> names or patterns to look for in the folder, each also with ".gz". They
+            are alternatives: the first that fits is read, a pattern with all files that fit it.
+            Splits that start alike, such as "zh-dev" and "zh-test", can be asked as "zh".
         default: Splits read where none is asked; none stands for all.
         note: What becomes an example, where that is not plain.
     """
@@ -98,10 +99,12 @@ def _split_of(corpus: Corpus, name: str, wanted: list[str]) -> str:
 
 
 def _matching(where: Path, patterns: tuple[str, ...]) -> list[Path]:
-    found: dict[str, Path] = {}
     for pattern in patterns:
+        found: dict[str, Path] = {}
         # The plain file goes before the packed one, and each text is read once.
         for path in [*sorted(where.glob(pattern)), *sorted(where.glob(f"{pattern}.gz"))]:
             if path.is_file():
                 found.setdefault(str(path).removesuffix(".gz"), path)
-    return list(found.values())
+        if found:
+            return list(found.values())
+    return []

@@ -526,6 +526,22 @@ def test_one_file_may_be_named_and_have_any_name(where: Path):
     assert [e.id for e in read("nlpcc2017", where / "mine.json", "train")] == ["train-1", "train-2"]
 
 
+def test_names_of_a_split_are_alternatives_and_a_pattern_takes_all(where: Path):
+    write_sample("ecm", where)
+    (where / "train_data.json").write_text("[]")
+    (where / "train.json.gz").write_bytes(gzip.compress(b"[]"))
+    assert [path.name for _, path in find(corpora.module("ecm").CORPUS, where)] == [
+        "train.json",
+        "dev.json",
+    ]
+    for name in ("tsv", "messages"):
+        write_sample(name, where)
+        file = next(iter(corpora.module(name).SAMPLE))
+        (where / f"second{Path(file).suffix}").write_bytes((where / file).read_bytes())
+        made = read(name, where)
+        assert len({e.id for e in made}) == len(made) == 6
+
+
 def test_files_are_found_in_the_order_of_the_splits(where: Path):
     write_sample("xdailydialog", where)
     names = [split for split, _ in find(corpora.module("xdailydialog").CORPUS, where)]

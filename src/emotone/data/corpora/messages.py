@@ -27,7 +27,7 @@ CORPUS = Corpus(
     langs=("en", "zh"),
     taxonomies=(),
     licence="that of the text you bring; a format of files, not a data set",
-    files={"all": ("messages.jsonl", "*.jsonl")},
+    files={"all": ("*.jsonl",)},
     note="each turn of the assistant that follows the user's",
 )
 
@@ -53,7 +53,8 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 sent = array(member(row, "messages"), "messages", least=1)
                 turns = [turn for turn in map(_turn, sent) if turn is not None]
                 lang: Lang = language(*(turn.text for turn in turns))
-                yield from answers(turns, f"{part}-{line}", lang, only=["assistant"])
+                name = f"{part}-{path.name.partition('.')[0]}-{line}"
+                yield from answers(turns, name, lang, only=["assistant"])
 
 
 def _turn(message: Any) -> Turn | None:
