@@ -129,10 +129,10 @@ def held_out(key: str) -> bool:
 def train_and_write(texts: list[list[str]], out: Path, epochs: int, workers: int) -> float:
     from gensim.models import FastText
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     model = FastText(sentences=texts, epochs=epochs, workers=workers, **SETTINGS)
     seconds = time.perf_counter() - start
-    out.parent.mkdir(parents=True, exist_ok=True)
     words: Any = model.wv.index_to_key
     write_word_vectors(out, words, model.wv.vectors, digits=6)
     return seconds
@@ -181,10 +181,11 @@ def emotion(words: tuple[str, ...], matrix: np.ndarray, root: Path) -> dict[str,
     unit = matrix[rows] / np.linalg.norm(matrix[rows], axis=1, keepdims=True)
     near = unit @ unit.T
     np.fill_diagonal(near, -2)
-    characters = [set(words[i]) for i in rows]
-    apart = near.copy()
-    for i, mine in enumerate(characters):
-        apart[i, [bool(mine & other) for other in characters]] = -2
+    letters = {c: i for i, c in enumerate(sorted({c for i in rows for c in words[i]}))}
+    holds = np.zeros((len(rows), len(letters)), dtype=np.float32)
+    for row, i in enumerate(rows):
+        holds[row, [letters[c] for c in words[i]]] = 1
+    apart = np.where(holds @ holds.T > 0, np.float32(-2), near)
     _, counts = np.unique(labels, return_counts=True)
     return {
         "words": len(rows),

@@ -267,7 +267,6 @@ def _check_word(word: str) -> None:
         not word
         or word != word.strip(" ")
         or any(c in word for c in "\r\n")
-        or word.startswith("\ufeff")
         or (last[1] and _DECIMAL.fullmatch(last[2].encode("utf-8", "replace")))
     ):
         raise DataError(
