@@ -230,6 +230,22 @@ def test_only_what_was_trained_is_kept(bert: str):
     assert {v.dtype for v in parts.values()} == {torch.float16}
 
 
+def test_each_text_is_read_by_its_own_encoder(bert: str):
+    net = opened(paper_specs(bert)[0])
+    assert net.context is not None
+    with torch.no_grad():  # as after training, the two are no longer alike
+        for parameter in net.context.parameters():
+            parameter.add_(0.05)
+    context, response = net.response.pad([[1, 5, 2]]), net.response.pad([[1, 9, 10, 2]])
+    said = net(*context, *response)["reaction"].levels
+    states = net.context.states(*context), net.response.states(*response)
+    by_hand = net.heard(states[0], context[1], states[1], response[1])["reaction"].levels
+    torch.testing.assert_close(said, by_hand)
+    swapped = net.response.states(*context)
+    other = net.heard(swapped, context[1], states[1], response[1])["reaction"].levels
+    assert (said - other).abs().max() > 1e-3
+
+
 def test_shared_and_separate_trunks(bert: str, t5: str):
     shared = opened(IdentifierSpec(bert, rank=2))
     separate = opened(paper_specs(t5)[0])
