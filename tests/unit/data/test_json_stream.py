@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,18 @@ def test_a_giant_item_is_refused_before_it_is_in_memory(
 def test_a_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match=r"cannot read absent\.json"):
         list(json_items(tmp_path / "absent.json", Problems()))
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(json_stream, "_CHUNK", 1 << 14)
+    path = tmp_path / "f.json"
+    pair = json.dumps([["今天 下雨 了 ， 没 带 伞", 2], ["快 找 个 地方 躲 一下", 1]])
+    path.write_text(f"[{', '.join([pair] * 40_000)}]")
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in json_items(path, Problems()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 40_000
+    assert peak < path.stat().st_size / 20
