@@ -35,7 +35,10 @@ class Table:
 
 def overall(runs: Sequence[Run]) -> Table:
     """Every metric of every run, with intervals."""
-    names = in_order(n for run in runs for n in run.scores.metrics)
+    # What no run has a value of, such as BLEU without references, would be a row of dashes.
+    names = in_order(
+        n for run in runs for n, number in run.scores.metrics.items() if number.value is not None
+    )
     rows: list[tuple[str, ...]] = []
     groups: list[tuple[str, int]] = []
     for group in dict.fromkeys(known(n).group for n in names):
@@ -60,7 +63,13 @@ def by_group(runs: Sequence[Run], kind: str, metrics: Sequence[str], title: str)
         title: The caption.
     """
     have = [
-        m for m in metrics if any(m in p for r in runs for p in getattr(r.scores, kind).values())
+        m
+        for m in metrics
+        if any(
+            m in part and part[m].value is not None
+            for run in runs
+            for part in getattr(run.scores, kind).values()
+        )
     ]
     rows: list[tuple[str, ...]] = []
     groups: list[tuple[str, int]] = []
@@ -115,7 +124,8 @@ def published(runs: Sequence[Run]) -> list[Table]:
 
 
 def _ours(table: Published, run: Run) -> bool:
-    return any(c.metric in run.scores.metrics for c in table.columns)
+    numbers = (run.scores.metrics.get(c.metric) for c in table.columns)
+    return any(n is not None and n.value is not None for n in numbers)
 
 
 def _beside(table: Published, runs: Sequence[Run]) -> Table:

@@ -344,6 +344,14 @@ def test_a_run_without_judge_replies_or_emotions_still_has_a_report(tmp_path: Pa
     assert re.findall(r'<h2 id="(\w+)">', said) == ["overall", "spread", "published", "origin"]
 
 
+def test_a_metric_without_a_value_is_no_row(tmp_path: Path):
+    made = score([pair(0, "hi")], ["distinct_1", "distinct_1_char"], Tools(), rounds=5)
+    write_scores(made, tmp_path / "scores.json")
+    said = page_of([tmp_path], tmp_path / "report")
+    assert "Distinct-1 ↑" in said
+    assert "Distinct-1, characters ↑" not in said
+
+
 # -- names and published numbers --------------------------------------------------------------
 
 
