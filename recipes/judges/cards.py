@@ -60,7 +60,7 @@ def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
         f"{KIND[kind]}.",
         "",
         f"- Intended use: {ROLE[role]}",
-        f"- Labels: {'; '.join(h['taxonomy'] + ' (' + ', '.join(h['labels']) + ')' for h in card['heads'])}",
+        f"- Labels: {'; '.join(map(_labels, card['heads']))}",
         f"- Trained on: {data}. No text is shared with any other judge of this zoo.",
         f"- Licence of the data: {licence}. These weights are for research, not for commerce.",
         f"- Recipe: {RECIPE[kind].format(name=name)}",
@@ -82,6 +82,10 @@ def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
                 f" {_range(row['macro_f1'])} | {row['ece_before']:.3f}, {row['ece_after']:.3f} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _labels(head: dict[str, Any]) -> str:
+    return f"{head['taxonomy']} ({', '.join(head['labels'])})"
 
 
 def _range(row: dict[str, float]) -> str:

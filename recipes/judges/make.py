@@ -21,7 +21,8 @@ from emotone.emotions import TAXONOMIES
 from emotone.judges import open_judge
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
 from emotone.judges.card import CARD, WEIGHTS, Head, JudgeCard, write_card
-from emotone.judges.ngram import Grams, NgramJudge, ngram_settings, ngram_tensors, train_ngram_judge
+from emotone.judges.grams import Grams
+from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, train_ngram_judge
 from emotone.metrics import f1
 from emotone.metrics.base import SumStats
 from emotone.metrics.significance import interval, paired_test
@@ -56,14 +57,19 @@ def data_hash(rows: corpora.Rows) -> str:
 
 
 def label_texts(taxonomy: str) -> corpora.Rows:
-    """What a labelling judge learns from; the English one also reads dialogues that people labelled."""
+    """What a labelling judge learns from; the English one also reads labelled dialogues.
+
+    Of the neutral turns of those only so many are kept as there are of all feelings together.
+    """
     rows = texts(taxonomy, "label")
     if taxonomy != "ekman":
         return rows
     known = {corpora.text_key(t) for t, _, _ in corpora.goemotions()}
     said = spoken.meld("train") + spoken.dailydialog("train")
     once = {corpora.text_key(t): (t, label) for t, label in said}
-    return rows + [row for key, row in sorted(once.items()) if key not in known]
+    felt = [row for key, row in sorted(once.items()) if key not in known and row[1] != "neutral"]
+    calm = [row for key, row in sorted(once.items()) if key not in known and row[1] == "neutral"]
+    return [*rows, *felt, *calm[: len(felt)]]
 
 
 def ngrams(taxonomy: str, rows: corpora.Rows) -> NgramJudge:

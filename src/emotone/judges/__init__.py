@@ -88,5 +88,7 @@ def _folder(name: str | Path) -> tuple[Path, str | None]:
         return path, None
     plain, sign, taxonomy = str(name).partition(":")
     if path.is_dir():
-        raise unknown_name("judge", str(name), zoo.listed("judges"), advice="A folder needs judge.json.")
+        raise unknown_name(
+            "judge", str(name), zoo.listed("judges"), advice="A folder needs judge.json."
+        )
     return zoo.folder("judges", plain), taxonomy if sign else None

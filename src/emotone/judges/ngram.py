@@ -11,34 +11,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from emotone.emotions import EKMAN, Taxonomy
 from emotone.errors import CheckpointError, DataError
 from emotone.judges.calibration import softmax
 from emotone.judges.card import WEIGHTS, read_card
 from emotone.judges.encoder import scores
+from emotone.judges.grams import Counted, Grams, fit, tfidf
 from emotone.types import EmotionScores
-
-
-@dataclass(frozen=True, slots=True)
-class Grams:
-    """One kind of n-gram.
-
-    Args:
-        analyzer: "word", letters inside words ("char_wb"), or characters as they come ("char",
-            for Chinese).
-        low: Shortest n-gram.
-        high: Longest.
-        min_texts: Kept only if so many texts have it.
-        most: Keep the commonest so many; None keeps all.
-    """
-
-    analyzer: Literal["word", "char_wb", "char"]
-    low: int
-    high: int
-    min_texts: int = 2
-    most: int | None = None
 
 
 WORDS_AND_LETTERS = (Grams("word", 1, 2, 2), Grams("char_wb", 2, 4, 3, 60_000))
@@ -51,8 +32,7 @@ class NgramJudge:
     Args:
         name: Kind and data hash, for signatures.
         taxonomy: The labels of its scores.
-        grams: What it counts.
-        counters: The fitted scikit-learn vectorizers, one for each of `grams`.
+        counters: The n-grams that it knows, kind by kind.
         labels: The labels that it has seen, in the order of its outputs.
         weights: Coefficients, [k, F].
         bias: Intercepts, [k].
@@ -61,8 +41,7 @@ class NgramJudge:
 
     name: str
     taxonomy: Taxonomy
-    grams: tuple[Grams, ...]
-    counters: tuple[Any, ...]
+    counters: tuple[Counted, ...]
     labels: tuple[str, ...]
     weights: Any
     bias: Any
@@ -72,7 +51,7 @@ class NgramJudge:
         """Uncalibrated scores, [N, k], in the order of `labels`."""
         from scipy.sparse import hstack
 
-        counts = hstack([c.transform(list(texts)) for c in self.counters]).tocsr()
+        counts = hstack([tfidf(c, texts) for c in self.counters]).tocsr()
         return counts @ self.weights.T + self.bias
 
     def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
@@ -116,25 +95,24 @@ def train_ngram_judge(
     digest = hashlib.sha256(json.dumps(kept, ensure_ascii=False).encode()).hexdigest()[:12]
     mean = np.mean([min(n, cap or n) for n in counts.values()])
     weight = {label: float(mean / min(n, cap or n)) ** balance for label, n in counts.items()}
-    counters = tuple(_counter(g) for g in grams)
     texts = [t for t, _ in kept]
-    fit = LogisticRegression(C=strength, max_iter=500, class_weight=weight)
+    model = LogisticRegression(C=strength, max_iter=500, class_weight=weight)
     try:
-        seen = hstack([c.fit_transform(texts) for c in counters]).tocsr()
-        fit.fit(seen, [label for _, label in kept])
+        counters = tuple(fit(g, texts) for g in grams)
+        seen = hstack([tfidf(c, texts) for c in counters]).tocsr()
+        model.fit(seen, [label for _, label in kept])
     except ValueError as error:
         raise DataError(
             f"{len(kept)} texts teach a judge nothing ({error}); give more labelled texts"
         ) from error
-    coefficients, bias = fit.coef_, fit.intercept_
-    if len(fit.classes_) == 2:  # scikit-learn keeps one row for two classes
+    coefficients, bias = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
         coefficients, bias = np.vstack([-coefficients, coefficients]) / 2, np.r_[-bias, bias] / 2
     return NgramJudge(
         f"ngram-{digest}",
         taxonomy,
-        tuple(grams),
         counters,
-        tuple(map(str, fit.classes_)),
+        tuple(map(str, model.classes_)),
         coefficients,
         bias,
     )
@@ -161,19 +139,6 @@ def _rows(
     return kept, counts
 
 
-def _counter(grams: Grams, terms: Sequence[str] | None = None) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(
-        analyzer=grams.analyzer,
-        ngram_range=(grams.low, grams.high),
-        min_df=1 if terms else grams.min_texts,
-        max_features=None if terms else grams.most,
-        sublinear_tf=True,
-        vocabulary=None if terms is None else {t: i for i, t in enumerate(terms)},
-    )
-
-
 def ngram_tensors(judge: NgramJudge) -> dict[str, Any]:
     """Everything that a judge has learnt, as numpy arrays for a safetensors file."""
     import numpy as np
@@ -183,17 +148,15 @@ def ngram_tensors(judge: NgramJudge) -> dict[str, Any]:
         "bias": np.ascontiguousarray(judge.bias, np.float32),
     }
     for i, counter in enumerate(judge.counters):
-        terms = counter.get_feature_names_out()
-        # No n-gram holds a line end, so one separates them.
-        joined = "\n".join(t.replace("\n", " ") for t in terms).encode()
-        arrays[f"terms.{i}"] = np.frombuffer(joined, np.uint8).copy()
-        arrays[f"idf.{i}"] = np.ascontiguousarray(counter.idf_, np.float32)
+        terms = json.dumps(list(counter.terms), ensure_ascii=False)
+        arrays[f"terms.{i}"] = np.frombuffer(terms.encode(), np.uint8).copy()
+        arrays[f"idf.{i}"] = np.ascontiguousarray(counter.idf, np.float32)
     return arrays
 
 
 def ngram_settings(judge: NgramJudge) -> dict[str, Any]:
     """What `load_ngram_judge` needs besides the arrays."""
-    return {"grams": [asdict(g) for g in judge.grams]}
+    return {"grams": [asdict(c.grams) for c in judge.counters]}
 
 
 def load_ngram_judge(folder: Path, taxonomy: str | None = None) -> NgramJudge:
@@ -217,14 +180,12 @@ def load_ngram_judge(folder: Path, taxonomy: str | None = None) -> NgramJudge:
             f"judge {folder.name!r} is not whole ({error}); install emotone-zoo anew"
         ) from error
     name = f"{card.title}:{head.taxonomy}"
-    return NgramJudge(name, labels, grams, counters, head.labels, weights, bias, head.temperature)
+    return NgramJudge(name, labels, counters, head.labels, weights, bias, head.temperature)
 
 
-def _restored(arrays: Mapping[str, Any], i: int, grams: Grams) -> Any:
-    terms = arrays[f"terms.{i}"].tobytes().decode().split("\n")
-    counter = _counter(grams, terms)
-    counter.idf_ = arrays[f"idf.{i}"].astype("float64")
-    return counter
+def _restored(arrays: Mapping[str, Any], i: int, grams: Grams) -> Counted:
+    terms = json.loads(arrays[f"terms.{i}"].tobytes())
+    return Counted(grams, {t: k for k, t in enumerate(terms)}, arrays[f"idf.{i}"].astype("float64"))
 
 
 def read_labelled(lines: Iterable[str], where: str) -> list[tuple[str, str]]:

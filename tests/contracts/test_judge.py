@@ -1,0 +1,106 @@
+"""What every judge of the zoo keeps to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from emotone.emotions import TAXONOMIES
+from emotone.judges import names, open_judge
+from emotone.judges.card import read_card
+from emotone.models import catalog, installed, zoo
+
+pytestmark = pytest.mark.model
+
+TEXTS = [
+    "I am so happy that you came!",
+    "He shouted at me and I hate him for it.",
+    "我今天特别开心！",
+    "他们太过分了，我很生气。",
+    "",
+    "😀",
+    "word " * 500,
+]
+CASES = [
+    (name, head.taxonomy)
+    for name in names()
+    for head in read_card(zoo.folder("judges", name)).heads
+]
+
+
+@pytest.fixture(scope="module")
+def opened():
+    made = {}
+
+    def open_once(name: str, taxonomy: str):
+        card = read_card(zoo.folder("judges", name))
+        if card.kind == "encoder" and card.settings["trunk"]["backbone"] not in installed():
+            pytest.skip(f"{card.settings['trunk']['backbone']} is not in the cache")
+        if (name, taxonomy) not in made:
+            made[name, taxonomy] = open_judge(name, taxonomy)
+        return made[name, taxonomy]
+
+    return open_once
+
+
+def test_the_zoo_has_the_four_judges_of_the_house():
+    if not names():
+        pytest.skip("emotone-zoo is not installed; install it with `pip install -e zoo`")
+    assert {"en-label", "en-score", "zh-label", "zh-score"} <= set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_roles_are_of_different_kinds_and_share_no_data(name: str):
+    card = read_card(zoo.folder("judges", name))
+    assert card.role == name.split("-")[1]
+    assert card.lang == name.split("-")[0]
+    other = read_card(
+        zoo.folder("judges", f"{card.lang}-{'score' if card.role == 'label' else 'label'}")
+    )
+    assert card.kind != other.kind
+    assert not set(card.data.values()) & set(other.data.values())
+    assert (zoo.folder("judges", name) / "README.md").is_file()
+    if card.kind == "encoder":
+        assert card.settings["trunk"]["backbone"] in catalog.known()
+
+
+@pytest.mark.parametrize(("name", "taxonomy"), CASES)
+def test_every_text_gets_calibrated_probabilities_of_every_label(opened, name: str, taxonomy: str):
+    judge = opened(name, taxonomy)
+    assert judge.taxonomy.name == taxonomy
+    for scores in judge.classify(TEXTS):
+        assert tuple(scores.probabilities) == TAXONOMIES[taxonomy].labels
+        assert sum(scores.probabilities.values()) == pytest.approx(1.0, abs=1e-6)
+        assert scores.label == max(scores.probabilities, key=scores.probabilities.__getitem__)
+
+
+@pytest.mark.parametrize(("name", "taxonomy"), CASES)
+def test_company_and_order_change_nothing(opened, name: str, taxonomy: str):
+    judge = opened(name, taxonomy)
+    together = judge.classify(TEXTS)
+    assert judge.classify([]) == []
+    for text, scores in zip(TEXTS[::-1], judge.classify(TEXTS[::-1])[:3], strict=False):
+        (alone,) = judge.classify([text])
+        first = together[TEXTS.index(text)]
+        for label, p in scores.probabilities.items():
+            assert alone.probabilities[label] == pytest.approx(p, abs=1e-4)
+            assert first.probabilities[label] == pytest.approx(p, abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "taxonomy"), CASES)
+def test_plain_feelings_are_heard(opened, name: str, taxonomy: str):
+    judge = opened(name, taxonomy)
+    joy, anger = TEXTS[:2] if name.startswith("en") else TEXTS[2:4]
+    happy = {"ekman": "joy", "nlpcc": "happiness", "smp2020": "happy"}[taxonomy]
+    angry = {"ekman": "anger", "nlpcc": "anger", "smp2020": "angry"}[taxonomy]
+    a, b = judge.classify([joy, anger])
+    assert a.probabilities[happy] > b.probabilities[happy]
+    assert b.probabilities[angry] > a.probabilities[angry]
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_name_says_which_weights(name: str):
+    folder = zoo.folder("judges", name)
+    row = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
+    assert row["weights"][:8] in read_card(folder).title
