@@ -50,6 +50,53 @@ def write(zoo: Path, figures: Path) -> None:
         (folder / "README.md").write_text(_readme(card, made), encoding="utf-8")
 
 
+def page(figures: Path, out: Path) -> None:
+    """Write the page of figures."""
+    made = json.loads(figures.read_text(encoding="utf-8"))["judges"]
+    lines = [
+        "# Judges of emotion, measured",
+        "",
+        "Written by `python -m recipes.judges.make cards` from docs/results/judges.json; do not edit."
+        " Texts that no judge has seen ([who sees which](emotion.md)); values with 95 % intervals.",
+        "",
+        "| labels | judge | texts | accuracy | macro-F1 | calibration error before, after |",
+        "|---|---|---|---|---|---|",
+    ]
+    for table in made.values():
+        taxonomy = table["score"]["name"].rpartition(":")[2]
+        for role in ("score", "label"):
+            if row := table.get(role):
+                lines.append(
+                    f"| {taxonomy} | {row['name'].partition(':')[0]} | {table['n']} |"
+                    f" {_range(row['accuracy'])} | {_range(row['macro_f1'])} |"
+                    f" {row['ece_before']:.3f}, {row['ece_after']:.3f} |"
+                )
+        floor = table["floor"]
+        lines.append(
+            f"| {taxonomy} | {floor['name']} | {table['n']} | {_range(floor['accuracy'])} |"
+            f" {_range(floor['macro_f1'])} | |"
+        )
+        lines.append(
+            f"| {taxonomy} | the commonest label | {table['n']} | {table['majority']:.3f} | | |"
+        )
+    lines += ["", "## The scoring judge against n-grams on the same texts", ""]
+    lines += ["| labels | difference of accuracy | p |", "|---|---|---|"]
+    for key, table in made.items():
+        d = table["score_less_floor"]
+        lines.append(
+            f"| {key.partition(':')[2]} | {d['difference']:.3f} [{d['low']:.3f}, {d['high']:.3f}] |"
+            f" {d['p']:.4f} |"
+        )
+    lines += ["", "## Agreement of the judge that labels and the one that scores", ""]
+    lines += ["| labels | share of texts | kappa |", "|---|---|---|"]
+    for key, table in made.items():
+        if "agreement" in table:
+            a = table["agreement"]
+            share = _range(a["share"])
+            lines.append(f"| {key.partition(':')[2]} | {share} | {a['kappa']:.3f} |")
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
     name, role, kind = card["name"], card["role"], card["kind"]
     data, licence = DATA[name]

@@ -2,7 +2,8 @@
 
 `python -m recipes.judges.make en-label zh-label` trains and packs the labelling judges (seconds),
 `python -m recipes.judges.make en-score zh-score` packs what `train_emotion` has trained, and
-`python -m recipes.judges.make figures` writes docs/results/judges.json.
+`python -m recipes.judges.make figures cards` writes docs/results/judges.json, each judge's
+README.md and docs/judges/emotion-results.md.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from recipes.smollm2_vectors import corpora as spoken
 ZOO = Path("zoo/src/emotone_zoo/judges")
 TRAINED = Path("out/judges")
 FIGURES = Path("docs/results/judges.json")
+PAGE = Path("docs/judges/emotion-results.md")
 VERSION = 1
 HEADS = {"en": ("ekman",), "zh": ("nlpcc", "smp2020")}
 LETTERS = {
@@ -250,6 +252,7 @@ def main() -> None:
             figures()
         elif what == "cards":
             cards.write(ZOO, FIGURES)
+            cards.page(FIGURES, PAGE)
         elif what.endswith("-label"):
             pack_label(what[:2])
         else:

@@ -23,7 +23,9 @@ app = typer.Typer(help="Hear the emotion or the empathy of texts.", no_args_is_h
 
 Source = Annotated[
     str,
-    typer.Option("--input", "-i", help="JSON lines (also replies.jsonl) or a text a line; - stdin."),
+    typer.Option(
+        "--input", "-i", help="JSON lines (also replies.jsonl) or a text a line; - stdin."
+    ),
 ]
 Output = Annotated[str, typer.Option("--output", "-o", help="labels.jsonl; - writes stdout.")]
 

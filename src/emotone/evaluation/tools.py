@@ -100,9 +100,12 @@ def open_tools(wanted: Wanted) -> Opened:
     if empathy is not None:
         made["empathy"] = remember_empathy(empathy, wanted.cache)
         judges[made["empathy"].name] = _data(empathy)
-    embed = have("embed", lambda _: _embed(), named=False)
+    embed = have("embed", _embed, named=False)
     if embed is not None:
         made |= {"embed": remember_embed(embed), "embed_name": _ENCODER}
+    tokens_of = have("embed_tokens", _embed_tokens, named=False)
+    if tokens_of is not None:
+        made |= {"embed_tokens": tokens_of, "embed_name": _ENCODER}
     if wanted.fluency_model is not None:
         fluency = have("perplexity", _fluency, named=True)
         if fluency is not None:
@@ -223,10 +226,24 @@ def _empathy(wanted: Wanted) -> Any:
     return open_identifier(wanted.empathy_judge or "empathy-score")
 
 
-def _embed() -> Any:
+def _embed(wanted: Wanted) -> Any:
     from emotone.models.embed import sentence_embedder
 
+    _check_encoder(wanted.lang)
     return sentence_embedder(_ENCODER)
+
+
+def _embed_tokens(wanted: Wanted) -> Any:
+    from emotone.models.embed import token_embedder
+
+    _check_encoder(wanted.lang)
+    return token_embedder(_ENCODER)
+
+
+def _check_encoder(lang: str) -> None:
+    if lang != "en":
+        # Its vocabulary knows a few Chinese characters and none of their sense.
+        raise Unsupported(f"the encoder {_ENCODER} reads English only, and the replies are {lang}")
 
 
 def _fluency(wanted: Wanted) -> Any:
