@@ -337,6 +337,7 @@ def test_chatterbot_s_lines_answer_each_other(where: Path):
         ("- a\n", "line 1: write 'conversations:'"),
         ("categories:\n- a\n", "no 'conversations' in the file"),
         ("conversations:\n- - 'a\n", "no YAML"),
+        ("categories:\n" + "- " * 100_000, "line 2: the YAML is nested too deeply"),
         ("conversations: " + "[" * 100_000, "english/weather.yml"[8:]),
     ],
 )

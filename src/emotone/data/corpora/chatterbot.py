@@ -52,6 +52,7 @@ conversations:
 
 # A file of the corpus has a few kilobytes.
 _LONGEST = 10 * 1024 * 1024
+_DEEPEST = 20
 
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
@@ -117,6 +118,8 @@ def _lists(events: Iterator[Any]) -> Iterator[tuple[int, list[str]]]:
         inside = key == "conversations"
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
+            if depth > _DEEPEST:  # libyaml takes minutes for a hundred thousand levels
+                raise _Misplaced(line, "the YAML is nested too deeply; no file of chatterbot is")
             wanted = yaml.MappingStartEvent if depth == 1 else yaml.SequenceStartEvent
             if (depth == 1 or inside) and (depth > 3 or not isinstance(event, wanted)):
                 raise _Misplaced(line, "write 'conversations:' with lists of lines under it")
