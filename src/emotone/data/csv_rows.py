@@ -14,6 +14,8 @@ def csv_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line, column -> field); a row of another length or with bad quotes is a problem.
 
+    A row that runs over several lines is left out where one of them could not be read.
+
     Args:
         path: The file, gzipped or not; the first row names the columns.
         problems: Where bad rows go.
@@ -22,28 +24,34 @@ def csv_rows(
     Raises:
         DataError: If the file cannot be opened, or at a bad row where problems are to raise.
     """
-    last = 0
+    first = last = 0
+    torn = False
 
     def lines() -> Iterator[str]:
-        nonlocal last
+        nonlocal first, last, torn
         for number, line in read_lines(path, problems):
+            if not first:
+                first = number
+            elif number != last + 1:
+                torn = True  # a line within the row was bad, and is counted
             last = number
             yield line + "\n"
 
     rows = csv.reader(lines(), strict=True)
     header: list[str] | None = None
     while True:
-        first = last + 1
+        first, torn = 0, False
         try:
             row = next(rows, None)
         except csv.Error as error:
-            problems.bad(path, first, f"no row of CSV ({error}); check the quotes")
+            span = f" in lines {first} to {last}" if last > first else ""
+            problems.bad(path, first, f"no row of CSV ({error}){span}; check the quotes")
             continue
         if row is None:
             if header is None:
                 problems.bad(path, None, f"the file is empty; columns needed: {', '.join(columns)}")
             return
-        if not row:
+        if not row or torn:
             continue
         if header is None:
             header = row
@@ -53,6 +61,9 @@ def csv_rows(
                 problems.bad(path, first, f"no column {lacks[0]!r}; the columns are {had}")
                 return
         elif len(row) != len(header):
-            problems.bad(path, first, f"{len(row)} fields where the header has {len(header)}")
+            # An open quote takes rows until the next quote.
+            span = f", in lines {first} to {last}" if last > first else ""
+            fields = f"{len(row)} fields where the header has {len(header)}"
+            problems.bad(path, first, f"{fields}{span}")
         else:
             yield first, dict(zip(header, row, strict=True))

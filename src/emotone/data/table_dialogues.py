@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from emotone.data.csv_rows import csv_rows
@@ -22,6 +21,9 @@ def table_dialogues(
 ) -> Iterator[tuple[str, list[Turn]]]:
     """Yield (name, turns) of each dialogue; one with a bad row is left out whole.
 
+    Where a row cannot be read, so that nobody knows whose it is, the dialogues before and after it
+    are left out both, or the one that goes on after it.
+
     Args:
         path: The file.
         problems: Where bad rows go.
@@ -29,12 +31,21 @@ def table_dialogues(
         key: Names the dialogue of a row; rows of a dialogue follow each other.
         turn: Makes the turn of a row.
     """
-    rows = csv_rows(path, problems, columns)
-    for name, group in groupby(rows, lambda numbered: key(numbered[1])):
+    name: str | None = None
+    turns: list[Turn] = []
+    good = False
+    seen = problems.count
+    for line, row in csv_rows(path, problems, columns):
+        torn = problems.count != seen  # between the rows was a bad one: of this dialogue or of that
+        if key(row) != name:
+            if name is not None and good and not torn:
+                yield name, turns
+            name, turns, good = key(row), [], True
+        good = good and not torn
         before = problems.count
-        turns: list[Turn] = []
-        for line, row in group:
-            with problems.at(path, line):
-                turns.append(turn(row))
-        if problems.count == before:
-            yield name, turns
+        with problems.at(path, line):
+            turns.append(turn(row))
+        good = good and problems.count == before
+        seen = problems.count
+    if name is not None and good and problems.count == seen:
+        yield name, turns

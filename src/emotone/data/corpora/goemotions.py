@@ -1,6 +1,8 @@
 """GoEmotions: comments of a forum with emotion labels by people.
 
-Lines `text TAB ids TAB comment id`, ids with commas between, into 28 labels or into Ekman's.
+Lines `text TAB ids TAB comment id`, ids with commas between, into 28 labels or into Ekman's. Which
+is told by the `labels.txt` beside the file (`ekman_labels.txt` for `ekman_train.tsv`), else by the
+name of the file or of its folder, for `original`, `ekman` and `group` hold files of equal names.
 
 Source: Demszky et al. 2020; monologg/GoEmotions-pytorch, data/original and data/ekman.
 """
@@ -10,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotone.data.corpus import Corpus, find
+from emotone.data.corpus import Corpus, beside, find
 from emotone.data.dialogues import single
 from emotone.data.reading import Problems, read_lines
 from emotone.data.shape import array, numbered, text
-from emotone.emotions import EKMAN, GOEMOTIONS
+from emotone.emotions import EKMAN, GOEMOTIONS, Taxonomy
 from emotone.types import Example
 
 CORPUS = Corpus(
@@ -42,17 +44,47 @@ SAMPLE = {
 
 # The order of ekman/labels.txt, which is not that of `EKMAN`.
 _EKMAN_IDS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+_ORIGINAL = (GOEMOTIONS.labels, GOEMOTIONS)
+_EKMAN = (_EKMAN_IDS, EKMAN)
+
+_Labels = tuple[tuple[str, ...], Taxonomy]
 
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a line."""
     for part, path in find(CORPUS, where, split):
-        ekman = part.startswith("ekman")
-        taxonomy = EKMAN if ekman else GOEMOTIONS
-        order = _EKMAN_IDS if ekman else GOEMOTIONS.labels
+        labels = _labels(path, part, problems)
+        if labels is None:
+            continue
+        order, taxonomy = labels
         for line, said in read_lines(path, problems):
             with problems.at(path, line):
                 comment, ids, name = array(said.split("\t"), "the line", count=3)
-                labels = [numbered(label, order, taxonomy) for label in ids.split(",")]
-                emotion = labels[0] if len(labels) == 1 else None
+                heard = [numbered(label, order, taxonomy) for label in ids.split(",")]
+                emotion = heard[0] if len(heard) == 1 else None
                 yield single(f"{part}-{name}", text(comment, "the text"), emotion, "en")
+
+
+def _labels(path: Path, part: str, problems: Problems) -> _Labels | None:
+    """Find the labels in the order of their ids; None after a problem."""
+    ekman_name = path.name.startswith("ekman")
+    listed = beside(path.parent, "ekman_labels.txt" if ekman_name else "labels.txt")
+    if listed is not None:
+        order = tuple(said.strip() for _, said in read_lines(listed, problems) if said.strip())
+        if sorted(order) not in (sorted(GOEMOTIONS.labels), sorted(EKMAN.labels)):
+            problems.bad(listed, None, f"{len(order)} labels that are neither the 28 nor Ekman's 7")
+            return None
+        found = (order, GOEMOTIONS if len(order) == len(GOEMOTIONS.labels) else EKMAN)
+    else:
+        folder = path.resolve().parent.name
+        if folder == "group":
+            problems.bad(path, None, "the labels of group are no emotions; use original or ekman")
+            return None
+        known = {"original": _ORIGINAL, "ekman": _EKMAN}
+        found = known.get(folder) or (_EKMAN if part.startswith("ekman") else _ORIGINAL)
+        if ekman_name:
+            found = _EKMAN
+    if part.startswith("ekman") and found[1] is not EKMAN:
+        problems.bad(path, None, f"its labels are not Ekman's, but {part} is asked; name its split")
+        return None
+    return found

@@ -1,0 +1,150 @@
+"""What readers do where a corpus is laid out otherwise, is damaged in part, or repeats itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from emotone.data import corpora
+from emotone.data.csv_rows import csv_rows
+from emotone.data.reading import Problems
+from emotone.errors import DataError
+from emotone.types import Example
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Path:
+    return tmp_path / "corpus"
+
+
+def put(where: Path, files: Mapping[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        path = where / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return where
+
+
+def read(name: str, where: Path, split: str | None = None) -> list[Example]:
+    return list(corpora.module(name).read(where, Problems(), split=split))
+
+
+def skipping(name: str, where: Path, split: str | None = None) -> tuple[list[Example], list[str]]:
+    problems = Problems("skip")
+    made = list(corpora.module(name).read(where, problems, split=split))
+    assert problems.count == len(problems.places)
+    return made, problems.places
+
+
+def labels(made: list[Example]) -> list[str | None]:
+    return [e.dialogue.posts[-1].emotion and e.dialogue.posts[-1].emotion.label for e in made]
+
+
+# -- goemotions: three folders with files of equal names ------------------------------------------
+
+EKMAN_ORDER = "anger\ndisgust\nfear\njoy\nneutral\nsadness\nsurprise\n"
+
+
+def test_goemotions_takes_the_order_of_the_labels_beside_the_file(where: Path):
+    put(where, {"d/train.tsv": "a\t3\tx\nb\t4\ty\n", "d/labels.txt": EKMAN_ORDER})
+    assert labels(read("goemotions", where / "d")) == ["joy", "neutral"]
+    put(where, {"d/labels.txt": "joy\nneutral\nanger\nfear\ndisgust\nsadness\nsurprise\n"})
+    assert labels(read("goemotions", where / "d" / "train.tsv")) == ["fear", "disgust"]
+    put(where, {"d/labels.txt": "positive\nnegative\nambiguous\nneutral\n"})
+    with pytest.raises(DataError, match=r"labels\.txt: 4 labels that are neither the 28 nor"):
+        read("goemotions", where / "d")
+
+
+def test_goemotions_without_labels_goes_by_the_folder_s_name(where: Path):
+    for folder in ("ekman", "original", "group"):
+        put(where, {f"{folder}/dev.tsv": "a\t3\tx\n"})
+    assert labels(read("goemotions", where / "ekman")) == ["joy"]
+    assert labels(read("goemotions", where / "ekman" / "dev.tsv")) == ["joy"]
+    assert labels(read("goemotions", where / "original")) == ["annoyance"]
+    assert labels(read("goemotions", where, "ekman")) == ["joy"]
+    with pytest.raises(DataError, match="group are no emotions; use original or ekman"):
+        read("goemotions", where / "group")
+
+
+def test_goemotions_flat_files_have_labels_of_their_own(where: Path):
+    original = "".join(
+        f"{label}\n" for label in corpora.module("goemotions").CORPUS.taxonomies[0].labels
+    )
+    put(where, {"ekman_dev.tsv": "a\t3\tx\n", "dev.tsv": "a\t3\tx\n", "labels.txt": original})
+    assert labels(read("goemotions", where)) == ["annoyance"]
+    assert labels(read("goemotions", where, "ekman")) == ["joy"]
+    assert labels(read("goemotions", where / "ekman_dev.tsv")) == ["joy"]
+    put(where, {"mine.tsv": "a\t3\tx\n"})
+    with pytest.raises(DataError, match="its labels are not Ekman's, but ekman-dev is asked"):
+        read("goemotions", where / "mine.tsv", "ekman-dev")
+
+
+# -- dialogues in tables: whole or not at all -----------------------------------------------------
+
+MELD = "Utterance,Speaker,Emotion,Dialogue_ID\n"
+A = "a,Ann,joy,0\nb,Bob,joy,0\n"
+B = "c,Ann,joy,1\nd,Bob,joy,1\ne,Ann,joy,1\n"
+C = "f,Ann,joy,2\ng,Bob,joy,2\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids"),
+    [
+        (A + B + C, ["0-2", "1-2", "1-3", "2-2"]),
+        # an unknown emotion: the dialogue is known
+        (A + B.replace("Ann,joy", "Ann,jox", 1) + C, ["0-2", "2-2"]),
+        (A + B.replace("e,Ann,joy", "e,Ann,jox") + C, ["0-2", "2-2"]),
+        (A + B + C.replace("f,Ann,joy", "f,Ann,jox"), ["0-2", "1-2", "1-3"]),
+        # a row that cannot be read may be of the dialogue before or of the one after
+        (A + "c,Ann\n" + B + C, ["2-2"]),
+        (A + B.replace("d,Bob", "d") + C, ["0-2", "2-2"]),
+        (A + B + C + "h\n", ["0-2", "1-2", "1-3"]),
+        ("x\n" + A + B + C, ["1-2", "1-3", "2-2"]),
+    ],
+)  # fmt: skip
+def test_a_dialogue_in_a_table_is_whole_or_left_out(where: Path, rows: str, ids: list[str]):
+    put(where, {"dev_sent_emo.csv": MELD + rows})
+    made, places = skipping("meld", where)
+    assert [e.id for e in made] == [f"dev-{name}" for name in ids]
+    assert len(places) == (rows != A + B + C)
+
+
+# -- rows of CSV after damage ---------------------------------------------------------------------
+
+
+def rows_of(path: Path, content: bytes) -> tuple[list[tuple[int, str]], list[str]]:
+    path.write_bytes(content)
+    problems = Problems("skip")
+    made = [(line, row["b"]) for line, row in csv_rows(path, problems, ("a", "b"))]
+    return made, problems.places
+
+
+def test_rows_after_a_bad_line_keep_their_numbers(tmp_path: Path):
+    made, places = rows_of(tmp_path / "f.csv", b"a,b\n1,x\n\xff,y\n3,z\n4\n5,v\n")
+    assert made == [(2, "x"), (4, "z"), (6, "v")]
+    assert places == [
+        "f.csv, line 3: byte 1 is no utf-8; save it in utf-8",
+        "f.csv, line 5: 1 fields where the header has 2",
+    ]
+
+
+def test_a_row_that_lost_a_line_is_left_out(tmp_path: Path):
+    made, places = rows_of(tmp_path / "f.csv", b'a,b\n1,"x\n\xff\ny"\n2,"x\ny"\n3,z\n')
+    assert made == [(5, "x\ny"), (7, "z")]
+    assert len(places) == 1
+
+
+def test_an_open_quote_is_told_with_all_lines_that_it_took(tmp_path: Path):
+    lines = b"".join(b"%d,x\n" % n for n in range(1999))
+    _, places = rows_of(tmp_path / "f.csv", b'a,b\n1,"x\n' + lines)
+    assert places == [
+        "f.csv, line 2: no row of CSV (unexpected end of data) in lines 2 to 2001; check the quotes"
+    ]
+    made, places = rows_of(tmp_path / "f.csv", b'a,b\n1,"x\n2,"y"\n3,z\n')
+    assert made == [(4, "z")]
+    assert "in lines 2 to 3" in places[0]
+    made, places = rows_of(tmp_path / "f.csv", b'a,b\n1,"x\n2,",y\n3,z\n')
+    assert made == [(4, "z")]
+    assert places == ["f.csv, line 2: 3 fields where the header has 2, in lines 2 to 3"]
