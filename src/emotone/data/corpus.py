@@ -53,7 +53,8 @@ def find(corpus: Corpus, where: Path, split: str | None = None) -> list[tuple[st
     """
     wanted = _splits(corpus, split)
     if where.is_file():
-        return [(_split_of(corpus, where.name, wanted), where)]
+        named = list(corpus.files) if split is None else wanted
+        return [(_split_of(corpus, where, named, wanted), where)]
     if not where.is_dir():
         raise DataError(f"{where} is not here; name the folder or file of {corpus.name}")
     found = [(name, path) for name in wanted for path in _matching(where, corpus.files[name])]
@@ -81,6 +82,11 @@ def beside(where: Path, *names: str) -> Path | None:
     return next(iter(_matching(where, names)), None)
 
 
+def stem(path: Path) -> str:
+    """Return a file's name without its ending, packed or not: "a.train" of "a.train.tsv.gz"."""
+    return Path(path.name.removesuffix(".gz")).stem
+
+
 def _splits(corpus: Corpus, split: str | None) -> list[str]:
     if split is None:
         return list(corpus.default or corpus.files)
@@ -90,12 +96,18 @@ def _splits(corpus: Corpus, split: str | None) -> list[str]:
     return wanted
 
 
-def _split_of(corpus: Corpus, name: str, wanted: list[str]) -> str:
-    plain = name.removesuffix(".gz")
-    for split in wanted:
-        if any(fnmatch(plain, pattern.rpartition("/")[2]) for pattern in corpus.files[split]):
+def _split_of(corpus: Corpus, where: Path, named: list[str], wanted: list[str]) -> str:
+    """Tell the split of one file by the end of its path, else by its name, else by its stem."""
+    plain = where.resolve().with_name(where.name.removesuffix(".gz"))
+    patterns = [(pattern, split) for split in named for pattern in corpus.files[split]]
+    # "ekman/dev.tsv" says more than "dev.tsv".
+    for pattern, split in sorted(patterns, key=lambda pair: -pair[0].count("/")):
+        if plain.match(pattern):
             return split
-    return wanted[0] if len(wanted) == 1 else plain.partition(".")[0]
+    by_name = {split for p, split in patterns if fnmatch(plain.name, p.rpartition("/")[2])}
+    if len(by_name) == 1:
+        return by_name.pop()
+    return wanted[0] if len(wanted) == 1 else plain.stem
 
 
 def _matching(where: Path, patterns: tuple[str, ...]) -> list[Path]:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from emotone.data import corpora
+from emotone.data.corpus import find
 from emotone.data.csv_rows import csv_rows
 from emotone.data.reading import Problems
 from emotone.errors import DataError
 from emotone.types import Example
+from unit.data.samples import write_sample
 
 
 @pytest.fixture
@@ -148,3 +150,80 @@ def test_an_open_quote_is_told_with_all_lines_that_it_took(tmp_path: Path):
     made, places = rows_of(tmp_path / "f.csv", b'a,b\n1,"x\n2,",y\n3,z\n')
     assert made == [(4, "z")]
     assert places == ["f.csv, line 2: 3 fields where the header has 2, in lines 2 to 3"]
+
+
+# -- which files are read, and what their examples are called -------------------------------------
+
+
+def test_dailydialog_s_whole_is_read_only_where_its_parts_are_not(where: Path):
+    put(where, {"dialogues_text.txt": "a __eou__ b __eou__\n", "dialogues_emotion.txt": "0 1\n"})
+    assert [e.id for e in read("dailydialog", where)] == ["all-1-2"]
+    put(where, {
+        "test/dialogues_test.txt": "a __eou__ b __eou__\n",
+        "test/dialogues_emotion_test.txt": "0 1\n",
+    })  # fmt: skip
+    assert [e.id for e in read("dailydialog", where)] == ["test-1-2"]
+    assert [e.id for e in read("dailydialog", where, "all")] == ["all-1-2"]
+    assert [e.id for e in read("dailydialog", where / "dialogues_text.txt")] == ["all-1-2"]
+    put(where, {"empty/x": ""})
+    with pytest.raises(DataError, match=r"looked for dialogues_train\.txt"):
+        read("dailydialog", where / "empty")
+
+
+def test_emprl_reads_each_pair_once_unless_asked(where: Path):
+    write_sample("emprl", where)
+    assert [e.id for e in read("emprl", where)] == ["sft-train-1", "sft-train-2"]
+    assert [e.id for e in read("emprl", where, "sft_addlabel")] == ["sft_addlabel-train-1"]
+
+
+def test_a_bad_response_goes_alone(where: Path):
+    put(where, {"dev": '[[["a", 1, 0], [["b", 1, 0], ["c", 9, 0], ["d", 2, 0]]],\n'
+                       ' [["a", 9, 0], [["b", 1, 0], ["c", 1, 0]]]]'})  # fmt: skip
+    made, places = skipping("ecm", where)
+    assert [(e.id, e.reply) for e in made] == [("dev-1-1", "b"), ("dev-1-3", "d")]
+    assert [place.partition(";")[0] for place in places] == [
+        "dev, line 1: label 9 is none of nlpcc",
+        "dev, line 2: label 9 is none of nlpcc",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "line"),
+    [
+        ("tsv", "tsv", "a\tb\n"),
+        ("messages", "jsonl", '{"messages": [{"role": "user", "content": "a"}, '
+         '{"role": "assistant", "content": "b"}]}\n'),
+        ("chatterbot", "yml", "conversations:\n- - a\n  - b\n"),
+    ],
+)  # fmt: skip
+def test_files_that_differ_after_the_first_dot_have_ids_of_their_own(
+    where: Path, name: str, ends: str, line: str
+):
+    folder = "english/" if name == "chatterbot" else ""
+    put(where, {f"{folder}p.train.{ends}": line, f"{folder}p.dev.{ends}": line})
+    assert len({e.id for e in read(name, where)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "split"),
+    [
+        ("pec", "happy/train.txt", "happy-train"),
+        ("pec", "offmychest/train.txt", "offmychest-train"),
+        ("pec", "other/train.txt", "train"),
+        ("emprl", "sft/train.json", "sft-train"),
+        ("emprl", "sft_addlabel/dev.json.gz", "sft_addlabel-valid"),
+        ("dailydialog", "dialogues_test.txt", "test"),
+        ("esconv", "FailedESConv.json", "failed"),
+        ("esconv", "mine.json", "all"),
+        ("goemotions", "ekman/dev.tsv", "ekman-dev"),
+        ("goemotions", "dev.tsv", "dev"),
+        ("nlpcc_emotion", "my2013.xml", "xml-2013"),
+        ("tsv", "x.tsv", "all"),
+        ("meld", "own.part.csv", "own.part"),
+    ],
+)  # fmt: skip
+def test_a_file_named_alone_is_told_by_the_end_of_its_path(
+    where: Path, name: str, file: str, split: str
+):
+    path = put(where, {file: "x"}) / file
+    assert find(corpora.module(name).CORPUS, path) == [(split, path)]

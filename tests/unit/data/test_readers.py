@@ -433,12 +433,14 @@ def test_epitome_misses_no_pair_silently(where: Path):
 
 
 def test_emprl_with_and_without_levels(where: Path):
-    made = read("emprl", write_sample("emprl", where))
-    assert [e.empathy for e in made] == [None, None, EmpathyLevels(1, 0, 2)]
+    write_sample("emprl", where)
+    assert [e.empathy for e in read("emprl", where)] == [None, None]
+    made = read("emprl", where, "sft_addlabel")
+    assert [e.empathy for e in made] == [EmpathyLevels(1, 0, 2)]
     refused(
         "emprl",
         where,
-        "sft_addlabel/train.json",
+        "sft/train.json",
         '[{"input": "a", "output": "b", "explorations": 1}]',
         "the item has no 'emotional_reactions'",
     )

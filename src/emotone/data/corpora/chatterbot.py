@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emotone.data.corpus import Corpus, find
+from emotone.data.corpus import Corpus, find, stem
 from emotone.data.dialogues import Turn, answers
 from emotone.data.reading import DAMAGED, Problems, open_binary
 from emotone.data.shape import Lang, language, text
@@ -58,7 +58,7 @@ _DEEPEST = 20
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each line that answers another."""
     for part, path in find(CORPUS, where, split):
-        name = path.name.partition(".")[0]
+        name = stem(path)
         for line, said in _conversations(path, problems):
             with problems.at(path, line):
                 yield from _answers(said, f"{part}-{name}-{line}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emotone.data.corpus import Corpus, find
+from emotone.data.corpus import Corpus, beside, find
 from emotone.data.dialogues import Turn, answers
 from emotone.data.eou import labelled_turns, partner
 from emotone.data.json_stream import json_items
@@ -37,7 +37,9 @@ CORPUS = Corpus(
         "test": ("dialogues_test.txt", "test/dialogues_test.txt", "dailydialog_test.json"),
         "all": ("dialogues_text.txt",),
     },
-    note="each turn with the turns before it",
+    default=("train", "valid", "test"),
+    note="each turn with the turns before it; the whole in one file is read where its parts are "
+    "not there",
 )
 
 SAMPLE = {
@@ -58,6 +60,10 @@ SAMPLE = {
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each turn after the first."""
+    if split is None and where.is_dir() and beside(where, *CORPUS.files["all"]):
+        parts = (name for part in CORPUS.default for name in CORPUS.files[part])
+        if not any(beside(where, name) for name in parts):
+            split = "all"
     for part, path in find(CORPUS, where, split):
         if ".json" in path.suffixes:
             yield from _reccon(path, problems, part)

@@ -30,7 +30,7 @@ CORPUS = Corpus(
     licence="repositories Apache-2.0, the text of STC under its own terms; from thu-coai/ecm",
     files={
         "train": ("train", "train.json", "train_data.json", "thu_coai_ecm_train.json"),
-        "dev": ("dev.json", "dev_data.json", "valid.json", "eacm_estc_dev_data.json"),
+        "dev": ("dev", "dev.json", "dev_data.json", "valid.json", "eacm_estc_dev_data.json"),
         "test": ("test", "test.json", "test_data.json"),
     },
     note="each post with each of its responses",
@@ -50,20 +50,26 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example a pair."""
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
+            read_post: tuple[Dialogue, list[Any]] | None = None
             with problems.at(path, item.line):
-                yield from _pairs(item.value, f"{part}-{number}")
+                read_post = _post(item.value)
+            if read_post is None:
+                continue
+            dialogue, replies = read_post
+            for k, response in enumerate(replies, 1):
+                with problems.at(path, item.line):
+                    reply, label = _tagged(response, f"response {k}")
+                    yield Example(f"{part}-{number}-{k}", dialogue, mix(label), reply, "zh")
 
 
-def _pairs(value: Any, name: str) -> Iterator[Example]:
+def _post(value: Any) -> tuple[Dialogue, list[Any]]:
+    """Read the post of an item; its responses, one or several, as they stand there."""
     post, replies = array(value, "the item", count=2)
     said, emotion = _tagged(post, "the post")
     several = array(replies, "the responses", least=1)
     if isinstance(several[0], str):
         several = [several]
-    dialogue = Dialogue((Post(said, Speaker.USER, emotion),))
-    made = [_tagged(reply, f"response {k}") for k, reply in enumerate(several, 1)]
-    for k, (reply, label) in enumerate(made, 1):
-        yield Example(f"{name}-{k}", dialogue, mix(label), reply, "zh")
+    return Dialogue((Post(said, Speaker.USER, emotion),)), several
 
 
 def _tagged(value: Any, what: str) -> tuple[str, Emotion]:

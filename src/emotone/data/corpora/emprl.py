@@ -36,7 +36,9 @@ CORPUS = Corpus(
             ("test", ("test",)),
         )
     },
-    note="the context is one post, as EmpRL gives it to its encoder",
+    default=("sft-train", "sft-valid", "sft-test"),
+    note="the context is one post, as EmpRL gives it to its encoder; sft_addlabel holds pairs of "
+    "sft again, with levels",
 )
 
 SAMPLE = {

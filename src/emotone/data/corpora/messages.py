@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emotone.data.corpus import Corpus, find
+from emotone.data.corpus import Corpus, find, stem
 from emotone.data.dialogues import Turn, answers
 from emotone.data.json_stream import json_line
 from emotone.data.reading import Problems, read_lines
@@ -53,7 +53,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 sent = array(member(row, "messages"), "messages", least=1)
                 turns = [turn for turn in map(_turn, sent) if turn is not None]
                 lang: Lang = language(*(turn.text for turn in turns))
-                name = f"{part}-{path.name.partition('.')[0]}-{line}"
+                name = f"{part}-{stem(path)}-{line}"
                 yield from answers(turns, name, lang, only=["assistant"])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotone.data.corpus import Corpus, find
+from emotone.data.corpus import Corpus, find, stem
 from emotone.data.reading import Problems, read_lines
 from emotone.data.shape import language, text
 from emotone.data.text import join
@@ -47,5 +47,5 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 if lang == "zh":
                     post, reply = join(post), join(reply)
                 emotion = EmotionMix.parse(fields[2], EKMAN) if len(fields) == 3 else None
-                name = path.name.partition(".")[0]
-                yield Example(f"{part}-{name}-{line}", Dialogue.of(post), emotion, reply, lang)
+                name = f"{part}-{stem(path)}-{line}"
+                yield Example(name, Dialogue.of(post), emotion, reply, lang)
