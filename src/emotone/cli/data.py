@@ -98,6 +98,8 @@ def prepare(
     note(f"{count} examples in {output}")
     if source.corpus:
         note(f"licence of {source.corpus.name}: {source.corpus.licence}")
+    if problems.own_turns:
+        note(f"{problems.own_turns} turns follow the same speaker's and make no example")
     _say_skipped(problems)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from emotone.data.reading import Problems
 from emotone.data.shape import Lang, mix
 from emotone.emotions import Emotion
 from emotone.types import Dialogue, Example, Post, Speaker
@@ -32,6 +33,7 @@ def answers(
     *,
     only: Iterable[str] | None = None,
     last: bool = False,
+    problems: Problems | None = None,
 ) -> Iterator[Example]:
     """Make one example of each turn that answers another speaker's.
 
@@ -45,6 +47,7 @@ def answers(
         lang: Language of the texts.
         only: Speakers whose turns make examples; None for all.
         last: Make an example of the last turn only.
+        problems: Where turns after one's own are counted; for speakers that a file names.
 
     Raises:
         DataError: If a turn is empty.
@@ -64,9 +67,27 @@ def answers(
         if last and place < len(turns) - 1:
             continue
         if turns[place - 1].speaker == turn.speaker:
+            if problems is not None:
+                problems.own_turns += 1
             continue
         dialogue = Dialogue(seen[turn.speaker][:place])
         yield Example(f"{name}-{place + 1}", dialogue, mix(turn.emotion), turn.text, lang)
+
+
+def merged(turns: Iterable[Turn]) -> list[Turn]:
+    """Make one turn of what a speaker says in several, in texts that need blanks between.
+
+    It has their emotion where they agree.
+    """
+    whole: list[Turn] = []
+    for turn in turns:
+        if whole and whole[-1].speaker == turn.speaker:
+            before = whole[-1]
+            emotion = turn.emotion if turn.emotion == before.emotion else None
+            whole[-1] = Turn(turn.speaker, f"{before.text} {turn.text}", emotion)
+        else:
+            whole.append(turn)
+    return whole
 
 
 def single(name: str, text: str, emotion: Emotion | None, lang: Lang) -> Example:

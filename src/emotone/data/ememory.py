@@ -19,7 +19,7 @@ from pathlib import Path
 from emotone.data.atomic import replacing
 from emotone.data.lexicons import Lexicon
 from emotone.data.reading import Problems, read_lines
-from emotone.data.text import tokens
+from emotone.data.text import text_key, tokens
 from emotone.emotions import NLPCC, TAXONOMIES
 from emotone.errors import DataError, EmotoneError
 from emotone.types import Example, is_unicode
@@ -119,18 +119,24 @@ def labelled_words(examples: Iterable[Example]) -> Iterator[tuple[list[str], str
     """Yield words and NLPCC label of each reply and each last post that has one emotion.
 
     Earlier posts are left out, for in most corpora each was the last post of another example. A
-    reply asked for in a mix has no one class and is left out too.
+    reply asked for in a mix has no one class and is left out too. A text of a label counts once,
+    however many replies a post has, and though a reply is the last post of the next example.
 
     Raises:
         UnknownName: If a label's set has no map to NLPCC's.
     """
+    seen: set[tuple[int, str]] = set()
     for example in examples:
         reply = None if example.emotion is None else example.emotion.single()
         last = example.dialogue.posts[-1]
         for text, emotion in ((example.reply, reply), (last.text, last.emotion)):
-            if text and emotion is not None:
-                taxonomy = TAXONOMIES[emotion.taxonomy]
-                yield tokens(text, example.lang), taxonomy.map_to(emotion, NLPCC).label
+            if not text or emotion is None:
+                continue
+            label = TAXONOMIES[emotion.taxonomy].map_to(emotion, NLPCC).label
+            key = (int(text_key(text)[:16], 16), label)
+            if key not in seen:
+                seen.add(key)
+                yield tokens(text, example.lang), label
 
 
 def from_log_odds(

@@ -33,12 +33,15 @@ class Problems:
         keep: So many places are kept to be shown.
         count: Lines skipped so far.
         places: The first ones, "file, line 7: ...".
+        own_turns: Turns that follow their own speaker's and so make no example; nothing is wrong
+            with them.
     """
 
     on_error: OnError = "raise"
     keep: int = 20
     count: int = 0
     places: list[str] = field(default_factory=list[str])
+    own_turns: int = 0
 
     def bad(self, where: str | Path, line: int | None, message: str) -> None:
         """Note one bad line or item.

@@ -211,6 +211,23 @@ def test_labelled_words_are_replies_and_last_posts_with_one_emotion():
     ]
 
 
+def test_a_text_of_a_label_counts_once():
+    joy, sad = EmotionMix.parse("joy"), EmotionMix.parse("sadness")
+    post = Dialogue((Post("真 烦", emotion=Emotion("anger", "nlpcc")),))
+    turned = Dialogue((Post("嗯", Speaker.ASSISTANT), Post("开心", emotion=joy.single())))
+    examples = [
+        Example("1", post, joy, "开心", "zh"),
+        Example("2", post, sad, "开 心", "zh"),
+        Example("3", turned, joy, "哈哈", "zh"),
+    ]
+    assert list(labelled_words(examples)) == [
+        (["开心"], "happiness"),
+        (["真烦"], "anger"),
+        (["开心"], "sadness"),
+        (["哈哈"], "happiness"),
+    ]
+
+
 def test_command_writes_from_a_word_list_and_from_examples(tmp_path, capsys):
     source, out = tmp_path / "words.tsv", tmp_path / "v.ememory"
     lines = [f"{word}\t{label}" for label, words in SAID.items() for word in words]

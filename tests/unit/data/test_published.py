@@ -35,7 +35,7 @@ COUNTS = [
     ("dailydialog", "dailydialog_reccon", "train", 8206 - 834, 0),
     ("dailydialog", "dailydialog_reccon", "valid", 493 - 47, 0),
     ("esconv", "esconv", "failed", 1908, 0),
-    # of 2,985 and 2,775 lines, those whose response follows the seeker's turn
+    # of 2,985 and 2,775 lines; those whose response goes on with the supporter's are one
     ("esconv_tsv", "esconv", "dev", 2460, 0),
     ("esconv_tsv", "esconv", "test", 2264, 0),
     # two of 27,768 weibos are empty

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from emotone.cli import main
 from emotone.data import corpora
 from emotone.data.corpus import find
 from emotone.data.csv_rows import csv_rows
+from emotone.data.dialogues import Turn, answers
 from emotone.data.reading import Problems
 from emotone.errors import DataError
 from emotone.types import Example
@@ -227,3 +230,99 @@ def test_a_file_named_alone_is_told_by_the_end_of_its_path(
 ):
     path = put(where, {file: "x"}) / file
     assert find(corpora.module(name).CORPUS, path) == [(split, path)]
+
+
+# -- turns that follow the same speaker's ---------------------------------------------------------
+
+
+def lines_of(example: Example) -> list[str]:
+    return [*(post.text for post in example.dialogue.posts), example.reply or "-"]
+
+
+def test_esconv_turns_of_one_speaker_are_one_post(where: Path):
+    turns = [("seeker", "Hi."), ("seeker", "I am sad."), ("supporter", "Oh."),
+             ("supporter", "Why?"), ("seeker", "My cat."), ("supporter", "I see.")]  # fmt: skip
+    dialog = [{"speaker": who, "content": words} for who, words in turns]
+    put(where, {"ESConv.json": json.dumps([{"emotion_type": "sadness", "dialog": dialog}])})
+    made = read("esconv", where)
+    assert [lines_of(e) for e in made] == [
+        ["Hi. I am sad.", "Oh. Why?"],
+        ["Hi. I am sad.", "Oh. Why?", "My cat.", "I see."],
+    ]
+    assert labels(made) == ["sadness", "sadness"]
+
+
+def test_esconv_lines_that_go_on_with_the_response_make_one_example(where: Path):
+    # The context is a window of the last turns.
+    put(where, {"devWithStrategy_short.tsv":
+        "1.0 0 0 Hi. EOS 1.0 0 1 I am sad. EOS 1.0 1 2 [Others] Oh.\n"
+        "0.0 0 1 I am sad. EOS 1.0 1 2 [Others] Oh. EOS 1.0 1 3 [Questions] Why?\n"
+        "1.0 1 2 [Others] Oh. EOS 1.0 1 3 [Questions] Why? EOS 1.0 1 4 [Others] Tell me.\n"
+        "1.0 0 0 Hi. EOS 1.0 1 1 [Others] Oh. EOS 1.0 1 2 [Others] Hm.\n"
+        "1.0 1 1 [Others] A. EOS 1.0 1 2 [Others] B.\n"})  # fmt: skip
+    problems = Problems()
+    made = list(corpora.module("esconv_tsv").read(where, problems))
+    assert [(e.id, lines_of(e)) for e in made] == [
+        ("dev-3-2", ["Hi. I am sad.", "Oh. Why? Tell me."]),
+        ("dev-4-2", ["Hi.", "Oh. Hm."]),
+    ]
+    assert problems.own_turns == 1  # opens, and answers nobody
+
+
+def test_turns_that_make_no_example_are_counted_and_told(where: Path, capsys, monkeypatch):
+    stars = "*" * 20
+    put(where, {
+        "happy/train.txt": f"a---+---b\na---+---c\n{stars}\na---+---b\nb---+---c\n{stars}\n",
+    })  # fmt: skip
+    problems = Problems()
+    assert len(list(corpora.module("pec").read(where, problems))) == 1
+    assert (problems.own_turns, problems.count) == (1, 0)
+    out = where / "x.jsonl"
+    argv = ["data", "prepare", "pec", "--from", str(where), "--output", str(out)]
+    monkeypatch.setattr("sys.argv", ["emotone", *argv])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "1 turns follow the same speaker's and make no example" in said.err
+
+
+def test_answers_count_only_turns_that_could_have_been_examples():
+    turns = [Turn(who, "x") for who in "aabbbab"]
+    for only, last, count in [(None, False, 3), (["b"], False, 2), (None, True, 0)]:
+        problems = Problems()
+        made = answers(turns, "n", "en", only=only, last=last, problems=problems)
+        assert len(list(made)) == {3: 3, 2: 2, 0: 1}[count]
+        assert problems.own_turns == count
+
+
+@pytest.mark.parametrize("name", ["meld", "messages", "dailydialog", "cped", "emorynlp"])
+def test_readers_that_take_speakers_from_the_file_count(where: Path, name: str):
+    write_sample(name, where)
+    swaps = {"meld": ("Sorry!,Bob", "Sorry!,Ann"), "messages": ('"assistant"', '"user"'),
+             "dailydialog": ('"speaker": "B"', '"speaker": "A"'), "cped": ("小安", "小白"),
+             "emorynlp": ("Bob Roe", "Ann Lee")}  # fmt: skip
+    changed = 0
+    for path in where.iterdir():
+        text = path.read_text(encoding="utf-8")
+        changed += swaps[name][0] in text
+        path.write_text(text.replace(*swaps[name]), encoding="utf-8")
+    assert changed
+    problems = Problems()
+    list(corpora.module(name).read(where, problems))
+    assert (problems.own_turns > 0) == (name != "messages")  # there only the user's were left
+
+
+# -- LCCC's characters ----------------------------------------------------------------------------
+
+
+def test_lccc_s_words_of_letters_and_numbers_are_made_whole(where: Path):
+    put(
+        where,
+        {"toy_train.txt": "2 0 1 4 年 的 I D 呢\to k ， 3 . 5 G\n我 有 i P 8\t真 ok 的 a b\n"},
+    )
+    assert [lines_of(e) for e in read("lccc", where)] == [
+        ["2014年的ID呢", "ok，3.5G"],
+        ["我有i P 8", "真ok的a b"],  # by words, not by characters
+    ]

@@ -280,7 +280,10 @@ def test_xdailydialog_tells_its_languages_apart(where: Path):
 
 def test_esconv_answers_the_seeker_only(where: Path):
     made = read("esconv", write_sample("esconv", where))
-    assert [said(e)[-1] for e in made] == [("reply", "Yes, hello!"), ("reply", "That is hard.")]
+    assert [said(e)[-1] for e in made] == [
+        ("reply", "Yes, hello!"),
+        ("reply", "That is hard. Since when?"),
+    ]
     assert felt(made[1]) == ["anxiety", "-", "anxiety", "-"]
 
 

@@ -53,7 +53,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example for each utterance that answers another speaker's."""
     for part, path in find(CORPUS, where, split):
         for name, turns in table_dialogues(path, problems, _COLUMNS, _dialogue, _turn):
-            yield from answers(turns, f"{part}-{name}", "zh")
+            yield from answers(turns, f"{part}-{name}", "zh", problems=problems)
 
 
 def _dialogue(row: Row) -> str:

@@ -91,7 +91,7 @@ def _reccon(path: Path, problems: Problems, part: str) -> Iterator[Example]:
         with problems.at(path, item.line):
             (said,) = array(item.value, "the dialogue", count=1)
             turns = [_turn(value) for value in array(said, "the dialogue's turns")]
-            yield from answers(turns, f"{part}-{item.key or item.line}", "en")
+            yield from answers(turns, f"{part}-{item.key or item.line}", "en", problems=problems)
 
 
 def _turn(value: Any) -> Turn:

@@ -46,7 +46,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example for each utterance that answers another speaker's."""
     for part, path in find(CORPUS, where, split):
         for name, turns in table_dialogues(path, problems, _COLUMNS, _scene, _turn):
-            yield from answers(turns, f"{part}-{name}", "en")
+            yield from answers(turns, f"{part}-{name}", "en", problems=problems)
 
 
 def _scene(row: Row) -> str:

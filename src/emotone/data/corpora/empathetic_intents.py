@@ -50,7 +50,8 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 name = text(member(row, "conv_id"), "conv_id")
                 part = text(member(row, "split"), "split")
                 turns = [_turn(turn) for turn in array(member(row, "turns"), "turns")]
-                yield from answers(turns, f"{part}-{name}", "en", only=["listener"])
+                name = f"{part}-{name}"
+                yield from answers(turns, name, "en", only=["listener"], problems=problems)
 
 
 def _turn(value: Any) -> Turn:

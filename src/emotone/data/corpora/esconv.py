@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
+from emotone.data.dialogues import Turn, answers, merged
 from emotone.data.json_stream import json_items
 from emotone.data.reading import Problems
 from emotone.data.shape import array, member, named, text
@@ -29,8 +29,8 @@ CORPUS = Corpus(
     licence="CC BY-NC 4.0; from thu-coai/Emotional-Support-Conversation",
     files={"all": ("ESConv.json",), "failed": ("FailedESConv.json",)},
     default=("all",),
-    note="each turn of the supporter that follows the seeker's; the problem's emotion is that of "
-    "the seeker's posts",
+    note="each answer of the supporter; turns of one person in a row are one post; the problem's "
+    "emotion is that of the seeker's posts",
 )
 
 SAMPLE = {
@@ -56,13 +56,13 @@ _SEEKER, _SUPPORTER = ("seeker", "speaker"), ("supporter", "listener")
 
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
-    """Yield one example for each turn of a supporter that answers the seeker."""
+    """Yield one example for each answer of a supporter, turns in a row made one."""
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
             with problems.at(path, item.line):
                 emotion = named(member(item.value, "emotion_type"), ESCONV)
                 said = array(member(item.value, "dialog"), "dialog")
-                turns = [_turn(turn, emotion) for turn in said]
+                turns = merged(_turn(turn, emotion) for turn in said)
                 yield from answers(turns, f"{part}-{number}", "en", only=["supporter"])
 
 

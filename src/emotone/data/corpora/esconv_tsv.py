@@ -1,7 +1,9 @@
 """ESConv as its code reads it: one line a response, with the turns before it.
 
 Turns stand between ` EOS `; each is `weight role number text`, role 0 the seeker and 1 the
-supporter, whose text starts with the strategy in brackets. The last turn is the response.
+supporter, whose text starts with the strategy in brackets. The last turn is the response. The turns
+before it are a window of a few, and a supporter who says several things in a row has a line for
+each.
 
 Source: thu-coai/Emotional-Support-Conversation, codes/dataset/*WithStrategy_short.tsv.
 """
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
+from emotone.data.dialogues import Turn, answers, merged
 from emotone.data.reading import Problems, read_lines
 from emotone.data.shape import text
 from emotone.errors import DataError
@@ -30,7 +32,8 @@ CORPUS = Corpus(
         "dev": ("devWithStrategy_short.tsv",),
         "test": ("testWithStrategy_short.tsv",),
     },
-    note="each line whose response follows the seeker's turn; strategies are left out",
+    note="each answer of the supporter; turns of one person in a row are one post; strategies are "
+    "left out",
 )
 
 SAMPLE = {
@@ -46,16 +49,41 @@ _STRATEGY = re.compile(r"\[[A-Za-z -]+\]\s*")
 
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
-    """Yield one example for each line whose response answers the seeker."""
+    """Yield one example for each answer of a supporter, turns in a row made one."""
     for part, path in find(CORPUS, where, split):
-        for line, said in read_lines(path, problems):
+        for line, turns in _answered(path, problems):
             with problems.at(path, line):
-                turns = [_turn(piece) for piece in said.split(" EOS ")]
-                if len(turns) < 2:
-                    raise DataError("one turn where a context and a response are needed")
-                if turns[-1].speaker != "supporter":
-                    raise DataError("the last turn is the seeker's; it must be the response")
-                yield from answers(turns, f"{part}-{line}", "en", last=True)
+                whole = merged(turns)
+                problems.own_turns += len(whole) < 2  # a supporter who opens with several
+                yield from answers(whole, f"{part}-{line}", "en", last=True)
+
+
+def _answered(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
+    """Yield (line, turns) of lines that the next line does not go on with."""
+    held: tuple[int, list[Turn]] | None = None
+    for line, said in read_lines(path, problems):
+        turns: list[Turn] = []
+        with problems.at(path, line):
+            turns = _turns(said)
+        if held is not None:
+            before = held[1]
+            goes_on = len(turns) > 1 and turns[-2].speaker == turns[-1].speaker
+            if goes_on and before[1 - len(turns) :] == turns[:-1]:
+                turns = [*before, turns[-1]]
+            else:
+                yield held
+        held = (line, turns) if turns else None
+    if held is not None:
+        yield held
+
+
+def _turns(said: str) -> list[Turn]:
+    turns = [_turn(piece) for piece in said.split(" EOS ")]
+    if len(turns) < 2:
+        raise DataError("one turn where a context and a response are needed")
+    if turns[-1].speaker != "supporter":
+        raise DataError("the last turn is the seeker's; it must be the response")
+    return turns
 
 
 def _turn(piece: str) -> Turn:

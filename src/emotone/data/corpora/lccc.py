@@ -8,6 +8,7 @@ Source: Wang et al. 2020; thu-coai/CDial-GPT, data/.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ SAMPLE = {
 """,
 }
 
+_LONGER = re.compile(r"[A-Za-z0-9]{2}")
+_BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
+
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each turn after the first."""
@@ -63,8 +67,9 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 
 def _answers(value: Any, name: str) -> Iterator[Example]:
     said = array(value, "the conversation", least=2)
-    turns = [
-        Turn("AB"[place % 2], join(text(turn, f"turn {place + 1}")))
-        for place, turn in enumerate(said)
-    ]
+    plain = [text(turn, f"turn {place}") for place, turn in enumerate(said, 1)]
+    if not any(_LONGER.search(turn) for turn in plain):
+        # Cut into characters: "2 0 1 4" was "2014". A longer word would mean cut into words.
+        plain = [_BETWEEN.sub("", turn) for turn in plain]
+    turns = [Turn("AB"[place % 2], join(turn)) for place, turn in enumerate(plain)]
     return answers(turns, name, "zh")

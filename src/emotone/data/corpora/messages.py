@@ -54,7 +54,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 turns = [turn for turn in map(_turn, sent) if turn is not None]
                 lang: Lang = language(*(turn.text for turn in turns))
                 name = f"{part}-{stem(path)}-{line}"
-                yield from answers(turns, name, lang, only=["assistant"])
+                yield from answers(turns, name, lang, only=["assistant"], problems=problems)
 
 
 def _turn(message: Any) -> Turn | None:

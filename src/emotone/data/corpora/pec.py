@@ -70,7 +70,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
             with problems.at(path, line):
                 if len(turns) < 2:
                     raise DataError("one turn where a context and a response are needed")
-                yield from answers(turns, f"{part}-{line}", "en", last=True)
+                yield from answers(turns, f"{part}-{line}", "en", last=True, problems=problems)
 
 
 def _blocks(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
