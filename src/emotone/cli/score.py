@@ -31,7 +31,7 @@ def score(
     ] = None,
     asked: Annotated[
         str,
-        typer.Option("--asked", help="all: compare a reply without emotion with each asked one."),
+        typer.Option("--asked", help="all: compare runs without any emotion with each asked one."),
     ] = "none",
     against: Annotated[
         list[Path] | None,
@@ -112,6 +112,12 @@ def score(
                 f"{', '.join(next(iter(without.values())))} cannot be had: {next(iter(without))};"
                 " leave it out of --metrics"
             )
+    lost = work.with_unsaid(tools, everyone).unsaid
+    if lost:
+        options.note(
+            f"left out replies asked for {', '.join(lost)} from what compares with the asked"
+            f" emotion: the judge {getattr(tools.emotion, 'name', '')} has no label for it"
+        )
     for reason, missing in left_out.items():
         options.note(f"left out {', '.join(missing)}: {reason}")
     settings = {"asked": asked, "rounds": rounds, "seed": seed, "same_judge": same_judge}

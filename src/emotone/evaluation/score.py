@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,22 @@ def asked_emotions(pairs: Iterable[Pair]) -> tuple[Emotion, ...]:
     return tuple(sorted(found, key=lambda e: (e.taxonomy, names.index(e.label))))
 
 
+def with_unsaid(tools: Tools, pairs: Sequence[Pair]) -> Tools:
+    """Fill in the asked emotions that the judge of emotion cannot say.
+
+    Raises:
+        UnknownName: If there is no table between the asked taxonomy and the judge's.
+    """
+    from emotone.metrics.asked import unsaid
+
+    if tools.emotion is None:
+        return tools
+    asked = asked_emotions(pairs)
+    if not asked and tools.asked == "all":
+        asked = tools.asked_emotions
+    return dataclasses.replace(tools, unsaid=unsaid(asked, tools.emotion.taxonomy))
+
+
 def score(
     pairs: Sequence[Pair],
     metrics: Sequence[str],
@@ -96,7 +113,7 @@ def score(
     found = list(runs(pairs))
     if len(found) != 1:
         raise DataError(f"{len(found)} systems came where one is scored; part them with `runs`")
-    tools = with_neutral(tools, pairs)
+    tools = with_unsaid(with_neutral(tools, pairs), pairs)
     total, per_emotion, per_part = numbers(
         pairs,
         metrics,
@@ -121,12 +138,13 @@ def score(
 
 
 def in_part(name: str, part: str) -> bool:
-    """Tell whether an example id belongs to a part: it begins with it, or has it between signs.
+    """Tell whether an example id belongs to a part: it has it whole, between signs or ends.
 
-    "emotional" holds "emotional-17" and "queries-emotional-17", not "unemotional-17".
+    "emotional" holds "emotional-17" and "queries-emotional-17", not "unemotional-17" or
+    "emotionally-17".
     """
     inside = rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])"
-    return name.startswith(part) or re.search(inside, name) is not None
+    return re.search(inside, name) is not None
 
 
 Numbers = dict[str, Number]
@@ -194,8 +212,10 @@ def compare(
     """Test whether two systems differ on the replies that both gave to the same posts and moods.
 
     A reply goes with the other system's reply to the same example in the same emotion. With
-    `tools.asked` "all", a reply without an emotion goes with each of the other's, and is compared
-    with that emotion.
+    `tools.asked` "all", a reply of a system that was asked for no emotion at all goes with each
+    of the other's, and is compared with that emotion. Where a reply is so used more than once,
+    only statistics that add up are compared, in which a copy is a weight; the variety of copies
+    (Distinct, the commonest share) would be that of no run.
 
     Args:
         pairs: Replies of one system.
@@ -210,6 +230,7 @@ def compare(
         DataError: If the two share no reply, or one is no single (system, model).
     """
     from emotone.metrics import build
+    from emotone.metrics.base import SumStats
     from emotone.metrics.significance import paired_test
 
     ours, theirs = list(runs(pairs)), list(runs(others))
@@ -219,13 +240,16 @@ def compare(
             " replies of one system and one model to each side"
         )
     runs([*pairs, *others])  # the same ids must mean the same dialogues
-    left, right = _aligned(pairs, others, both=tools.asked == "all")
+    left, right, copied = _aligned(pairs, others, both=tools.asked == "all")
     ids = [example.id for example, _ in left]
+    tools = with_unsaid(tools, [*left, *right])
     made: dict[str, Difference] = {}
     for name in metrics:
         mine = build(name, with_neutral(tools, pairs))
         other = build(name, with_neutral(tools, others))
         a, b = mine.stats(left), other.stats(right)
+        if copied and not (isinstance(a, SumStats) and isinstance(b, SumStats)):
+            continue
         try:
             test = paired_test(a, b, rounds=rounds, seed=seed, groups=ids)
         except Unsupported:
@@ -257,7 +281,9 @@ def _some(metric: Metric, stats: Stats, rows: Sequence[int], pairs: Sequence[Pai
 
 def _aligned(
     pairs: Sequence[Pair], others: Sequence[Pair], *, both: bool
-) -> tuple[list[Pair], list[Pair]]:
+) -> tuple[list[Pair], list[Pair], bool]:
+    """Put replies side by side, and tell whether one of them is used more than once."""
+
     def by_key(rows: Sequence[Pair]) -> dict[tuple[str, str | None, int], Pair]:
         made: dict[tuple[str, str | None, int], Pair] = {}
         times: dict[tuple[str, str | None], int] = {}
@@ -268,14 +294,20 @@ def _aligned(
         return made
 
     ours, theirs = by_key(pairs), by_key(others)
+    # Beside replies in a mood, plain ones are no answer to an emotion.
+    mine_all, theirs_all = (
+        both and all(reply.emotion is None for _, reply in rows) for rows in (pairs, others)
+    )
     left: list[Pair] = []
     right: list[Pair] = []
+    used: Counter[tuple[str, str | None, int]] = Counter()
     for key in sorted({*ours, *theirs}, key=lambda k: (k[0], k[1] or "", k[2])):
         plain = (key[0], None, key[2])
-        mine = ours.get(key) or (ours.get(plain) if both else None)
-        other = theirs.get(key) or (theirs.get(plain) if both else None)
+        mine = ours.get(key) or (ours.get(plain) if mine_all else None)
+        other = theirs.get(key) or (theirs.get(plain) if theirs_all else None)
         if mine is None or other is None:
             continue
+        used.update({key, plain} if key not in ours or key not in theirs else {key})
         mood = mine[1].emotion or other[1].emotion
         left.append((mine[0], dataclasses.replace(mine[1], emotion=mood)))
         right.append((other[0], dataclasses.replace(other[1], emotion=mood)))
@@ -284,4 +316,4 @@ def _aligned(
             "the two files share no example asked for the same emotion; answer the same examples"
             " in the same emotions, or add --asked all where one system takes no emotion"
         )
-    return left, right
+    return left, right, max(used.values()) > 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from emotone.emotions import FULL, MAPS, TAXONOMIES, Emotion, Taxonomy
-from emotone.errors import DataError, unknown_name
+from emotone.emotions import FULL, TAXONOMIES, Emotion
+from emotone.errors import DataError
 from emotone.evaluation.scores import NO_EMOTION, Confusion, DosePoint, Histogram, Number
 from emotone.protocols import EmotionClassifier
 from emotone.types import Example, Reply
@@ -50,52 +50,27 @@ def one_emotion(reply: Reply) -> tuple[Emotion, float] | None:
     return mix.parts[0] if mix is not None and len(mix.parts) == 1 else None
 
 
-def one_taxonomy(asked: str, judge: Taxonomy) -> tuple[Taxonomy, dict[str, str], dict[str, str]]:
-    """Bring asked and judged labels into one taxonomy, the asked one where a table leads there.
-
-    Args:
-        asked: Name of the taxonomy of the asked emotions.
-        judge: Taxonomy of the judge.
-
-    Returns:
-        The common taxonomy, and asked label -> common label and judged label -> common label.
-
-    Raises:
-        UnknownName: If no table joins the two label sets.
-    """
-    if asked == judge.name:
-        common = TAXONOMIES.get(asked, judge)
-        same = {label: label for label in (*common.labels, *judge.labels)}
-        return common, same, same
-    if asked not in TAXONOMIES:
-        raise unknown_name("taxonomy of asked emotions", asked, TAXONOMIES)
-    known = TAXONOMIES[asked]
-    forwards = (asked, judge.name) in MAPS and (judge.name, asked) not in MAPS
-    source, target = (known, judge) if forwards else (judge, known)
-    table = {e.label: source.map_to(e, target).label for e in source}
-    same = {label: label for label in target.labels}
-    return target, *((table, same) if forwards else (same, table))
-
-
 def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | None:
     """Count how often replies asked for each emotion were judged as each label.
 
-    Counted are replies asked for one emotion above 0, and those asked for none in a row of their
-    own. None where no reply counts.
+    Counted are replies asked for one emotion above 0 that the judge can say, and those asked for
+    none in a row of their own. None where no reply counts.
     """
+    from emotone.metrics.asked import one_taxonomy
+
+    common = one_taxonomy(_asked_taxonomy(pairs, judge), judge.taxonomy)
     rows: list[tuple[str, str]] = []
     for _, reply in pairs:
         one = one_emotion(reply)
         if reply.emotion is None:
             rows.append((NO_EMOTION, reply.text))
-        elif one is not None and one[1] > 0:
+        elif one is not None and one[1] > 0 and one[0].label not in common.unsaid:
             rows.append((one[0].label, reply.text))
     if not rows:
         return None
-    common, of_asked, of_judge = one_taxonomy(_asked_taxonomy(pairs, judge), judge.taxonomy)
     made = judge.classify([text for _, text in rows])
     counts = Counter(
-        (of_asked.get(asked, asked), of_judge[s.label])
+        (common.of_asked.get(asked, asked), common.of_judge[s.label])
         for (asked, _), s in zip(rows, made, strict=True)
     )
     asked = in_order(list({a for a, _ in counts}))
@@ -119,11 +94,13 @@ def dose(
 ) -> dict[str, tuple[DosePoint, ...]]:
     """Measure, for each emotion and intensity, how often the emotion is heard.
 
-    Replies without an emotion stand at intensity 0 of every emotion.
+    Replies without an emotion stand at intensity 0 of every emotion. Emotions that the judge
+    cannot say have no curve.
 
     Returns:
         Emotion -> points of rising intensity; only emotions that were asked alone.
     """
+    from emotone.metrics.asked import one_taxonomy
     from emotone.metrics.base import mean_stats
     from emotone.metrics.significance import interval
 
@@ -141,8 +118,10 @@ def dose(
 
     curves: dict[str, tuple[DosePoint, ...]] = {}
     for emotion, by_intensity in groups.items():
-        _, of_asked, of_judge = one_taxonomy(emotion.taxonomy, judge.taxonomy)
-        label = of_asked[emotion.label]
+        common = one_taxonomy(emotion.taxonomy, judge.taxonomy)
+        if emotion.label in common.unsaid:
+            continue
+        label, of_judge = common.of_asked[emotion.label], common.of_judge
         if plain:
             by_intensity.setdefault(0.0, []).extend(plain)
         points: list[DosePoint] = []

@@ -173,8 +173,11 @@ def check_judges(judges: Iterable[str], pairs: Iterable[Pair], *, trained: Itera
 
 
 def with_neutral(tools: Tools, pairs: Sequence[Pair]) -> Tools:
-    """Fill in each example's reply without an emotion, where the run has some."""
-    plain = {example.id: reply.text for example, reply in pairs if reply.emotion is None}
+    """Fill in each example's replies without an emotion by seed, where the run has some."""
+    plain: dict[str, dict[int, str]] = {}
+    for example, reply in pairs:
+        if reply.emotion is None:
+            plain.setdefault(example.id, {})[reply.seed] = reply.text
     moods = any(reply.emotion is not None for _, reply in pairs)
     return dataclasses.replace(tools, neutral=plain if plain and moods else None)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -113,7 +113,8 @@ class KindStats:
     """n-grams of replies, for the share of different ones (Distinct-n).
 
     Counting a reply twice adds no kind, so this is no sum, and resampling with replacement would
-    be biased; `emotone.metrics.significance` therefore leaves replies out instead.
+    be biased; `emotone.metrics.significance` therefore leaves replies out instead, as it does for
+    all statistics whose `leave_out` is true.
 
     Args:
         tokens: The tokens of each reply.
@@ -122,6 +123,7 @@ class KindStats:
 
     tokens: grams.TokenRows
     order: int
+    leave_out: ClassVar[bool] = True
 
     def __len__(self) -> int:
         """Return the number of replies, N."""

@@ -65,7 +65,8 @@ def _metric(
 ) -> Callable[[Tools], Metric]:
     def make(tools: Tools) -> Metric:
         judge = need(tools.emotion, name, "a judge of emotion")
-        signature = f"name:{name}|judge:{judge.name}|asked:{tools.asked}{settings}|v:1"
+        left_out = asked.without(tools)
+        signature = f"name:{name}|judge:{judge.name}|asked:{tools.asked}{settings}{left_out}|v:1"
         return Measure(name, signature, lambda pairs: finish(asked.read(pairs, judge, tools)))
 
     return make

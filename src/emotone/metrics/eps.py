@@ -41,6 +41,10 @@ def _emotional(tools: Tools) -> Metric:
     return Measure(name, f"name:{name}|judge:{judge.name}|below:{THRESHOLD}|v:1", read)
 
 
+def _signature(name: str, judge: str, tools: Tools) -> str:
+    return f"name:{name}|judge:{judge}|asked:{tools.asked}{asked.without(tools)}|v:1"
+
+
 def _of_asked(found: asked.Asked, values: np.ndarray) -> np.ndarray:
     counts = found.weights.any(axis=1).astype(np.float64)
     return np.stack([(found.weights * values).sum(axis=1), counts], axis=1)
@@ -57,7 +61,7 @@ def _share(tools: Tools) -> Metric:
         rows = _of_asked(found, best)
         return SumStats(rows, mean_of, share=bool(np.isin(rows[:, 0], (0.0, 1.0)).all()))
 
-    return Measure(name, f"name:{name}|judge:{judge.name}|asked:{tools.asked}|v:1", read)
+    return Measure(name, _signature(name, judge.name, tools), read)
 
 
 def _probability(tools: Tools) -> Metric:
@@ -68,7 +72,7 @@ def _probability(tools: Tools) -> Metric:
         found = asked.read(pairs, judge, tools)
         return SumStats(_of_asked(found, found.probabilities), mean_of)
 
-    return Measure(name, f"name:{name}|judge:{judge.name}|asked:{tools.asked}|v:1", read)
+    return Measure(name, _signature(name, judge.name, tools), read)
 
 
 METRICS = {

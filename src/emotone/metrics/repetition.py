@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -27,11 +27,14 @@ def repeats(tokens: Sequence[str], n: int = SIZE) -> tuple[int, int]:
 class CommonestStats:
     """Texts of replies, for the share of the commonest.
 
+    A reply drawn twice would be a copy that nobody gave, so intervals leave replies out.
+
     Args:
         texts: What each reply says, [N]; blanks at the ends left off.
     """
 
     texts: tuple[str, ...]
+    leave_out: ClassVar[bool] = True
 
     def __len__(self) -> int:
         """Return the number of replies, N."""

@@ -3,8 +3,9 @@
 Each sampled reply is scored by sentence BLEU-4 against all other sampled replies as references
 (exponential smoothing, effective order, closest reference length, as sacrebleu), and the mean is
 taken, 0 to 100. The value rises with the number of references, so at most `SAMPLE` replies are
-drawn, by a hash of id and text and not by place; runs compare only with equal samples. Intervals
-hold the references fixed.
+drawn, by a hash of the example's id, so that all systems are measured on the same posts; runs
+compare only with equal samples. Intervals hold the references fixed. Two runs have no paired test:
+every reply's score rests on the whole of its run, so replies cannot be swapped.
 
 Source: Zhu et al. 2018 (Texygen), with sacrebleu's smoothing in place of none.
 """
@@ -15,6 +16,7 @@ import hashlib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,9 +33,42 @@ def sample(pairs: Sequence[Pair], size: int = SAMPLE, seed: int = SEED) -> list[
     """Return places of at most `size` replies, the same replies in whatever order they come."""
     if len(pairs) <= size:
         return list(range(len(pairs)))
-    names = [f"{seed}\n{example.id}\n{reply.text}" for example, reply in pairs]
-    marks = [hashlib.blake2b(n.encode("utf-8", "replace"), digest_size=8).digest() for n in names]
-    return sorted(range(len(pairs)), key=marks.__getitem__)[:size]
+    marks: dict[str, bytes] = {}
+    for example, _ in pairs:
+        if example.id not in marks:
+            name = f"{seed}\n{example.id}".encode("utf-8", "replace")
+            marks[example.id] = hashlib.blake2b(name, digest_size=8).digest()
+
+    def place(i: int) -> tuple[bytes, str, int, str]:
+        # The rest only orders the replies to one post, of which the last one may be cut off.
+        example, reply = pairs[i]
+        return marks[example.id], str(reply.emotion or ""), reply.seed, reply.text
+
+    return sorted(range(len(pairs)), key=place)[:size]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfBleuStats:
+    """Self-BLEU of each reply of one run, which cannot be joined with another's.
+
+    Args:
+        mean: Statistics of their mean.
+    """
+
+    mean: SumStats
+
+    def __len__(self) -> int:
+        """Return the number of replies, N."""
+        return len(self.mean)
+
+    @property
+    def n(self) -> int:
+        """Number of replies in the sample."""
+        return self.mean.n
+
+    def value(self, weights: Sequence[float] | None = None) -> float:
+        """Return the weighted mean, the references held fixed."""
+        return self.mean.value(weights)
 
 
 def scores(token_lists: Sequence[Sequence[str]]) -> np.ndarray:
@@ -86,15 +121,15 @@ def _closest(lengths: np.ndarray) -> np.ndarray:
 def _self_bleu(tools: Tools) -> Metric:
     tokens: Callable[[str, str, str], list[str]] = tools.tokens
 
-    def read(pairs: Sequence[Pair]) -> SumStats:
+    def read(pairs: Sequence[Pair]) -> SelfBleuStats:
         places = sample(pairs)
         drawn = [pairs[i] for i in places]
         found = np.full(len(pairs), np.nan)
         found[places] = scores([tokens(r.text, e.lang, "word") for e, r in drawn])
-        return mean_stats(found)
+        return SelfBleuStats(mean_stats(found))
 
     signature = f"name:self_bleu|tok:{tools.tokens_name}|sample:{SAMPLE}|seed:{SEED}"
-    return Measure("self_bleu", f"{signature}|smooth:exp|eff:yes|v:1", read)
+    return Measure("self_bleu", f"{signature}|smooth:exp|eff:yes|v:2", read)
 
 
 METRICS = {"self_bleu": _self_bleu}

@@ -74,8 +74,9 @@ def interval(
     Sums are resampled by the bootstrap (percentiles); a share of 0 or 1, where every resample is
     the same, gets Wilson's bound on its open side. Distinct is not resampled with replacement:
     a reply drawn twice adds no kind but adds to the total, so every resample has too few kinds
-    and the interval lies below the value. There, a tenth of the groups is left out in each round
-    and the spread is scaled up (delete-d jackknife).
+    and the interval lies below the value; nor is the commonest share, where it would be a copy
+    that nobody gave. There (`leave_out` of the statistics), a tenth of the groups is left out in
+    each round and the spread is scaled up (delete-d jackknife).
 
     Args:
         stats: Statistics of N replies.
@@ -100,7 +101,7 @@ def interval(
     if number < 2 or math.isnan(value):
         return _NAN
     rng = np.random.default_rng(seed)
-    if isinstance(stats, KindStats):
+    if _leaves_out(stats):
         drops = _jackknife([stats], codes, number, _rounds(stats, rounds), rng)
         low, high = _spread(value, drops[0], number, level)
         return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
@@ -126,8 +127,8 @@ def paired_test(
 
     p comes from approximate randomisation: if it did not matter which run wrote which replies,
     swapping those of a post would change nothing, so the observed difference is placed among
-    those of random swaps. The interval is that of the paired bootstrap (for Distinct: of the
-    paired jackknife), which draws the same posts for both.
+    those of random swaps. The interval is that of the paired bootstrap (for Distinct and the
+    commonest share: of the paired jackknife), which draws the same posts for both.
 
     Args:
         a: Statistics of the first run.
@@ -155,7 +156,7 @@ def paired_test(
     if number < 2 or math.isnan(difference):
         return PairedTest(difference, math.nan, math.nan, math.nan)
     rng = np.random.default_rng(seed)
-    if isinstance(a, KindStats) and isinstance(b, KindStats):
+    if _leaves_out(a):
         rounds = _rounds(joined, rounds)
         spread = _jackknife([a, b], codes, number, min(rounds, 2000), rng)
         low, high = _spread(difference, spread[0] - spread[1], number, 0.95)
@@ -237,31 +238,45 @@ def _percentiles(found: np.ndarray, level: float) -> tuple[float, float]:
     return float(ordered[low]), float(ordered[high])
 
 
-def _rounds(stats: KindStats, rounds: int) -> int:
+def _leaves_out(stats: Stats) -> bool:
+    return bool(getattr(stats, "leave_out", False))
+
+
+def _rounds(stats: Stats, rounds: int) -> int:
+    if not isinstance(stats, KindStats):
+        return rounds
     return min(rounds, max(200, int(_BUDGET / max(1, int(stats.sizes.sum())))))
 
 
 def _jackknife(
-    runs: Sequence[KindStats], codes: np.ndarray, number: int, rounds: int, rng: np.random.Generator
+    runs: Sequence[Stats], codes: np.ndarray, number: int, rounds: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
     """Values of each run with the same random groups left out, [rounds] each."""
     out = max(1, round(LEFT_OUT * number))
-    prepared: list[tuple[np.ndarray, int, np.ndarray, np.ndarray]] = []
-    for stats in runs:
-        kinds, n_kinds = stats.kinds
-        of_gram = np.repeat(codes, stats.sizes)
-        prepared.append((kinds, n_kinds, of_gram, np.bincount(kinds, minlength=n_kinds)))
+    without = [_without(stats, codes) for stats in runs]
     values = [np.full(rounds, np.nan) for _ in runs]
     for i in range(rounds):
         gone = np.zeros(number, bool)
         gone[rng.permutation(number)[:out]] = True
-        for (kinds, n_kinds, of_gram, times), into in zip(prepared, values, strict=True):
-            lost = kinds[gone[of_gram]]
-            rest = len(kinds) - len(lost)
-            if rest:
-                left = np.bincount(lost, minlength=n_kinds) < times
-                into[i] = int(left.sum()) / rest
+        for value, into in zip(without, values, strict=True):
+            into[i] = value(gone)
     return values
+
+
+def _without(stats: Stats, codes: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Make the function from groups that are gone, [number], to the value of the others."""
+    if not isinstance(stats, KindStats):
+        return lambda gone: stats.value((~gone[codes]).astype(np.float64))  # type: ignore
+    kinds, n_kinds = stats.kinds
+    of_gram, times = np.repeat(codes, stats.sizes), np.bincount(kinds, minlength=n_kinds)
+
+    def value(gone: np.ndarray) -> float:
+        lost = kinds[gone[of_gram]]
+        rest = len(kinds) - len(lost)
+        left = np.bincount(lost, minlength=n_kinds) < times
+        return int(left.sum()) / rest if rest else math.nan
+
+    return value
 
 
 def _spread(value: float, found: np.ndarray, number: int, level: float) -> tuple[float, float]:

@@ -58,9 +58,15 @@ def _metric(
 
 
 def _neutral(pair: Pair, tools: Tools) -> str | None:
-    """Return the plain reply; a reply that is itself plain has nothing to adhere to."""
+    """Return the plain reply of the same seed, or else of the lowest.
+
+    A reply that is itself plain has nothing to adhere to.
+    """
     example, reply = pair
-    return None if reply.emotion is None else (tools.neutral or {}).get(example.id)
+    plain = (tools.neutral or {}).get(example.id)
+    if reply.emotion is None or not plain:
+        return None
+    return plain.get(reply.seed, plain[min(plain)])
 
 
 METRICS = {

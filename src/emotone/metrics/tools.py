@@ -47,13 +47,15 @@ class Tools:
         embed_tokens: Texts -> the token states of each, [T, d].
         tokens: (text, lang, unit "word" or "character") -> tokens.
         tokens_name: Name of that segmenter, for signatures.
-        neutral: Example id -> the reply of the same system without an emotion.
+        neutral: Example id -> seed -> the reply of the same system without an emotion.
         perplexity: Pairs -> [N, 3]: nats, tokens and characters of each scored text.
         perplexity_name: Which texts under which model, for signatures.
-        asked: "none" leaves out replies without an asked emotion; "all" compares each with every
-            asked emotion, so that a system without emotions stands at its chance level.
-        asked_emotions: The asked emotions of the run, for "all"; when empty, those that are asked
-            in the pairs, or else all labels of the judge but neutral.
+        asked: "none" leaves out replies without an asked emotion; "all" compares each reply of a
+            run that was asked for no emotion at all with every asked emotion, so that a system
+            without emotions stands at its chance level.
+        asked_emotions: The asked emotions, for "all"; when empty, the judge's without neutral.
+        unsaid: Asked emotions that the judge cannot say, for signatures; replies asked for one
+            are left out whether it is listed or not.
     """
 
     emotion: EmotionClassifier | None = None
@@ -63,11 +65,12 @@ class Tools:
     embed_tokens: Callable[[Sequence[str]], list[np.ndarray]] | None = None
     tokens: Callable[[str, str, str], list[str]] = simple_tokens
     tokens_name: str = "simple"
-    neutral: Mapping[str, str] | None = None
+    neutral: Mapping[str, Mapping[int, str]] | None = None
     perplexity: Callable[[Sequence[Pair]], np.ndarray] | None = None
     perplexity_name: str = "unnamed"
     asked: str = "none"
     asked_emotions: tuple[Emotion, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check how replies without an emotion are compared."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emotone.emotions import EKMAN, NLPCC
+from emotone.emotions import EKMAN, EMPATHETIC, NLPCC
 from emotone.errors import DataError, Unsupported, UsageError
 from emotone.evaluation import tools as opening
 from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
@@ -20,7 +20,6 @@ from emotone.evaluation.summaries import (
     distributions,
     dose,
     in_order,
-    one_taxonomy,
     part,
 )
 from emotone.evaluation.tools import Wanted, check_judges, needs, open_tools, usable
@@ -99,6 +98,8 @@ def test_parts_of_the_ids_are_scored_apart():
     assert made.per_part["neutral"] == scored(rows[1::2]).metrics
     assert made.per_part["set"] == made.metrics
     assert not in_part("unemotional-3", "emotional")
+    assert not in_part("emotionally-3", "emotional")
+    assert in_part("emotional", "emotional")
     with pytest.raises(DataError, match="no example id belongs to part 'neutra'"):
         scored([(dataclasses.replace(e, id="a"), r) for e, r in run()[:1]], parts=["neutra"])
 
@@ -125,8 +126,28 @@ def test_a_judge_of_other_labels_is_read_in_the_asked_ones():
     made = confusion(rows, WordJudge(taxonomy=NLPCC, name="zh"))
     assert made is not None
     assert dict(zip(made.judged, made.counts[0], strict=True))["joy"] == 2
-    common, of_asked, of_judge = one_taxonomy("ekman", NLPCC)
-    assert (common, of_asked["joy"], of_judge["like"]) == (EKMAN, "joy", "joy")
+    assert made.judged == EKMAN.labels
+
+
+def test_summaries_follow_the_metrics_where_the_asked_set_is_much_finer():
+    rows = [pair(i, "joy it is", "joyful", taxonomy=EMPATHETIC) for i in range(4)]
+    made = confusion(rows, WordJudge())
+    assert made is not None
+    assert (made.asked, made.judged) == (("joy",), EKMAN.labels)
+    (point,) = dose(rows, WordJudge(), rounds=20)["joyful"]
+    assert point.share.value == 1.0
+
+
+def test_what_the_judge_cannot_say_is_no_miss_in_any_number():
+    judge = WordJudge(taxonomy=NLPCC, name="zh")
+    rows = [pair(i, "happiness", "joy") for i in range(3)] + [pair(9, "boo", "fear")]
+    made = score(rows, ["emotion_accuracy"], Tools(emotion=judge), rounds=20)
+    found = made.metrics["emotion_accuracy"]
+    assert (found.value, found.n) == (1.0, 3)
+    assert "|without:fear|" in found.signature
+    assert made.confusion is not None
+    assert made.confusion.asked == ("joy",)
+    assert list(made.dose) == ["joy"]
 
 
 def test_dose_has_plain_replies_at_0_and_the_shares_of_each_intensity():
@@ -181,6 +202,36 @@ def test_a_system_without_emotions_is_paired_with_every_mood_only_when_told_so()
     tools = Tools(emotion=WordJudge(), asked="all")
     found = compare(moods, plain, NAMES, tools, rounds=100).differences["emotion_accuracy"]
     assert (found.n, found.value, found.other) == (20, 1.0, 0.5)
+    # Plain replies of a system that takes emotions are no answers to an emotion.
+    some = [p for p in run("two") if str(p[1].emotion) != "joy:100"]
+    found = compare(moods, some, NAMES, tools, rounds=20).differences
+    assert (found["emotion_accuracy"].n, found["emotion_accuracy"].other) == (10, 1.0)
+    assert "distinct_2" in found
+
+
+def test_the_variety_of_copies_is_not_compared():
+    moods = [p for p in run() if p[1].emotion is not None]
+    plain = [pair(i, f"joy, they say {i}", system="two") for i in range(10)]
+    names = ("distinct_2", "commonest_share", "self_bleu", "length_words")
+    tools = Tools(asked="all")
+    made = compare(moods, plain, names, tools, rounds=20)
+    assert list(made.differences) == ["length_words"]
+    joys = [p for p in moods if str(p[1].emotion).startswith("joy")]
+    once = compare(joys, plain, names, tools, rounds=20)  # each reply is used once
+    assert {"distinct_2", "commonest_share"} <= set(once.differences)
+
+
+def test_a_plain_run_stays_at_its_chance_beside_a_run_in_moods():
+    rows = run()
+    tools = Tools(emotion=WordJudge(), asked="all", asked_emotions=asked_emotions(rows))
+    assert score(rows, ["emotion_accuracy"], tools, rounds=5).metrics["emotion_accuracy"].n == 20
+
+
+def test_the_plain_reply_of_the_same_seed_is_the_neutral_one():
+    rows = [pair(1, "b"), pair(1, "a"), pair(1, "joy", "joy")]
+    seeds = (7, 3, 7)
+    rows = [(e, dataclasses.replace(r, seed=s)) for (e, r), s in zip(rows, seeds, strict=True)]
+    assert opening.with_neutral(Tools(), rows).neutral == {"x1": {7: "b", 3: "a"}}
 
 
 # -- judges -----------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def tools(**changes) -> Tools:
         "embed": embed,
         "embed_name": "letters",
         "embed_tokens": embed_tokens,
-        "neutral": {str(i): "the cat ran" for i in range(100)},
+        "neutral": {str(i): {0: "the cat ran"} for i in range(100)},
         "perplexity": likelihood,
         "perplexity_name": "replies@letters",
     }

@@ -11,7 +11,7 @@ from hypothesis import given
 from emotone import metrics
 from emotone.emotions import EKMAN, EMPATHETIC, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UnknownName, Unsupported
-from emotone.metrics.asked import asked_emotion, by_emotion
+from emotone.metrics.asked import asked_emotion, by_emotion, one_taxonomy, unsaid
 from emotone.metrics.base import SumStats
 from emotone.metrics.emotion import confusion
 from emotone.metrics.tools import Tools
@@ -75,9 +75,14 @@ def test_a_reply_without_emotion_stands_at_chance_when_compared_with_all():
     assert math.isnan(value("emotion_accuracy", pairs))
 
 
-def test_all_emotions_are_those_asked_in_the_run_or_else_the_judge_s():
+def test_plain_replies_beside_replies_in_a_mood_are_compared_with_nothing():
     mixed = [pair("happy", None, "joy"), pair("sad", None, "sadness"), pair("happy")]
-    assert value("emotion_accuracy", mixed, asked="all") == pytest.approx((1 + 1 + 0.5) / 3)
+    found = stats("emotion_accuracy", mixed, asked="all")
+    assert (found.value(), found.n) == (1.0, 2)
+    assert confusion(mixed, tools(asked="all")).counts.sum() == 2
+
+
+def test_all_emotions_are_the_judge_s_where_none_are_given():
     assert value("emotion_accuracy", [pair("happy")], asked="all") == pytest.approx(1 / 6)
 
 
@@ -136,10 +141,38 @@ def test_emotions_of_two_taxonomies_in_one_run_are_refused():
         stats("emotion_accuracy", pairs)
 
 
-def test_a_judge_of_fewer_labels_of_the_same_set_never_gives_the_others():
-    six = WordJudge(Taxonomy("ekman", EKMAN.labels[:6]), {"happy": "joy"})
-    pairs = [pair("happy", None, "joy"), pair("x", None, "neutral")]
-    assert value("emotion_accuracy", pairs, emotion=six) == 0.5
+@pytest.mark.parametrize(
+    ("asked", "judge", "lost"),
+    [
+        ("ekman", NLPCC, {"fear", "surprise"}),
+        ("nlpcc", EKMAN, {"like"}),
+        ("ekman", Taxonomy("ekman", EKMAN.labels[:6]), {"neutral"}),
+        ("ekman", EKMAN, set()),
+        ("dailydialog", EKMAN, set()),
+    ],
+)
+def test_emotions_that_the_judge_has_no_label_for_are_found(asked, judge, lost):
+    assert one_taxonomy(asked, judge).unsaid == lost
+
+
+def test_situations_that_the_judge_would_call_no_emotion_are_not_said_by_it():
+    common = one_taxonomy("empathetic_dialogues", NLPCC)
+    assert {"surprised", "afraid"} <= common.unsaid
+    assert not {"joyful", "sad", "angry", "disgusted"} & common.unsaid
+
+
+def test_replies_asked_for_what_the_judge_cannot_say_are_left_out():
+    pairs = [pair("happy", None, "joy"), pair("x", None, "fear"), pair("x", None, "surprise")]
+    for name in ("emotion_accuracy", "emotion_macro_f1", "asked_share"):
+        found = stats(name, pairs, emotion=ZH)
+        assert (found.value(), found.n) == (1.0, 1)
+    assert confusion(pairs, tools(emotion=ZH)).asked == ("joy",)
+    every = tuple(Emotion(label, "ekman") for label in ("joy", "fear"))
+    plain = [pair("happy")]
+    assert value("emotion_accuracy", plain, emotion=ZH, asked="all", asked_emotions=every) == 1.0
+    made = metrics.build("asked_share", tools(emotion=ZH, unsaid=("fear", "surprise")))
+    assert "|without:fear+surprise|" in made.signature
+    assert unsaid([p[1].emotion.parts[0][0] for p in pairs], NLPCC) == ("fear", "surprise")
 
 
 def test_a_judge_that_says_what_it_does_not_know_is_refused():

@@ -102,7 +102,7 @@ def test_topic_adherence_compares_with_the_plain_reply_of_the_same_post():
         pair("the cat ran", None, None, id="7"),  # the plain reply itself
         pair("the cat ran", None, "joy", id="unknown"),
     ]
-    plain = {"7": "ran the cat", "8": "cat ran the"}
+    plain = {"7": {5: "you", 0: "ran the cat"}, "8": {9: "you", 4: "cat ran the"}}
     metric = metrics.build("similarity_neutral", tools(neutral=plain))
     stats = metric.stats(pairs)
     far = float(embed(["you"])[0] @ embed(["the cat ran"])[0])

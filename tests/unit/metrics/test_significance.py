@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from emotone.errors import ConfigError, DataError, Unsupported
-from emotone.metrics import grams, significance
+from emotone.metrics import Tools, build, grams, significance
 from emotone.metrics.base import KindStats, Measure, SumStats, mean_of, mean_stats
 from emotone.metrics.repetition import CommonestStats
 from emotone.metrics.significance import interval, paired_test, score
+from unit.metrics.doubles import pair
 
 #: Of 300 intervals of 95 %, 285 cover, give or take 4 (two standard errors are 2.5 %); percentile
 #: and jackknife intervals are approximate, which is given another 2.5 %.
@@ -167,6 +168,24 @@ def test_other_statistics_that_do_not_join_are_not_compared():
 def test_the_commonest_reply_is_compared_too():
     a, b = CommonestStats(("yes",) * 20), CommonestStats(tuple(map(str, range(20))))
     assert paired_test(a, b, rounds=500).p < 0.01
+
+
+def test_the_interval_of_the_commonest_reply_holds_its_value():
+    stats = CommonestStats(tuple(map(str, range(40))))
+    low, high = interval(stats, rounds=200)
+    assert low <= stats.value() <= high
+    shared = CommonestStats(("yes",) * 10 + tuple(map(str, range(30))))
+    low, high = interval(shared, rounds=200)
+    assert 0.1 < low < 0.25 < high < 0.4
+    test = paired_test(shared, stats, rounds=200)
+    assert test.low <= test.difference <= test.high
+    assert test.low > 0
+
+
+def test_self_bleu_of_two_runs_is_not_compared():
+    made = [build("self_bleu", Tools()).stats([pair(t), pair("no cat")]) for t in ("a", "b")]
+    with pytest.raises(Unsupported, match="cannot be compared in pairs"):
+        paired_test(*made)
 
 
 def test_statistics_of_two_taxonomies_are_not_compared():

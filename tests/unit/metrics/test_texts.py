@@ -116,6 +116,12 @@ def test_an_own_repeat_is_no_reference_of_its_own():
     assert found[0] == pytest.approx(100 * (1 / 3 * 1 / (2 * 2) * 1 / (4 * 1)) ** (1 / 3))
 
 
+def test_two_systems_are_sampled_on_the_same_posts():
+    runs = [[pair(f"{word} {i}", id=str(i)) for i in range(50)] for word in ("cat", "dog")]
+    one, two = ({rows[i][0].id for i in sample(rows, 10)} for rows in runs)
+    assert one == two
+
+
 def test_the_sample_is_of_replies_and_not_of_places():
     pairs = [pair(f"word {i}", id=str(i)) for i in range(50)]
     drawn = {pairs[i][0].id for i in sample(pairs, 10)}
