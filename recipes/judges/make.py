@@ -181,6 +181,16 @@ def _value(stats: SumStats) -> dict[str, float]:
     return {k: round(v, 4) for k, v in (("value", stats.value()), ("low", low), ("high", high))}
 
 
+def kept_logits(judge: Any, plain: list[str]) -> np.ndarray:
+    """Logits of a scoring judge, kept in out/, as a large trunk takes minutes."""
+    key = hashlib.sha256("\n".join([judge.card.weights, judge.head.taxonomy, *plain]).encode())
+    path = TRAINED / "logits" / f"{key.hexdigest()[:16]}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, judge.logits(plain))
+    return np.load(path)
+
+
 def figures() -> None:
     """Scores of all judges on held-out texts, agreement, calibration; one JSON file."""
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
@@ -193,7 +203,7 @@ def figures() -> None:
             labels = list(score.head.labels)
             gold = np.array([labels.index(label) for _, label in rows])
             plain = [t for t, _ in rows]
-            logits = score.logits(plain)
+            logits = kept_logits(score, plain)
             said = logits.argmax(-1)
             floor = ngrams(taxonomy, texts(taxonomy, "score"))
             low = np.array([labels.index(s.label) for s in floor.classify(plain)])
