@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -100,7 +101,9 @@ def test_plain_feelings_are_heard(opened, name: str, taxonomy: str):
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_name_says_which_weights(name: str):
-    folder = zoo.folder("judges", name)
-    row = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
-    assert row["weights"][:8] in read_card(folder).title
+def test_a_name_says_which_card_and_with_it_which_weights(name: str):
+    card = read_card(zoo.folder("judges", name))
+    assert re.fullmatch(rf"{name}-{card.version}-[0-9a-f]{{8}}", card.title)
+    assert replace(card, weights="0" * 64).title != card.title
+    warmer = tuple(replace(h, temperature=h.temperature + 0.5) for h in card.heads)
+    assert replace(card, heads=warmer).title != card.title

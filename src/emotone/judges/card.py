@@ -65,8 +65,8 @@ class JudgeCard:
 
     @property
     def title(self) -> str:
-        """Name for signatures: name, version and the first digits of the weights' checksum."""
-        return f"{self.name}-{self.version}-{self.weights[:8]}"
+        """Name for signatures: name, version and the first digits of `card_hash`."""
+        return f"{self.name}-{self.version}-{card_hash(asdict(self))}"
 
     def head(self, taxonomy: str | None) -> tuple[Head, Taxonomy]:
         """Find a head, the default without a name.
@@ -79,6 +79,16 @@ class JudgeCard:
         if asked not in names:
             raise unknown_name(f"taxonomy of {self.name}", asked, names)
         return self.heads[names.index(asked)], TAXONOMIES[asked]
+
+
+def card_hash(row: dict[str, Any]) -> str:
+    """Return 8 hex digits of the sha256 of a card's fields, its weights' checksum among them.
+
+    Temperatures, offsets and lengths decide on labels as the weights do, so that labels made
+    before one of them changed must not pass for those made after.
+    """
+    text = json.dumps(row, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def read_card(folder: Path) -> JudgeCard:

@@ -93,8 +93,10 @@ class TrainedIdentifier:
 
     @property
     def name(self) -> str:
-        """Name for signatures: name, version and the first digits of the weights' checksum."""
-        return f"{self.card.name}-{self.card.version}-{self.card.weights[:8]}"
+        """Name for signatures: name, version and the first digits of the card's checksum."""
+        from emotone.judges.card import card_hash
+
+        return f"{self.card.name}-{self.card.version}-{card_hash(asdict(self.card))}"
 
     def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
         """Choose the levels of each (context, response), in order."""

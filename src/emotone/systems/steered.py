@@ -69,7 +69,7 @@ class Steered:
         self._lm = lm
         self._config = config
         self.vectors = vectors
-        self._judge = str(vectors.card.measured.get("judge", ""))
+        self._judges = _judges(vectors)
         self._system = config.system or vectors.card.system_prompt or FRIEND
         self.capabilities = Capabilities(
             vectors.taxonomy, graded=True, mixes=True, history=True, streaming=True
@@ -211,7 +211,7 @@ class Steered:
             "candidates": candidates,
             "told": told("", emotion) if self._config.told else "",
             "vectors": self.vectors.card.data,
-            "judges": [self._judge] if self._judge else [],
+            "judges": list(self._judges),
         }
 
     def stream(
@@ -237,6 +237,16 @@ class Steered:
                 )
 
         return pieces()
+
+
+def _judges(vectors: EmotionVectors) -> tuple[str, ...]:
+    """Name the judges that touched the vectors: who calibrated, who chose the training replies.
+
+    The card names the second in its notes as "label judge", with source and licence in brackets.
+    """
+    card = vectors.card
+    named = (card.measured.get("judge", ""), card.notes.get("label judge", ""))
+    return tuple(dict.fromkeys(n for name in named if (n := str(name).split(" (")[0].strip())))
 
 
 def _seed(seed: int, candidate: int) -> int:

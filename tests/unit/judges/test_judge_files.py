@@ -110,3 +110,33 @@ def test_an_unknown_judge_lists_the_known_ones():
         pytest.skip("emotone-zoo is not installed; install it with `pip install -e zoo`")
     with pytest.raises(UnknownName, match="en-label"):
         open_judge("en-scare")
+
+
+def test_the_name_changes_with_all_that_decides_on_labels(folder: Path):
+    from dataclasses import replace
+
+    from emotone.judges.empathy import IdentifierCard, TrainedIdentifier
+
+    card = read_card(folder)
+    (head,) = card.heads
+    titles = {
+        c.title
+        for c in (
+            card,
+            replace(card, weights="0" * 64),
+            replace(card, heads=(replace(head, temperature=head.temperature + 1),)),
+            replace(card, settings={**card.settings, "max_tokens": 7}),
+        )
+    }
+    assert len(titles) == 4
+    assert all(t.startswith(f"{card.name}-1-") and len(t.split("-")[-1]) == 8 for t in titles)
+    assert read_card(folder).title == card.title
+    heat = dict.fromkeys(("reaction", "interpretation", "exploration"), 1.0)
+    first = IdentifierCard("e", 1, "score", (), heat, dict.fromkeys(heat, (0.0, 0.0, 0.0)), "ab")
+    other = replace(first, offsets={**first.offsets, "reaction": (0.0, 0.5, 0.0)})
+    # Only the name is asked for, so no network is needed.
+    named = [object.__new__(TrainedIdentifier) for _ in range(2)]
+    for identifier, about in zip(named, (first, other), strict=True):
+        object.__setattr__(identifier, "card", about)
+    assert named[0].name != named[1].name
+    assert named[0].name.startswith("e-1-")

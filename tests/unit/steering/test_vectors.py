@@ -210,3 +210,12 @@ def test_a_curve_that_falls_or_moves_zero_is_refused():
         Curve(((0.0, 0.0), (50.0, 1.0), (100.0, 0.9)))
     with pytest.raises(SteeringError, match="intensity 0, dose 0"):
         Curve(((0.0, 0.1), (100.0, 1.0)))
+
+
+def test_a_steered_system_names_every_judge_that_touched_its_vectors():
+    from emotone.systems.steered import _judges
+
+    assert _judges(EmotionVectors.shipped("smollm2")) == (
+        "pair-empathetic-dailydialog-1",
+        "pair-goemotions-a-1",
+    )
