@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -127,6 +129,41 @@ def read_lines(
                 problems.bad(
                     path, number, f"byte {error.start + 1} is no {encoding}; save it in {encoding}"
                 )
+
+
+def filled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+    """Yield what `read_lines` does but blank lines; a row of empty fields is none."""
+    return ((number, line) for number, line in read_lines(path, problems) if line.strip(" "))
+
+
+def is_utf16(path: Path) -> bool:
+    """Tell by the mark at its start whether a file is UTF-16.
+
+    Raises:
+        DataError: If the file cannot be opened.
+    """
+    with open_binary(path) as source:
+        try:
+            return source.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        except DAMAGED:
+            return False
+
+
+def read_utf16(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line without its end) of UTF-16; damage ends the file."""
+    number = 0
+    with open_binary(path) as source, io.TextIOWrapper(source, "utf-16", newline="\n") as lines:
+        try:
+            while line := lines.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    problems.bad(path, number, f"the line is longer than {MAX_LINE} characters")
+                    return
+                yield number, line.rstrip("\r\n")
+        except UnicodeError as error:
+            problems.bad(path, number + 1, f"no UTF-16 ({error}); save the file in UTF-8")
+        except DAMAGED as error:
+            problems.bad(path, number + 1, f"the gzip file is damaged ({error}); fetch it again")
 
 
 def read_aligned(

@@ -21,7 +21,7 @@ class Stats:
     Args:
         examples: Lines.
         replies: Lines with a reply.
-        conversations: Runs of lines that open with the same post.
+        conversations: Runs of lines each of which holds all posts of the line before.
         turns: Posts in the dialogues, history included; a post counts in each line that has it.
         length: Language -> words of English posts and replies, characters of Chinese ones, as
             [posts, their length, replies, their length]; only the post that is answered counts.
@@ -77,16 +77,16 @@ class Stats:
 
 
 def collect(examples: Iterable[Example]) -> Stats:
-    """Count examples; texts are not kept, only 8 bytes of a checksum of each line."""
+    """Count examples; texts are not kept, only two numbers of a line, some 150 bytes in all."""
     stats = Stats()
     seen: set[int] = set()
     ids: set[int] = set()
-    opening = ""
+    before: tuple[str, ...] = ("",)
     for example in examples:
         last = example.dialogue.posts[-1]
-        first = example.dialogue.posts[0].text
-        stats.conversations += first != opening
-        opening = first
+        said = tuple(post.text for post in example.dialogue.posts)
+        stats.conversations += said[: len(before)] != before
+        before = said
         stats.examples += 1
         stats.turns += len(example.dialogue.posts)
         lengths = stats.length.setdefault(example.lang, [0, 0, 0, 0])

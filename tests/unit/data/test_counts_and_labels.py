@@ -54,6 +54,21 @@ def test_counts_of_a_small_file():
     }
 
 
+def test_a_conversation_goes_on_only_from_all_that_was_said():
+    a, b, c, d = (Post(text, speaker) for text, speaker in zip(
+        "abcd", (Speaker.USER, Speaker.ASSISTANT, Speaker.USER, Speaker.USER), strict=True
+    ))  # fmt: skip
+    rows = [
+        (a,), (a,),  # two replies to one post
+        (a, b, c),
+        (a, b, d),  # the same opening, another conversation
+        (Post("a"),),
+        (Post("a", Speaker.ASSISTANT), Post("b")),  # who replies is the assistant
+    ]  # fmt: skip
+    made = [Example(str(i), Dialogue(posts), reply="x") for i, posts in enumerate(rows)]
+    assert [collect(made[:n]).conversations for n in range(1, 7)] == [1, 1, 1, 2, 3, 3]
+
+
 def test_the_table_has_posts_beside_replies():
     made = [one("1", "a", "b", emotion=EmotionMix.parse("joy")), one("2", "c")]
     lines = table(collect(made)).splitlines()

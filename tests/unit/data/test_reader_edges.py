@@ -326,3 +326,94 @@ def test_lccc_s_words_of_letters_and_numbers_are_made_whole(where: Path):
         ["2014年的ID呢", "ok，3.5G"],
         ["我有i P 8", "真ok的a b"],  # by words, not by characters
     ]
+
+
+# -- names, encodings, blank lines, repeated ids --------------------------------------------------
+
+
+def test_nlpcc2017_is_found_under_its_name_of_2018(where: Path):
+    put(where, {"ecg_train_data.json": '[[["a", 1], ["b", 2]]]'})
+    assert [e.id for e in read("nlpcc2017", where)] == ["train-1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_xml_of_nlpcc_may_be_utf_16(where: Path, encoding: str):
+    xml = corpora.module("nlpcc_emotion").SAMPLE["nlpcc2014_sample.xml"]
+    xml = xml.replace("utf-8", "utf-16").replace("公园", "公园上\u0a0a")
+    assert b"\n" in "\u0a0a".encode(encoding)
+    put(where, {"nlpcc2014_sample.xml": ("\ufeff" + xml).encode(encoding)})
+    made = read("nlpcc_emotion", where, "xml-2014-sample")
+    assert [lines_of(e)[0] for e in made] == ["我今天去了公园上\u0a0a。", "花真美！"]
+    put(where, {"nlpcc2014_sample.xml": ("\ufeff" + xml).encode(encoding) + b"\n"})
+    with pytest.raises(DataError, match=r"nlpcc2014_sample\.xml, line \d+: no UTF-16"):
+        read("nlpcc_emotion", where, "xml-2014-sample")
+
+
+BLANK = ["lccc", "ecg", "goemotions", "empathetic_dialogues", "empathetic_intents",
+         "smp2020_ewect", "nlpcc_emotion", "esconv_tsv", "emprl", "tsv", "messages"]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "  \n\n", "\r\n"], ids=repr)
+@pytest.mark.parametrize("name", [*BLANK, "pec"])
+def test_a_blank_last_line_stops_nothing(where: Path, name: str, end: str):
+    write_sample(name, where)
+    put(where, {"sft/valid.jsonl": '{"input": "a", "output": "b"}\n'} if name == "emprl" else {})
+    before = read(name, where)
+    for path in [path for path in where.rglob("*") if path.is_file()]:
+        path.write_text(path.read_text(encoding="utf-8") + end, encoding="utf-8", newline="")
+    assert read(name, where) == before
+
+
+def test_a_row_of_empty_fields_is_no_blank_line(where: Path):
+    put(where, {"dev.tsv": "a\tb\t1\n\t\t\n"})
+    with pytest.raises(DataError, match=r"dev\.tsv, line 2"):
+        read("ecg", where)
+
+
+def test_epitome_joins_no_pair_with_another_s_texts(where: Path):
+    write_sample("epitome", where)
+    rows = ["a1,b1,X.,Yes.,1,\n", "a1,b1,Z.,No.,1,\n"]
+    for path in where.iterdir():
+        turned = rows[::-1] if path.name.startswith("explorations") else rows
+        path.write_text(path.read_text() + "".join(turned))
+    made, places = skipping("epitome", where)
+    assert len(made) == 2
+    assert [place.partition(";")[0] for place in places] == [
+        f"emotional-reactions-reddit.csv, line {line}: the pair a1, b1 has another seeker_post in "
+        "explorations-reddit.csv"
+        for line in (4, 5)
+    ]
+
+
+def test_epitome_reports_a_missing_pair_once(where: Path):
+    write_sample("epitome", where)
+    path = where / "interpretations-reddit.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    made, places = skipping("epitome", where)
+    assert (len(made), len(places)) == (1, 1)
+
+
+def test_emprl_takes_json_lines_whatever_the_name(where: Path):
+    put(
+        where,
+        {"sft/train.json": '\n{"input": "a", "output": "b"}\n{"input": "c", "output": "d"}\n'},
+    )
+    assert [(e.id, e.reply) for e in read("emprl", where)] == [
+        ("sft-train-1", "b"),
+        ("sft-train-2", "d"),
+    ]
+
+
+def test_messages_in_chinese_lose_a_segmenter_s_blanks(where: Path):
+    row = {
+        "messages": [
+            {"role": "user", "content": "我 赢 了"},
+            {"role": "assistant", "content": "太 好 了 ！"},
+        ]
+    }
+    put(where, {"a.jsonl": json.dumps(row)})
+    assert [lines_of(e) for e in read("messages", where)] == [["我赢了", "太好了！"]]
+
+
+def test_ecm_files_says_whose_ids_the_categories_are():
+    assert "0 to 5" in corpora.module("ecm_files").CORPUS.note

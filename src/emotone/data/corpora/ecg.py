@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotone.data.corpus import Corpus, find
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines
 from emotone.data.shape import array, mix, numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC
@@ -32,7 +32,7 @@ SAMPLE = {"dev.tsv": "又 要 加班 了\t辛苦 你 了\t2\n我 赢 了 ！\t�
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a line."""
     for part, path in find(CORPUS, where, split):
-        for line, said in read_lines(path, problems):
+        for line, said in filled_lines(path, problems):
             with problems.at(path, line):
                 post, reply, label = array(said.split("\t"), "the line", count=3)
                 yield Example(

@@ -1,6 +1,8 @@
 """The four files of ECM's re-implementations: source, target, category and choice, line by line.
 
-`category` holds the emotion id of the target, `choice` a 0 or 1 for each of its words (1: an
+`category` holds the emotion id of the target as NLPCC numbers them (0 other, 1 like, 2 sadness,
+3 disgust, 4 anger, 5 happiness; other re-implementations number otherwise, and nothing in the file
+tells), `choice` a 0 or 1 for each of its words (1: an
 emotion word). Where there is no choice file, the other three are read.
 
 Source: AaronYALai/Seq2seqAttn_ECM, example/; 1YCxZ/ECM-seq2seq, sample_data/.
@@ -30,6 +32,8 @@ CORPUS = Corpus(
         "dev": ("dev_source.txt", "dev_post.txt"),
         "test": ("test_source.txt", "test_post.txt"),
     },
+    note="category ids must be NLPCC's, 0 to 5: other, like, sadness, disgust, anger, happiness; "
+    "some re-implementations number otherwise",
 )
 
 SAMPLE = {

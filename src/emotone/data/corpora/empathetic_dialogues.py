@@ -15,7 +15,7 @@ from pathlib import Path
 
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import Turn, answers
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines
 from emotone.data.shape import named, text, whole
 from emotone.emotions import EMPATHETIC
 from emotone.errors import DataError, EmotoneError
@@ -51,7 +51,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example for each turn of a listener."""
     for part, path in find(CORPUS, where, split):
         name, turns, broken = "", list[Turn](), False
-        lines = read_lines(path, problems)
+        lines = filled_lines(path, problems)
         _, header = next(lines, (1, ""))
         if header != _HEADER:
             problems.bad(path, 1, f"the header is {header[:120]!r} where {_HEADER!r} is needed")

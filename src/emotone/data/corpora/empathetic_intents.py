@@ -14,7 +14,7 @@ from typing import Any
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import Turn, answers
 from emotone.data.json_stream import json_line
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines
 from emotone.data.shape import array, member, named, text
 from emotone.emotions import INTENTS
 from emotone.errors import DataError
@@ -44,7 +44,7 @@ SAMPLE = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each turn of a listener."""
     for _, path in find(CORPUS, where, split):
-        for line, said in read_lines(path, problems):
+        for line, said in filled_lines(path, problems):
             with problems.at(path, line):
                 row = json_line(said)
                 name = text(member(row, "conv_id"), "conv_id")

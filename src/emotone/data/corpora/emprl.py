@@ -14,7 +14,7 @@ from typing import Any
 
 from emotone.data.corpus import Corpus, find
 from emotone.data.json_stream import json_items, json_line
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import DAMAGED, Problems, filled_lines, open_binary
 from emotone.data.shape import mapping, member, text, whole
 from emotone.errors import DataError
 from emotone.types import Dialogue, EmpathyLevels, Example
@@ -69,17 +69,27 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 
 
 def _records(path: Path, problems: Problems) -> Iterator[tuple[int, Any]]:
-    if ".jsonl" not in path.suffixes:
+    if ".jsonl" not in path.suffixes and not _is_lines(path):
         for item in json_items(path, problems):
             yield item.line, item.value
         return
-    for line, said in read_lines(path, problems):
+    for line, said in filled_lines(path, problems):
         try:
             row = json_line(said)
         except DataError as error:
             problems.bad(path, line, str(error))
         else:
             yield line, row
+
+
+def _is_lines(path: Path) -> bool:
+    """Tell JSON lines from an array by what they start with; their names are the same."""
+    with open_binary(path) as source:
+        try:
+            start = source.read(4096)
+        except DAMAGED:
+            return False
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 
 def _levels(row: Any) -> EmpathyLevels | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import Turn, answers, merged
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines
 from emotone.data.shape import text
 from emotone.errors import DataError
 from emotone.types import Example
@@ -61,7 +61,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 def _answered(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
     """Yield (line, turns) of lines that the next line does not go on with."""
     held: tuple[int, list[Turn]] | None = None
-    for line, said in read_lines(path, problems):
+    for line, said in filled_lines(path, problems):
         turns: list[Turn] = []
         with problems.at(path, line):
             turns = _turns(said)

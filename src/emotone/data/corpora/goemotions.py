@@ -14,7 +14,7 @@ from pathlib import Path
 
 from emotone.data.corpus import Corpus, beside, find
 from emotone.data.dialogues import single
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines, read_lines
 from emotone.data.shape import array, numbered, text
 from emotone.emotions import EKMAN, GOEMOTIONS, Taxonomy
 from emotone.types import Example
@@ -57,7 +57,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         if labels is None:
             continue
         order, taxonomy = labels
-        for line, said in read_lines(path, problems):
+        for line, said in filled_lines(path, problems):
             with problems.at(path, line):
                 comment, ids, name = array(said.split("\t"), "the line", count=3)
                 heard = [numbered(label, order, taxonomy) for label in ids.split(",")]

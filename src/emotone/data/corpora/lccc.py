@@ -16,7 +16,7 @@ from typing import Any
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import Turn, answers
 from emotone.data.json_stream import json_items, json_line
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines
 from emotone.data.shape import array, text
 from emotone.data.text import join
 from emotone.types import Example
@@ -59,7 +59,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 with problems.at(path, item.line):
                     yield from _answers(item.value, f"{part}-{item.key or 'n'}-{number}")
             continue
-        for line, said in read_lines(path, problems):
+        for line, said in filled_lines(path, problems):
             with problems.at(path, line):
                 turns = json_line(said) if ".jsonl" in path.suffixes else said.split("\t")
                 yield from _answers(turns, f"{part}-{line}")

@@ -10,6 +10,7 @@ Source: OpenAI's chat fine-tuning format.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from emotone.data.dialogues import Turn, answers
 from emotone.data.json_stream import json_line
 from emotone.data.reading import Problems, read_lines
 from emotone.data.shape import Lang, array, language, member, text
+from emotone.data.text import join
 from emotone.errors import DataError
 from emotone.types import Example
 
@@ -53,6 +55,8 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 sent = array(member(row, "messages"), "messages", least=1)
                 turns = [turn for turn in map(_turn, sent) if turn is not None]
                 lang: Lang = language(*(turn.text for turn in turns))
+                if lang == "zh":
+                    turns = [replace(turn, text=join(turn.text)) for turn in turns]
                 name = f"{part}-{stem(path)}-{line}"
                 yield from answers(turns, name, lang, only=["assistant"], problems=problems)
 

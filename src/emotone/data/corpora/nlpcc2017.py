@@ -27,7 +27,12 @@ CORPUS = Corpus(
     taxonomies=(NLPCC,),
     licence="on request, for research only; from coai.cs.tsinghua.edu.cn/hml/challenge",
     files={
-        "train": ("train_data.json", "stc-3_emotion_train.json", "train.json"),
+        "train": (
+            "train_data.json",
+            "ecg_train_data.json",
+            "stc-3_emotion_train.json",
+            "train.json",
+        ),
         "test": ("test_data.json", "test.json"),
     },
 )

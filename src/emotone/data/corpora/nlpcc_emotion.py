@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import single
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines, is_utf16, read_lines, read_utf16
 from emotone.data.shape import named, numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC, NLPCC2013
@@ -66,7 +66,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         if ".xml" in path.suffixes:
             yield from _xml(path, problems, part)
             continue
-        for line, row in read_lines(path, problems):
+        for line, row in filled_lines(path, problems):
             with problems.at(path, line):
                 said, tab, label = row.rpartition("\t")
                 if not tab:
@@ -79,7 +79,8 @@ def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:
     parser = ElementTree.XMLPullParser(["end"])
     number = 0
     try:
-        for line, said in read_lines(path, problems):
+        lines = read_utf16 if is_utf16(path) else read_lines
+        for line, said in lines(path, problems):
             if _DECLARES.search(said):
                 problems.bad(path, line, "the XML declares a document type; remove it")
                 return

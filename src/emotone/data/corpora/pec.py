@@ -16,7 +16,7 @@ from typing import Any
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import Turn, answers
 from emotone.data.json_stream import json_line
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines, read_lines
 from emotone.data.shape import array, member, text
 from emotone.errors import DataError
 from emotone.types import Example
@@ -96,7 +96,7 @@ def _blocks(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
-    for line, said in read_lines(path, problems):
+    for line, said in filled_lines(path, problems):
         turns: list[Turn] = []
         with problems.at(path, line):
             turns = _turns(json_line(said))

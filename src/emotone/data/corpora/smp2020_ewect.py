@@ -14,7 +14,7 @@ from pathlib import Path
 from emotone.data.corpus import Corpus, find
 from emotone.data.dialogues import single
 from emotone.data.json_stream import json_items
-from emotone.data.reading import Problems, read_lines
+from emotone.data.reading import Problems, filled_lines
 from emotone.data.shape import member, named, text, whole
 from emotone.data.text import join
 from emotone.emotions import SMP2020
@@ -57,7 +57,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 
 
 def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, object, object, object]]:
-    for line, row in read_lines(path, problems):
+    for line, row in filled_lines(path, problems):
         number, comma, rest = row.partition(",")
         said, second, label = rest.rpartition(",")
         if comma and second:
