@@ -198,12 +198,12 @@ def _check_one_each(others: Sequence[tuple[Path, list[Pair]]]) -> None:
 def _trained(paths: Sequence[Path]) -> list[str]:
     """Judges that manifests beside replies list."""
     from emotone.evaluation.manifest import beside, read_manifest
+    from emotone.evaluation.tools import judge_names
 
     found: list[str] = []
     for path in paths:
         for place in (beside(path), path.with_name("manifest.json")):
-            listed = read_manifest(place).get("judges", ())
-            found += list(map(str, listed)) if isinstance(listed, list | tuple | dict) else []
+            found += judge_names(read_manifest(place).get("judges"), str(place))
     return found
 
 

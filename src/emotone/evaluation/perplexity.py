@@ -70,8 +70,16 @@ def perplexity(
         return _counts(able.nats, rows, progress)
 
     tools = Tools(perplexity=remembered(counts), perplexity_name=f"{system}:{model},references")
-    total, per_emotion, _ = numbers(pairs, METRICS, tools, rounds=rounds, seed=seed)
-    return Scores(system, model, len(pairs), total, per_emotion, manifest=dict(manifest or {}))
+    total, per_emotion, _, at_full = numbers(pairs, METRICS, tools, rounds=rounds, seed=seed)
+    return Scores(
+        system,
+        model,
+        len(pairs),
+        total,
+        per_emotion,
+        manifest=dict(manifest or {}),
+        at_full=at_full,
+    )
 
 
 def check_likelihoods(responder: Responder) -> LikelihoodResponder:

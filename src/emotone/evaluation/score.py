@@ -114,7 +114,7 @@ def score(
     if len(found) != 1:
         raise DataError(f"{len(found)} systems came where one is scored; part them with `runs`")
     tools = with_unsaid(with_neutral(tools, pairs), pairs)
-    total, per_emotion, per_part = numbers(
+    total, per_emotion, per_part, at_full = numbers(
         pairs,
         metrics,
         tools,
@@ -134,6 +134,7 @@ def score(
         {} if tools.emotion is None else dose(pairs, tools.emotion, rounds=rounds, seed=seed),
         distributions(pairs, tools.tokens),
         manifest=dict(manifest or {}),
+        at_full=at_full,
     )
 
 
@@ -160,8 +161,8 @@ def numbers(
     seed: int = 0,
     names: Mapping[str, str] | None = None,
     advance: Advance | None = None,
-) -> tuple[Numbers, dict[str, Numbers], dict[str, Numbers]]:
-    """Measure all replies, those of each emotion asked, and those of each named part.
+) -> tuple[Numbers, dict[str, Numbers], dict[str, Numbers], Numbers]:
+    """Measure all replies, those of each emotion, of each named part, and of one emotion at 100.
 
     Arguments are those of `score`; `names` gives metrics other names in the result.
 
@@ -181,12 +182,16 @@ def numbers(
     total: dict[str, Number] = {}
     per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
     per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
+    at_100 = [i for i, (_, r) in enumerate(pairs) if r.emotion is not None and r.emotion.single()]
+    whole = {"100": at_100} if at_100 else {}
+    full: dict[str, dict[str, Number]] = {"100": {}}
     for name in metrics:
         metric = build(name, tools)
         key = (names or {}).get(metric.name, metric.name)
         stats = metric.stats(pairs)
         total[key] = _number(metric, stats, pairs, rounds, seed)
-        for groups, into in ((moods, per_emotion), (places, per_part)):
+        groups_of = ((moods, per_emotion), (places, per_part), (whole, full))
+        for groups, into in groups_of:
             for label, rows in groups.items():
                 chosen = [pairs[i] for i in rows]
                 into[label][key] = (
@@ -196,7 +201,7 @@ def numbers(
                 )
         if advance:
             advance(key)
-    return total, per_emotion, per_part
+    return total, per_emotion, per_part, full["100"]
 
 
 def compare(

@@ -151,6 +151,8 @@ class Scores:
         metrics: The numbers over all replies.
         per_emotion: The same over the replies asked for each emotion; "none" without one.
         per_part: The same over named parts of the examples, such as "emotional" and "neutral".
+        at_full: The same over the replies asked for one emotion at intensity 100, as published
+            systems without intensities are; empty where there are none.
         confusion: Asked against judged; None without a judge of emotion.
         dose: Emotion -> points of rising intensity.
         distributions: Length and repetition.
@@ -170,6 +172,7 @@ class Scores:
     distributions: Mapping[str, Histogram] = field(default_factory=dict)
     against: tuple[Against, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    at_full: Mapping[str, Number] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -279,6 +282,7 @@ def _scores(row: Any) -> Scores:
             for a in row.get("against", [])
         ),
         _object(row.get("manifest", {}), "manifest"),
+        _numbers(row.get("at_full", {}), "at_full"),
     )
 
 

@@ -76,7 +76,13 @@ def open_tools(wanted: Wanted) -> Opened:
     from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
     from emotone.metrics import Tools
 
-    needed: set[str] = set().union(*(needs(name) for name in wanted.metrics))
+    needed: set[str] = set()
+    for name in wanted.metrics:
+        try:
+            needed |= needs(name)
+        except Unsupported:
+            if wanted.strict:
+                raise
     made: dict[str, Any] = {"tokens": tokens, "tokens_name": "words(en),rjieba(zh)"}
     judges: dict[str, dict[str, str]] = {}
     missing: dict[str, str] = {}
@@ -117,16 +123,22 @@ def usable(
     names: Sequence[str], opened: Opened, pairs: Sequence[Pair]
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Part metrics into those that can be had for these replies, and the others by reason."""
+    from emotone import metrics
+
     tools = with_neutral(opened.tools, pairs)
     kept: list[str] = []
     left_out: dict[str, list[str]] = {}
     for name in names:
-        lacks = [tool for tool in sorted(needs(name)) if getattr(tools, tool) is None]
-        if lacks:
+        try:
+            lacks = [tool for tool in sorted(needs(name)) if getattr(tools, tool) is None]
+            if not lacks:
+                metrics.build(name, tools)
+                kept.append(name)
+                continue
             reason = opened.missing.get(lacks[0], _TOOLS[lacks[0]])
-            left_out.setdefault(reason, []).append(name)
-        else:
-            kept.append(name)
+        except Unsupported as error:  # a library that is not here, or a judge of another kind
+            reason = str(error)
+        left_out.setdefault(reason, []).append(name)
     return kept, left_out
 
 
@@ -134,11 +146,13 @@ def needs(name: str) -> frozenset[str]:
     """Find which tools a metric cannot do without, by leaving out one at a time.
 
     Raises:
+        Unsupported: If it cannot be had with every tool, as where a library is missing.
         UnknownName: If there is no such metric.
     """
     from emotone import metrics
 
     every = _everything()
+    metrics.build(name, every)
     lacks: set[str] = set()
     for tool in _TOOLS:
         try:
@@ -158,18 +172,43 @@ def check_judges(judges: Iterable[str], pairs: Iterable[Pair], *, trained: Itera
 
     Raises:
         UsageError: If one is among them; `--same-judge` leaves this check out.
+        DataError: If a reply lists its judges in another shape than `judge_names` reads.
     """
     touched = {_stem(name) for name in trained}
-    for _, reply in pairs:
-        listed = reply.applied.get("judges", ())
-        if isinstance(listed, list | tuple):
-            touched |= {_stem(str(name)) for name in listed}
+    for example, reply in pairs:
+        listed = reply.applied.get("judges")
+        touched |= {_stem(n) for n in judge_names(listed, f"the reply to {example.id!r}")}
     for name in judges:
         if _stem(name) in touched:
             raise UsageError(
                 f"judge {_stem(name)!r} touched the training of these replies, so it would hear"
                 " what it taught; score with another one, or add --same-judge and say so"
             )
+
+
+def judge_names(listed: Any, where: str) -> list[str]:
+    """Read which judges are listed: one name, a list of names, or an object by name.
+
+    Args:
+        listed: The value of "judges"; None lists none.
+        where: What lists them, for the message.
+
+    Raises:
+        DataError: If it is anything else; a list that is not understood may hide a judge.
+    """
+    if listed is None:
+        return []
+    names: list[Any] = [listed] if isinstance(listed, str) else []
+    if isinstance(listed, list | tuple | Mapping):
+        names = list(listed)
+    elif not names:
+        names = [None]
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise DataError(
+            f'"judges" of {where} is {listed!r}; give a name, a list of names, or an object with'
+            " names as keys"
+        )
+    return names
 
 
 def with_neutral(tools: Tools, pairs: Sequence[Pair]) -> Tools:
@@ -183,8 +222,13 @@ def with_neutral(tools: Tools, pairs: Sequence[Pair]) -> Tools:
 
 
 def _stem(judge: str) -> str:
-    """Name of a judge without label set, version and checksum: "en-score-1-0a1b2c3d:ekman"."""
-    return re.sub(r"-\d+-[0-9a-f]{8}$", "", judge.split(":")[0].split(" ")[0])
+    """Name of a judge without folder, label set, version and checksum, for comparing.
+
+    "judges/En_Score-1-0a1b2c3d:ekman (GoEmotions)" is "en-score".
+    """
+    plain = judge.strip().split(" (")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+    plain = plain.split(":")[0].strip().casefold().replace("_", "-")
+    return re.sub(r"-\d+-[0-9a-f]{8}$", "", plain)
 
 
 def _everything() -> Tools:

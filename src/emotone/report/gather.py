@@ -92,6 +92,7 @@ def _joined(first: Scores, second: Scores) -> Scores:
     return dataclasses.replace(
         main,
         metrics={**first.metrics, **second.metrics},
+        at_full={**first.at_full, **second.at_full},
         per_emotion=groups("per_emotion"),
         per_part=groups("per_part"),
         manifest={**main.manifest, "also": dict(other.manifest)},

@@ -37,6 +37,7 @@ class Published:
         columns: Its measures.
         rows: System -> values in the order of the columns; None where the paper has none.
         caution: Why our numbers do not compare with these.
+        at_full: Whether ours are those over replies asked for one emotion at intensity 100.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Published:
     columns: tuple[Column, ...]
     rows: Mapping[str, tuple[float | None, ...]]
     caution: str
+    at_full: bool = False
 
 
 EMO_SEQ = Published(
@@ -68,7 +70,7 @@ EMO_SEQ = Published(
 ECM = Published(
     "ecm",
     "ECM, table 4",
-    "Zhou et al. 2018 (ECM), table 4, as shown in the authors' repository: ESTC",
+    "Zhou et al. 2018 (ECM), table 4, ESTC; read by eye from an image in the authors' repository",
     (
         Column("Perplexity", "ecm_perplexity", digits=1),
         Column("Accuracy", "emotion_accuracy", digits=3),
@@ -83,13 +85,14 @@ ECM = Published(
     },
     "Their judge also labelled the training data, ours did not; corpus and vocabulary (40,000"
     " words) differ as well. Perplexity is a mean over sentences in both.",
+    at_full=True,
 )
 
 EMPRL = Published(
     "emprl",
     "Empathetic replies in the shape of EmpRL's table",
-    "LEMPEx (arXiv 2106.11791), results table, EmpatheticDialogues; EmpRL's own numbers could not"
-    " be checked and are not given",
+    "LEMPEx (arXiv 2106.11791), results table, EmpatheticDialogues, read by eye from an image;"
+    " EmpRL's own numbers could not be checked and are not given",
     (
         Column("PPL", "perplexity"),
         Column("BLEU", "bleu"),
@@ -116,12 +119,13 @@ EV = Published(
         Column("asked probability", "asked_probability", digits=4),
     ),
     {
-        "Llama-3.1-8B + 2 EV": (1.0, None),
-        "Qwen2-7B + 2 EV": (0.9825, None),
+        "Llama3.1 + 2 EV": (1.0, None),
+        "Qwen2 + 2 EV": (0.9825, None),
         "MiniCPM + 2 EV": (0.995, None),
     },
     "Their judge, labels and threshold are not published; ours go by names of their own. In"
-    " the released replies of Llama-3.1 at this strength, 42 % of the 4-grams are repeats.",
+    " the released replies of Llama3.1 at this strength, 42 % of the 4-grams are repeats.",
+    at_full=True,
 )
 
 TABLES: tuple[Published, ...] = (EMO_SEQ, ECM, EMPRL, EV)

@@ -124,8 +124,17 @@ def published(runs: Sequence[Run]) -> list[Table]:
 
 
 def _ours(table: Published, run: Run) -> bool:
-    numbers = (run.scores.metrics.get(c.metric) for c in table.columns)
+    numbers = (_number(table, run, c.metric) for c in table.columns)
     return any(n is not None and n.value is not None for n in numbers)
+
+
+def _number(table: Published, run: Run, metric: str) -> Number | None:
+    """Return the number that stands beside a table, None where there is none of its kind."""
+    scores = run.scores
+    moods = {label for label, part in scores.per_emotion.items() if metric in part}
+    if table.at_full and moods - {"none"}:
+        return scores.at_full.get(metric)
+    return scores.metrics.get(metric)
 
 
 def _beside(table: Published, runs: Sequence[Run]) -> Table:
@@ -137,7 +146,7 @@ def _beside(table: Published, runs: Sequence[Run]) -> Table:
     for run in runs:
         if not _ours(table, run):
             continue
-        numbers = [run.scores.metrics.get(c.metric) for c in table.columns]
+        numbers = [_number(table, run, c.metric) for c in table.columns]
         ours.append(
             (
                 run.title,
@@ -147,7 +156,13 @@ def _beside(table: Published, runs: Sequence[Run]) -> Table:
                 ),
             )
         )
-    notes = (f"Source: {table.source}.", f"Not directly comparable. {table.caution}")
+    which = (
+        "Ours are over replies asked for one emotion at 100; over all of a system that was asked"
+        " for none."
+        if table.at_full
+        else "Ours are over all replies of the run."
+    )
+    notes = (f"Source: {table.source}.", f"Not directly comparable. {which} {table.caution}")
     return Table(
         f"published-{table.name}",
         table.title,

@@ -306,6 +306,53 @@ def test_a_judge_that_touched_the_training_is_refused(listed: str):
         check_judges([judge], [], trained=[listed])
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "en-score",
+        {"en-score-1-0a1b2c3d": {"goemotions": "ab"}},
+        ["other", "judges/En_Score-1-0a1b2c3d:ekman"],
+        ("en_score (GoEmotions, CC BY/4.0)",),
+    ],
+)
+def test_judges_are_found_in_every_shape_they_are_written_in(listed):
+    example, reply = pair(0, "hi")
+    rows = [(example, dataclasses.replace(reply, applied={"judges": listed}))]
+    for name in ("en-score-1-ffffffff:ekman", "/my/judges/EN-score"):
+        with pytest.raises(UsageError, match="judge 'en-score' touched"):
+            check_judges([name], rows, trained=[])
+    check_judges(["zh-score"], rows, trained=[])
+
+
+@pytest.mark.parametrize("listed", [3, True, [1], [["en-score"]], {4: {}}, "", [None]])
+def test_judges_in_a_shape_that_is_not_understood_are_refused(listed):
+    example, reply = pair(0, "hi")
+    rows = [(example, dataclasses.replace(reply, applied={"judges": listed}))]
+    with pytest.raises(DataError, match=r'"judges" of the reply to .x0. is'):
+        check_judges(["en-score"], rows, trained=[])
+
+
+def test_a_missing_library_is_no_missing_tool(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+    with pytest.raises(Unsupported, match="pip install rouge-score"):
+        needs("rouge_l")
+    opened = open_tools(Wanted(("rouge_l", "distinct_2")))
+    kept, left_out = usable(("rouge_l", "distinct_2"), opened, run())
+    assert kept == ["distinct_2"]
+    assert [(names, "rouge-score" in why) for why, names in left_out.items()] == [
+        (["rouge_l"], True)
+    ]
+    assert opened.missing == {}
+
+
+def test_replies_at_full_intensity_have_numbers_of_their_own():
+    made = scored()
+    assert made.at_full == made.per_emotion["joy"]  # sadness is asked at 50
+    assert scored([p for p in run() if p[1].emotion is None]).at_full == {}
+
+
 def test_a_metric_says_which_tools_it_needs():
     assert needs("distinct_2") == frozenset()
     assert needs("emotion_accuracy") == {"emotion"}

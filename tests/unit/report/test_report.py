@@ -393,3 +393,20 @@ def test_a_mix_and_a_graded_emotion_have_places_of_their_own(tmp_path: Path):
     said = page_of([folder(tmp_path / "run", rows)], tmp_path / "report")
     assert "fear:20 + joy:60" in said
     assert "sadness:50" in said
+
+
+def test_published_numbers_of_one_intensity_have_ours_of_that_beside_them(tmp_path: Path):
+    from emotone.report.tables import published
+
+    rows = [p for p in run() if p[1].emotion is not None]
+    rows = [
+        (e, dataclasses.replace(r, text="nothing") if str(r.emotion).startswith("sad") else r)
+        for e, r in rows
+    ]  # joy is asked at 100 and heard, sadness at 50 and not
+    plain = [p for p in run("two") if p[1].emotion is None]
+    made = gather([folder(tmp_path / "one", rows), folder(tmp_path / "two", plain)])
+    assert made[0].scores.metrics["emotion_accuracy"].value == 0.5
+    (table,) = (t for t in published(made) if t.name == "published-ecm")
+    ours = [row for row in table.rows if row[0] in {r.title for r in made}]
+    assert [(row[0], row[2]) for row in ours] == [(made[0].title, "1.000")]
+    assert any("one emotion at 100" in note for note in table.notes)
