@@ -1,13 +1,15 @@
 """EPITOME (Reddit): a seeker's post, a response, and its empathy levels with rationales.
 
 Three CSV files, one for each mechanism, hold the same pairs in the same order; a pair of ids can
-occur more than once, so rows are joined by ids and by how often the ids came before.
+occur more than once, so rows are joined by ids and by how often the ids came before, and their
+texts must be the same.
 
 Source: Sharma et al. 2020; behavioral-data/Empathy-Mental-Health, dataset/*-reddit.csv.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,7 +56,11 @@ _MECHANISMS = {
     "explorations": "exploration",
 }
 
+# One of the files says "this subreddit" where another was masked to "this".
+_MASKED = re.compile(r"(sub)?reddit|\W")
+
 _Key = tuple[str, str, int]
+_Row = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +92,29 @@ def read_rated(where: Path, problems: Problems, *, split: str | None = None) -> 
     for key, (line, row) in _rows(path, problems):
         with problems.at(path, line):
             joined = {first: row}
-            for start, rows in others.items():
-                if key not in rows:
-                    raise DataError(f"the pair {key[0]}, {key[1]} is not in {paths[start].name}")
-                joined[start] = rows.pop(key)[1]
+            found = {start: rows.pop(key, None) for start, rows in others.items()}
+            for start, numbered in found.items():
+                _check(key, row, None if numbered is None else numbered[1], paths[start].name)
+                if numbered is not None:
+                    joined[start] = numbered[1]
             yield _rated("-".join(map(str, key)), joined)
     for start, rows in others.items():
         for key, (line, _) in rows.items():
             problems.bad(paths[start], line, f"the pair {key[0]}, {key[1]} is not in {path.name}")
+
+
+def _check(key: _Key, row: _Row, other: _Row | None, name: str) -> None:
+    pair = f"the pair {key[0]}, {key[1]}"
+    if other is None:
+        raise DataError(f"{pair} is not in {name}")
+    for column in ("seeker_post", "response_post"):
+        if _plain(row[column]) != _plain(other[column]):
+            raise DataError(f"{pair} has another {column} in {name}; keep the order of the files")
+
+
+def _plain(said: str) -> str:
+    """Leave out what the published files differ in: blanks, case, and a masked "reddit"."""
+    return _MASKED.sub("", said.lower())
 
 
 def _path(where: Path, start: str) -> Path:
