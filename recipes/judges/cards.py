@@ -25,6 +25,10 @@ DATA = {
         " Terms of Use",
     ),
 }
+BESIDE = (
+    ", and n-grams of the same training texts beside it; the share of each was chosen on"
+    " development texts"
+)
 ROLE = {
     "label": "to label training data and to calibrate intensities. Never for results.",
     "score": "to score replies in result tables. Never to label, train or tune what it scores.",
@@ -56,8 +60,8 @@ def page(figures: Path, out: Path) -> None:
     lines = [
         "# Judges of emotion, measured",
         "",
-        "Written by `python -m recipes.judges.make cards` from docs/results/judges.json; do not edit."
-        " Texts that no judge has seen ([who sees which](emotion.md)); values with 95 % intervals.",
+        "Written by `python -m recipes.judges.make cards`, from docs/results/judges.json; do not"
+        " edit. Texts that no judge has seen ([who sees which](emotion.md)); values with 95 % intervals.",
         "",
         "| labels | judge | texts | accuracy | macro-F1 | calibration error before, after |",
         "|---|---|---|---|---|---|",
@@ -104,7 +108,7 @@ def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
         f"# {name}, version {card['version']}",
         "",
         f"A judge of emotion for {'English' if card['lang'] == 'en' else 'Chinese'} texts: "
-        f"{KIND[kind]}.",
+        f"{KIND[kind]}{BESIDE if 'ngrams' in card['settings'] else ''}.",
         "",
         f"- Intended use: {ROLE[role]}",
         f"- Labels: {'; '.join(map(_labels, card['heads']))}",

@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
@@ -22,6 +24,7 @@ from emotone.emotions import TAXONOMIES
 from emotone.judges import open_judge
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
 from emotone.judges.card import CARD, WEIGHTS, Head, JudgeCard, write_card
+from emotone.judges.encoder import blend
 from emotone.judges.grams import Grams
 from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, train_ngram_judge
 from emotone.metrics import f1
@@ -40,6 +43,9 @@ LETTERS = {
     "en": (Grams("word", 1, 2, 5), Grams("char_wb", 3, 4, 5, 40_000)),
     "zh": (Grams("char", 1, 3, 5),),
 }
+#: Judges whose trunk has n-grams of the same training texts beside it, and the shares tried.
+BLENDED = ("zh-score",)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 #: What the trained parts call a head, where it is not the taxonomy's name.
 TRAINED_AS = {"smp2020": "smp"}
 
@@ -91,7 +97,9 @@ def tempered(judge: Any, labels: tuple[str, ...], taxonomy: str) -> float:
     """Temperature by the development texts."""
     rows = texts(taxonomy, "dev")
     gold = np.array([labels.index(label) for _, label in rows])
-    return round(fit_temperature(judge.logits([t for t, _ in rows]), gold), 4)
+    plain = [t for t, _ in rows]
+    logits = judge.logits(plain) if isinstance(judge, NgramJudge) else kept_logits(judge, plain)
+    return round(fit_temperature(logits, gold), 4)
 
 
 def pack_label(lang: str) -> None:
@@ -128,15 +136,39 @@ def pack_score(lang: str) -> None:
         heads.append(Head(taxonomy, tuple(made["labels"][source])))
     folder = ZOO / name
     folder.mkdir(parents=True, exist_ok=True)
-    save_torch(kept, folder / WEIGHTS)
     data = {t: data_hash(texts(t, "score")) for t in HEADS[lang]}
-    _finish(folder, "encoder", "score", lang, tuple(heads), {"trunk": spec}, data)
+    settings: dict[str, Any] = {"trunk": spec}
+    save_torch(kept, folder / WEIGHTS)
+    _finish(folder, "encoder", "score", lang, tuple(heads), settings, data)
+    if name in BLENDED:
+        settings["ngrams"] = {}
+        for head in heads:
+            beside, share = _beside(open_judge(folder, head.taxonomy), head)
+            settings["ngrams"][head.taxonomy] = {**ngram_settings(beside), "share": share}
+            for key, array in ngram_tensors(beside).items():
+                kept[f"ngrams.{head.taxonomy}.{key}"] = torch.from_numpy(array)
+        save_torch(kept, folder / WEIGHTS)
+        _finish(folder, "encoder", "score", lang, tuple(heads), settings, data)
     fitted = []
     for head in heads:
         judge: Any = open_judge(folder, head.taxonomy)
-        temperature = tempered(judge, head.labels, head.taxonomy)
-        fitted.append(Head(head.taxonomy, head.labels, temperature))
-    _finish(folder, "encoder", "score", lang, tuple(fitted), {"trunk": spec}, data)
+        fitted.append(replace(head, temperature=tempered(judge, head.labels, head.taxonomy)))
+    _finish(folder, "encoder", "score", lang, tuple(fitted), settings, data)
+
+
+def _beside(judge: Any, head: Head) -> tuple[NgramJudge, float]:
+    """n-grams of the trunk's own training texts, and the share that development texts like best."""
+    beside = ngrams(head.taxonomy, texts(head.taxonomy, "score"))
+    order = [beside.labels.index(label) for label in head.labels]
+    beside = replace(
+        beside, labels=head.labels, weights=beside.weights[order], bias=beside.bias[order]
+    )
+    rows = texts(head.taxonomy, "dev")
+    plain = [t for t, _ in rows]
+    gold = np.array([head.labels.index(label) for _, label in rows])
+    read, counted = kept_logits(judge, plain), beside.logits(plain)
+    hits = [(blend(read, counted, s).argmax(-1) == gold).mean() for s in SHARES]
+    return beside, SHARES[int(np.argmax(hits))]
 
 
 def _normal(key: str, first: int) -> str:
@@ -182,13 +214,17 @@ def _value(stats: SumStats) -> dict[str, float]:
 
 
 def kept_logits(judge: Any, plain: list[str]) -> np.ndarray:
-    """Logits of a scoring judge, kept in out/, as a large trunk takes minutes."""
-    key = hashlib.sha256("\n".join([judge.card.weights, judge.head.taxonomy, *plain]).encode())
+    """Logits of a scoring judge; those of its trunk are kept in out/, as they take minutes."""
+    trained = hashlib.sha256(
+        (TRAINED / judge.card.name / "weights.safetensors").read_bytes()
+    ).hexdigest()
+    key = hashlib.sha256("\n".join([trained, judge.head.taxonomy, *plain]).encode())
     path = TRAINED / "logits" / f"{key.hexdigest()[:16]}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, judge.logits(plain))
-    return np.load(path)
+        np.save(path, replace(judge, ngrams=None).logits(plain))
+    read = np.load(path)
+    return read if judge.ngrams is None else blend(read, judge.ngrams.logits(plain), judge.share)
 
 
 def figures() -> None:

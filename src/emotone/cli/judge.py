@@ -110,7 +110,11 @@ def judges(as_json: options.Json = False) -> None:
     from emotone.models import zoo
 
     found: list[dict[str, Any]] = []
-    for shelf, here in (("judges", names()), ("identifiers", identifiers())):
+    shelves: tuple[tuple[zoo.Shelf, list[str]], ...] = (
+        ("judges", names()),
+        ("identifiers", identifiers()),
+    )
+    for shelf, here in shelves:
         for name in here:
             card = json.loads((zoo.folder(shelf, name) / "judge.json").read_text("utf-8"))
             labels = [h["taxonomy"] for h in card.get("heads", [])] or ["EPITOME levels"]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from emotone.emotions import Emotion
 from emotone.errors import DataError, Unsupported
+from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.scores import Against, Difference, Number, Scores
 from emotone.evaluation.summaries import Pair, confusion, distributions, dose, in_order, part
-from emotone.evaluation.tools import with_neutral
 
 if TYPE_CHECKING:
     from emotone.metrics import Tools

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotone.errors import DataError, EmotoneError, Unsupported, UsageError
+from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.summaries import Pair
 
 if TYPE_CHECKING:
@@ -209,16 +210,6 @@ def judge_names(listed: Any, where: str) -> list[str]:
             " names as keys"
         )
     return names
-
-
-def with_neutral(tools: Tools, pairs: Sequence[Pair]) -> Tools:
-    """Fill in each example's replies without an emotion by seed, where the run has some."""
-    plain: dict[str, dict[int, str]] = {}
-    for example, reply in pairs:
-        if reply.emotion is None:
-            plain.setdefault(example.id, {})[reply.seed] = reply.text
-    moods = any(reply.emotion is not None for _, reply in pairs)
-    return dataclasses.replace(tools, neutral=plain if plain and moods else None)
 
 
 def _stem(judge: str) -> str:

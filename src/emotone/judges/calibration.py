@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from emotone.emotions import Taxonomy
+from emotone.types import EmotionScores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,3 +71,10 @@ def calibration_error(probabilities: np.ndarray, gold: np.ndarray, *, bins: int 
         if (where == b).any()
     ]
     return float(sum(gaps))
+
+
+def scores(row: np.ndarray, labels: Sequence[str], taxonomy: Taxonomy) -> EmotionScores:
+    """Put one row of probabilities [k] under the labels of a taxonomy."""
+    by_label = dict.fromkeys(taxonomy.labels, 0.0)
+    by_label.update(zip(labels, map(float, row), strict=True))
+    return EmotionScores(max(by_label, key=by_label.__getitem__), by_label)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotone.emotions import Taxonomy
 from emotone.errors import CheckpointError
-from emotone.judges.calibration import softmax
+from emotone.judges.calibration import scores, softmax
 from emotone.judges.card import WEIGHTS, Head, JudgeCard, read_card
 from emotone.types import EmotionScores
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from emotone.judges.ngram import NgramJudge
     from emotone.judges.trunk import Trunk
 
 #: Most tokens of a batch, padding included: enough to fill two cores, small enough for any memory.
@@ -36,6 +37,8 @@ class EncoderJudge:
         taxonomy: The same as a value.
         trunk: Texts to vectors [B, D].
         heads: One linear layer a label set.
+        ngrams: What counts words beside the trunk, where the card has it.
+        share: Weight of its log-probabilities against the trunk's, from 0 to 1.
     """
 
     card: JudgeCard
@@ -43,6 +46,8 @@ class EncoderJudge:
     taxonomy: Taxonomy
     trunk: Trunk
     heads: nn.ModuleDict
+    ngrams: NgramJudge | None = None
+    share: float = 0.0
 
     @property
     def name(self) -> str:
@@ -50,7 +55,10 @@ class EncoderJudge:
         return f"{self.card.title}:{self.head.taxonomy}"
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
-        """Uncalibrated scores, [N, k], in the order of the head's labels."""
+        """Uncalibrated scores, [N, k], in the order of the head's labels.
+
+        With n-grams beside the trunk: the weighted mean of both log-probabilities.
+        """
         import numpy as np
         import torch
 
@@ -61,7 +69,10 @@ class EncoderJudge:
             for at in _batches([len(r) for r in rows]):
                 pooled = self.trunk(*self.trunk.pad([rows[i] for i in at]))
                 out[at] = layer(pooled).numpy()
-        return out
+        if self.ngrams is None or not len(texts):
+            return out
+        counted = self.ngrams.logits(texts)
+        return blend(out, counted, self.share)
 
     def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
         """Score each text with calibrated probabilities, in order."""
@@ -69,11 +80,14 @@ class EncoderJudge:
         return [scores(row, self.head.labels, self.taxonomy) for row in chances]
 
 
-def scores(row: np.ndarray, labels: Sequence[str], taxonomy: Taxonomy) -> EmotionScores:
-    """Put one row of probabilities [k] under the labels of a taxonomy."""
-    by_label = dict.fromkeys(taxonomy.labels, 0.0)
-    by_label.update(zip(labels, map(float, row), strict=True))
-    return EmotionScores(max(by_label, key=by_label.__getitem__), by_label)
+def blend(read: np.ndarray, counted: np.ndarray, share: float) -> np.ndarray:
+    """Weighted mean of two judges' log-probabilities, [N, k], from logits [N, k] each."""
+    import numpy as np
+
+    def logs(x: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(softmax(x), 1e-30))
+
+    return (1 - share) * logs(read) + share * logs(counted)
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
@@ -116,7 +130,27 @@ def load_encoder_judge(folder: Path, taxonomy: str | None = None) -> EncoderJudg
             f"the weights of judge {folder.name!r} do not fit {spec.backbone} ({error}); install"
             " emotone-zoo anew"
         ) from error
-    return EncoderJudge(card, head, labels, trunk, heads.eval().requires_grad_(False))
+    beside, share = _ngrams(card, head, labels, folder)
+    return EncoderJudge(
+        card, head, labels, trunk, heads.eval().requires_grad_(False), beside, share
+    )
+
+
+def _ngrams(
+    card: JudgeCard, head: Head, labels: Taxonomy, folder: Path
+) -> tuple[NgramJudge | None, float]:
+    settings = card.settings.get("ngrams", {}).get(head.taxonomy)
+    if settings is None:
+        return None, 0.0
+    from safetensors.numpy import load_file
+
+    from emotone.judges.ngram import restore
+
+    prefix = f"ngrams.{head.taxonomy}."
+    arrays = load_file(folder / WEIGHTS)
+    mine = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+    judge = restore(mine, settings, Head(head.taxonomy, head.labels), labels, folder.name)
+    return judge, float(settings["share"])
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from emotone.emotions import EKMAN, Taxonomy
 from emotone.errors import CheckpointError, DataError
-from emotone.judges.calibration import softmax
-from emotone.judges.card import WEIGHTS, read_card
-from emotone.judges.encoder import scores
+from emotone.judges.calibration import scores, softmax
+from emotone.judges.card import WEIGHTS, Head, read_card
 from emotone.judges.grams import Counted, Grams, fit, tfidf
 from emotone.types import EmotionScores
-
 
 WORDS_AND_LETTERS = (Grams("word", 1, 2, 2), Grams("char_wb", 2, 4, 3, 60_000))
 
@@ -170,17 +168,31 @@ def load_ngram_judge(folder: Path, taxonomy: str | None = None) -> NgramJudge:
 
     card = read_card(folder)
     head, labels = card.head(taxonomy)
-    arrays = load_file(folder / WEIGHTS)
+    made = restore(load_file(folder / WEIGHTS), card.settings, head, labels, folder.name)
+    return replace(made, name=f"{card.title}:{head.taxonomy}")
+
+
+def restore(
+    arrays: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    head: Head,
+    taxonomy: Taxonomy,
+    name: str,
+) -> NgramJudge:
+    """Build a judge from what `ngram_tensors` and `ngram_settings` gave.
+
+    Raises:
+        CheckpointError: If something of it is missing.
+    """
     try:
-        grams = tuple(Grams(**g) for g in card.settings["grams"])
+        grams = tuple(Grams(**g) for g in settings["grams"])
         counters = tuple(_restored(arrays, i, g) for i, g in enumerate(grams))
         weights, bias = arrays["weights"].astype("float64"), arrays["bias"].astype("float64")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"judge {folder.name!r} is not whole ({error}); install emotone-zoo anew"
+            f"judge {name!r} is not whole ({error}); install emotone-zoo anew"
         ) from error
-    name = f"{card.title}:{head.taxonomy}"
-    return NgramJudge(name, labels, counters, head.labels, weights, bias, head.temperature)
+    return NgramJudge(name, taxonomy, counters, head.labels, weights, bias, head.temperature)
 
 
 def _restored(arrays: Mapping[str, Any], i: int, grams: Grams) -> Counted:

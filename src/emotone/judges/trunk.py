@@ -192,11 +192,11 @@ def open_trunk(
                 f"a {kind} model has no low-rank targets; use one of {', '.join(LORA_TARGETS)}"
             )
         blocks = model.layers if hasattr(model, "layers") else model.encoder.layer
-        trained = {id(m) for block in blocks[spec.frozen :] for m in block.modules()}
+        changed = {id(m) for block in blocks[spec.frozen :] for m in block.modules()}
         targets = [
             name
             for name, m in model.named_modules()
-            if id(m) in trained and name.rsplit(".", 1)[-1] in LORA_TARGETS[kind]
+            if id(m) in changed and name.rsplit(".", 1)[-1] in LORA_TARGETS[kind]
         ]
         lora = LoraConfig(
             r=spec.rank,

@@ -12,6 +12,7 @@ import pytest
 from emotone.emotions import EKMAN, EMPATHETIC, NLPCC
 from emotone.errors import DataError, Unsupported, UsageError
 from emotone.evaluation import tools as opening
+from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
 from emotone.evaluation.score import asked_emotions, compare, in_part, runs, score
 from emotone.evaluation.scores import Scores, read_scores, scores_json, write_scores
@@ -231,7 +232,7 @@ def test_the_plain_reply_of_the_same_seed_is_the_neutral_one():
     rows = [pair(1, "b"), pair(1, "a"), pair(1, "joy", "joy")]
     seeds = (7, 3, 7)
     rows = [(e, dataclasses.replace(r, seed=s)) for (e, r), s in zip(rows, seeds, strict=True)]
-    assert opening.with_neutral(Tools(), rows).neutral == {"x1": {7: "b", 3: "a"}}
+    assert with_neutral(Tools(), rows).neutral == {"x1": {7: "b", 3: "a"}}
 
 
 # -- judges -----------------------------------------------------------------------------------
