@@ -61,7 +61,8 @@ def page(figures: Path, out: Path) -> None:
         "# Judges of emotion, measured",
         "",
         "Written by `python -m recipes.judges.make cards`, from docs/results/judges.json; do not"
-        " edit. Texts that no judge has seen ([who sees which](emotion.md)); values with 95 % intervals.",
+        " edit. Texts that no judge has seen ([who sees which](emotion.md)); values with 95 %"
+        " intervals.",
         "",
         "| labels | judge | texts | accuracy | macro-F1 | calibration error before, after |",
         "|---|---|---|---|---|---|",
