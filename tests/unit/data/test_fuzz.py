@@ -92,7 +92,7 @@ def _reshape(blob: bytes, dice: random.Random) -> bytes:
     """Put a value of another kind somewhere in a JSON file; other files are left alone."""
     try:
         value = json.loads(blob)
-    except ValueError:
+    except (ValueError, RecursionError):  # an earlier mutation may have nested it without end
         return _word(blob, dice)
     odd: list[Any] = [None, 3, -1, 1.5, True, "", " ", "\ud800", [], {}, [[]], {"a": []}, "x" * 99]
     node, key = value, None
