@@ -107,3 +107,27 @@ def test_a_name_says_which_card_and_with_it_which_weights(name: str):
     assert replace(card, weights="0" * 64).title != card.title
     warmer = tuple(replace(h, temperature=h.temperature + 0.5) for h in card.heads)
     assert replace(card, heads=warmer).title != card.title
+
+
+def test_the_identifiers_write_the_names_of_epitome(tmp_path):
+    from emotone.cli.judge import empathy
+    from emotone.judges import identifiers
+
+    if not {"empathy-score", "empathy-reward"} <= set(identifiers()):
+        pytest.skip("emotone-zoo is not installed; install it with `pip install -e zoo`")
+    if "minilm" not in installed():
+        pytest.skip("minilm is not in the cache")
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(
+        json.dumps({"context": "I lost my job.", "response": "I am so sorry. What happened?"}),
+        encoding="utf-8",
+    )
+    for name in ("empathy-score", "empathy-reward"):
+        empathy(str(pairs), str(tmp_path / "levels.jsonl"), name)
+        row = json.loads((tmp_path / "levels.jsonl").read_text(encoding="utf-8"))
+        levels = ("emotional_reactions", "interpretations", "explorations")
+        assert list(row) == ["id", *levels, "scores", "judge"]
+        assert row["emotional_reactions"] in (1, 2)
+        assert row["explorations"] > 0
+        assert all(sum(row["scores"][k]) == pytest.approx(1.0, abs=1e-5) for k in levels)
+        assert row["judge"].startswith(f"{name}-1-")

@@ -29,6 +29,12 @@ Source = Annotated[
 ]
 Output = Annotated[str, typer.Option("--output", "-o", help="labels.jsonl; - writes stdout.")]
 
+#: The mechanisms as EPITOME's files call them.
+_KEYS = {
+    "reaction": "emotional_reactions",
+    "interpretation": "interpretations",
+    "exploration": "explorations",
+}
 #: Rows judged at once: enough to sort them by length, few enough to hold.
 _CHUNK = 2048
 
@@ -91,11 +97,12 @@ def empathy(
         made: list[dict[str, Any]] = []
         for row, chance in zip(part, chances, strict=True):
             levels = {
-                name: int(decide(chance[i : i + 1], heard.card.offsets[name])[0])
+                _KEYS[name]: int(decide(chance[i : i + 1], heard.card.offsets[name])[0])
                 for i, name in enumerate(MECHANISMS)
             }
             scores = {
-                name: [round(float(p), 6) for p in chance[i]] for i, name in enumerate(MECHANISMS)
+                _KEYS[name]: [round(float(p), 6) for p in chance[i]]
+                for i, name in enumerate(MECHANISMS)
             }
             made.append({"id": row["id"], **levels, "scores": scores, "judge": heard.name})
         return made
