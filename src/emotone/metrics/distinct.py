@@ -17,7 +17,7 @@ from emotone.protocols import Metric
 
 def distinct_n(token_lists: Sequence[Sequence[str]], n: int) -> tuple[int, int]:
     """Count the different n-grams and all n-grams of a corpus; none reaches over a list's end."""
-    keys = grams.keys(grams.encode_ids(token_lists), n)
+    keys = grams.keys(grams.encode(token_lists), n)
     return grams.number_of_kinds(keys), len(keys)
 
 
