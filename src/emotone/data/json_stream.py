@@ -22,6 +22,7 @@ _CHUNK = 1 << 20
 _BLANK = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 # The longest token that is no string, "-Infinity", and the longest escape, a surrogate pair, fit.
+_TAIL = 2  # "-0." and "1e+" decode as far as the number before what was cut
 _TOKEN = 16
 
 
@@ -151,7 +152,7 @@ class _Window:
                 if cut and self._grow():
                     continue
                 raise
-            if end == len(self._text) and self._grow():
+            if end >= len(self._text) - _TAIL and self._grow():
                 continue  # a number may go on
             self._advance(end)
             return value
@@ -174,9 +175,11 @@ class _Window:
             gained += len(piece)
             if gained >= len(rest):
                 break
+        if not gained:
+            return False
         self._text = "".join(pieces)
         self._at = 0
-        return gained > 0
+        return True
 
 
 def _chunks(path: Path) -> Iterator[str]:

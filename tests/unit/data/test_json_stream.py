@@ -143,3 +143,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.
         tracemalloc.stop()
     assert count == 10_000
     assert peak < path.stat().st_size / 4
+
+
+@pytest.mark.parametrize("number", ["-0.0", "1.25", "1e5", "1e+5", "1E-07", "12"])
+def test_a_number_may_be_cut_anywhere(number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "numbers.json"
+    text = f"[null, {number}, {number}]"
+    path.write_text(text, encoding="utf-8")
+    for chunk in range(1, len(text) + 1):
+        monkeypatch.setattr("emotone.data.json_stream._CHUNK", chunk)
+        found = [item.value for item in json_items(path, Problems())]
+        assert found == json.loads(text), chunk
