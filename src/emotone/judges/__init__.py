@@ -51,13 +51,14 @@ def open_judge(name: str | Path, taxonomy: str | None = None) -> EmotionClassifi
     taxonomy = taxonomy or asked
     from emotone.judges.card import read_card
 
-    if read_card(folder).kind == "ngram":
+    card = read_card(folder)
+    if card.kind == "ngram":
         from emotone.judges.ngram import load_ngram_judge
 
-        return load_ngram_judge(folder, taxonomy)
+        return load_ngram_judge(folder, card, taxonomy)
     from emotone.judges.encoder import load_encoder_judge
 
-    return load_encoder_judge(folder, taxonomy)
+    return load_encoder_judge(folder, card, taxonomy)
 
 
 def open_identifier(name: str | Path = "empathy-score") -> EmpathyIdentifier:

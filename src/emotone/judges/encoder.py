@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emotone.emotions import Taxonomy
 from emotone.errors import CheckpointError
 from emotone.judges.calibration import scores, softmax
-from emotone.judges.card import WEIGHTS, Head, JudgeCard, read_card
+from emotone.judges.card import WEIGHTS, Head, JudgeCard
 from emotone.types import EmotionScores
 
 if TYPE_CHECKING:
@@ -102,8 +102,10 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
     return [*batches, current] if current else batches
 
 
-def load_encoder_judge(folder: Path, taxonomy: str | None = None) -> EncoderJudge:
-    """Load a judge from its folder; the trunk comes from the catalogue.
+def load_encoder_judge(folder: Path, card: JudgeCard, taxonomy: str | None = None) -> EncoderJudge:
+    """Load a judge from its folder, whose card `read_card` has checked.
+
+    The trunk comes from the catalogue.
 
     Raises:
         CheckpointError: If the files are damaged or do not fit the trunk.
@@ -116,7 +118,6 @@ def load_encoder_judge(folder: Path, taxonomy: str | None = None) -> EncoderJudg
     from emotone import config
     from emotone.judges.trunk import TrunkSpec, merge, open_trunk
 
-    card = read_card(folder)
     head, labels = card.head(taxonomy)
     spec = config.build(TrunkSpec, card.settings["trunk"], f"{folder.name}/trunk")
     tensors = load_file(folder / WEIGHTS)
@@ -130,26 +131,23 @@ def load_encoder_judge(folder: Path, taxonomy: str | None = None) -> EncoderJudg
             f"the weights of judge {folder.name!r} do not fit {spec.backbone} ({error}); install"
             " emotone-zoo anew"
         ) from error
-    beside, share = _ngrams(card, head, labels, folder)
+    beside, share = _ngrams(card, head, labels, tensors)
     return EncoderJudge(
         card, head, labels, trunk, heads.eval().requires_grad_(False), beside, share
     )
 
 
 def _ngrams(
-    card: JudgeCard, head: Head, labels: Taxonomy, folder: Path
+    card: JudgeCard, head: Head, labels: Taxonomy, tensors: dict[str, Any]
 ) -> tuple[NgramJudge | None, float]:
     settings = card.settings.get("ngrams", {}).get(head.taxonomy)
     if settings is None:
         return None, 0.0
-    from safetensors.numpy import load_file
-
     from emotone.judges.ngram import restore
 
     prefix = f"ngrams.{head.taxonomy}."
-    arrays = load_file(folder / WEIGHTS)
-    mine = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
-    judge = restore(mine, settings, Head(head.taxonomy, head.labels), labels, folder.name)
+    mine = {k[len(prefix) :]: v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
+    judge = restore(mine, settings, Head(head.taxonomy, head.labels), labels, card.name)
     return judge, float(settings["share"])
 
 

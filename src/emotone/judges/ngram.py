@@ -16,7 +16,7 @@ from typing import Any
 from emotone.emotions import EKMAN, Taxonomy
 from emotone.errors import CheckpointError, DataError
 from emotone.judges.calibration import scores, softmax
-from emotone.judges.card import WEIGHTS, Head, read_card
+from emotone.judges.card import WEIGHTS, Head, JudgeCard
 from emotone.judges.grams import Counted, Grams, fit, tfidf
 from emotone.types import EmotionScores
 
@@ -157,8 +157,8 @@ def ngram_settings(judge: NgramJudge) -> dict[str, Any]:
     return {"grams": [asdict(c.grams) for c in judge.counters]}
 
 
-def load_ngram_judge(folder: Path, taxonomy: str | None = None) -> NgramJudge:
-    """Load a judge from its folder.
+def load_ngram_judge(folder: Path, card: JudgeCard, taxonomy: str | None = None) -> NgramJudge:
+    """Load a judge from its folder, whose card `read_card` has checked.
 
     Raises:
         CheckpointError: If the files are damaged.
@@ -166,7 +166,6 @@ def load_ngram_judge(folder: Path, taxonomy: str | None = None) -> NgramJudge:
     """
     from safetensors.numpy import load_file
 
-    card = read_card(folder)
     head, labels = card.head(taxonomy)
     made = restore(load_file(folder / WEIGHTS), card.settings, head, labels, folder.name)
     return replace(made, name=f"{card.title}:{head.taxonomy}")
