@@ -7,12 +7,21 @@ and a machine without network all find it the same way.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from emotone.errors import ModelMissing, unknown_name
 
-Shelf = Literal["judges", "identifiers"]
+Shelf = Literal["judges", "identifiers", "vectors", "systems"]
+
+#: Shelf -> what one item of it is called, and the file that every item has.
+_ITEMS: Mapping[Shelf, tuple[str, str]] = {
+    "judges": ("judge", "judge.json"),
+    "identifiers": ("identifier", "judge.json"),
+    "vectors": ("word vectors", "vectors.json"),
+    "systems": ("trained system", "config.toml"),
+}
 
 
 def listed(shelf: Shelf) -> list[str]:
@@ -20,7 +29,8 @@ def listed(shelf: Shelf) -> list[str]:
     root = _root()
     if root is None or not (root / shelf).is_dir():
         return []
-    return sorted(p.name for p in (root / shelf).iterdir() if (p / "judge.json").is_file())
+    _, file = _ITEMS[shelf]
+    return sorted(p.name for p in (root / shelf).iterdir() if (p / file).is_file())
 
 
 def folder(shelf: Shelf, name: str) -> Path:
@@ -38,7 +48,7 @@ def folder(shelf: Shelf, name: str) -> Path:
         )
     names = listed(shelf)
     if name not in names:
-        raise unknown_name(shelf.rstrip("s"), name, names)
+        raise unknown_name(_ITEMS[shelf][0], name, names)
     root = _root()
     return (root or Path()) / shelf / name
 
