@@ -109,7 +109,8 @@ def open_tools(wanted: Wanted) -> Opened:
         judges[made["empathy"].name] = _data(empathy)
     embed = have("embed", _embed, named=False)
     if embed is not None:
-        made |= {"embed": remember_embed(embed), "embed_name": _ENCODER}
+        encoder = getattr(embed, "name", _ENCODER)
+        made |= {"embed": remember_embed(embed), "embed_name": encoder}
     tokens_of = have("embed_tokens", _embed_tokens, named=False)
     if tokens_of is not None:
         made |= {"embed_tokens": tokens_of, "embed_name": _ENCODER}
@@ -248,8 +249,10 @@ def _everything() -> Tools:
     )
 
 
-#: Encoder of sentences for similarity.
+#: Encoder of English sentences for similarity.
 _ENCODER = "minilm"
+#: Word vectors of the zoo, of which those of Chinese sentences are made.
+_WORDS = "zh-words"
 
 
 def _emotion(wanted: Wanted) -> Any:
@@ -265,6 +268,11 @@ def _empathy(wanted: Wanted) -> Any:
 
 
 def _embed(wanted: Wanted) -> Any:
+    if wanted.lang == "zh":
+        from emotone.data.text import segment
+        from emotone.models.word_encoder import load_word_encoder
+
+        return load_word_encoder(_WORDS, segment)
     from emotone.models.embed import sentence_embedder
 
     _check_encoder(wanted.lang)

@@ -224,8 +224,16 @@ def _bootstrap(
         if isinstance(stats, SumStats) and sums is not None:
             found.append(stats.finish(weights @ sums))
         else:
-            found.append(np.array([stats.value(row[codes]) for row in weights]))  # type: ignore
+            found.append(_values(stats, weights[:, codes]))
     return np.concatenate(found)
+
+
+def _values(stats: Stats, weights: np.ndarray) -> np.ndarray:
+    """Value for each row of weights [R, N]; at once where the statistics can."""
+    at_once: Callable[[np.ndarray], np.ndarray] | None = getattr(stats, "at_once", None)
+    if at_once is not None:
+        return at_once(weights)
+    return np.array([stats.value(row) for row in weights])  # type: ignore
 
 
 def _percentiles(found: np.ndarray, level: float) -> tuple[float, float]:
@@ -319,9 +327,10 @@ def _swaps(
             with np.errstate(invalid="ignore"):
                 found.append(joined.finish(mine) - joined.finish(total - mine))
     else:
-        for _ in range(rounds):
-            kept = rng.integers(0, 2, number).astype(bool)[codes]
-            mine = np.concatenate([kept, ~kept])
-            found.append(np.array([joined.value(mine) - joined.value(~mine)]))
+        step = max(1, _CHUNK // len(codes))
+        for start in range(0, rounds, step):
+            kept = rng.integers(0, 2, (min(step, rounds - start), number)).astype(bool)[:, codes]
+            mine = np.concatenate([kept, ~kept], axis=1).astype(np.float64)
+            found.append(_values(joined, mine) - _values(joined, 1 - mine))
     every = np.concatenate(found)
     return every[~np.isnan(every)]

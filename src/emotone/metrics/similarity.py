@@ -27,13 +27,18 @@ def cosines(pairs: Sequence[Pair], others: Sequence[str | None], embed: Embed) -
     rows = [i for i, other in enumerate(others) if other is not None]
     found = np.full(len(pairs), np.nan)
     if rows:
-        mine = _units([pairs[i][1].text for i in rows], embed)
-        other = _units([others[i] or "" for i in rows], embed)
+        mine = units([pairs[i][1].text for i in rows], embed)
+        other = units([others[i] or "" for i in rows], embed)
         found[rows] = (mine * other).sum(axis=1)
     return mean_stats(found)
 
 
-def _units(texts: Sequence[str], embed: Embed) -> np.ndarray:
+def units(texts: Sequence[str], embed: Embed) -> np.ndarray:
+    """Return the unit vectors of texts, [N, d].
+
+    Raises:
+        DataError: If the encoder does not return one unit vector a text.
+    """
     found = np.asarray(embed(texts), np.float64)
     lengths = np.linalg.norm(found, axis=-1)
     if found.shape[:1] != (len(texts),) or not np.allclose(lengths, 1.0, atol=1e-3):

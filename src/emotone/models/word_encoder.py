@@ -2,7 +2,8 @@
 
 For languages without a sentence encoder in the catalogue. A word w of probability p(w) weighs
 a / (a + p(w)); the direction that all sentences share is taken out; the rest has length 1. Word
-order counts for nothing, and words without a vector are left out.
+order counts for nothing. A word without a vector is read by its characters, of which those without
+one are left out.
 
 Source: Arora, Liang and Ma 2017 (SIF), algorithm 1. The shared direction comes from a fixed set of
 sentences, stored with the words, so that a text's vector does not depend on the texts beside it.
@@ -116,12 +117,19 @@ class WordEncoder:
         weight = self.smoothing / (self.smoothing + self.probabilities)
         weight = (weight * self.scales).astype(np.float32)
         for i, text in enumerate(texts):
-            known = [self.words[w] for w in self.segment(text) if w in self.words]
+            known = self._places(text)
             if known:
                 out[i] = weight[known] @ self.rows[known].astype(np.float32) / len(known)
         out -= np.outer(out @ self.component, self.component)
         lengths = np.linalg.norm(out, axis=1, keepdims=True)
         return np.where(lengths > _NOTHING, out / np.maximum(lengths, _NOTHING), self.component)
+
+    def _places(self, text: str) -> list[int]:
+        found: list[int] = []
+        for word in self.segment(text):
+            place = self.words.get(word)
+            found += [self.words[c] for c in word if c in self.words] if place is None else [place]
+        return found
 
 
 def load_word_encoder(name: str | Path, segment: Segment) -> WordEncoder:
@@ -144,22 +152,20 @@ def load_word_encoder(name: str | Path, segment: Segment) -> WordEncoder:
     folder = path if (path / CARD).is_file() else zoo.folder("vectors", str(name))
     try:
         row = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        if row.get("format") != FORMAT:
+        if row["format"] != FORMAT:
             raise CheckpointError(
-                f"word vectors {folder.name!r} have format {row.get('format')}; this emotone reads"
+                f"word vectors {folder.name!r} have format {row['format']}; this emotone reads"
                 f" {FORMAT}"
             )
         card = config.build(VectorsCard, row, f"{folder.name}/{CARD}")
         words_blob, blob = ((folder / file).read_bytes() for file in (WORDS, WEIGHTS))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"word vectors {folder.name!r} cannot be read ({error}); install emotone-zoo anew"
         ) from error
     found = tuple(hashlib.sha256(b).hexdigest() for b in (words_blob, blob))
     if found != (card.words, card.weights):
-        raise CheckpointError(
-            f"word vectors {folder.name!r} are damaged; install emotone-zoo anew"
-        )
+        raise CheckpointError(f"word vectors {folder.name!r} are damaged; install emotone-zoo anew")
     words, tensors = json.loads(words_blob), load(blob)
     return _checked(card, words, tensors, segment)
 

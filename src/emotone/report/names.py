@@ -60,6 +60,8 @@ KNOWN: dict[str, Known] = {
     "rouge_l": Known("ROUGE-L", _O),
     "greedy_match": Known("Greedy token match", _O),
     "similarity_reference": Known("Similarity to the reference", _O),
+    "topic_reference": Known("Similarity to the reference, less to others", _O),
+    "topic_post": Known("Similarity to the post, less to others", _O, ""),
     "similarity_post": Known("Similarity to the post", _O, ""),
     "similarity_neutral": Known("Similarity to the plain reply", _O),
     "length_words": Known("Length, words", _L, "", 1, False),

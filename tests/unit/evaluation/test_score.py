@@ -445,3 +445,16 @@ def test_what_is_no_json_is_refused(tmp_path: Path, blob: bytes):
     path.write_bytes(blob)
     with pytest.raises(DataError, match="cannot read"):
         read_scores(path)
+
+
+def test_chinese_replies_are_compared_by_the_word_vectors_of_the_zoo():
+    from emotone.models import zoo
+
+    if "zh-words" not in zoo.listed("vectors"):
+        pytest.skip("emotone-zoo is not installed; install it with `pip install -e zoo`")
+    opened = open_tools(Wanted(("similarity_reference", "greedy_match"), "zh"))
+    assert opened.tools.embed_name.startswith("zh-words-1-")
+    assert opened.tools.embed is not None
+    near = opened.tools.embed(["我很难过", "我好伤心", "明天去爬山"])
+    assert near[0] @ near[1] > near[0] @ near[2]
+    assert set(opened.missing) == {"embed_tokens"}  # token states are of the English encoder
