@@ -1,0 +1,176 @@
+"""Losses over a large vocabulary, exact, without ever holding all logits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: Rows of logits that are held at once on a CPU: they stay in its cache.
+CHUNK = 256
+#: The same on a GPU, which wants few large products.
+GPU_CHUNK = 8192
+
+
+class Losses(NamedTuple):
+    """What a model lost on a batch, as sums, so that batches and processes add up.
+
+    The objective of a batch, of all its processes together, is
+    `sum(token_loss) / sum(tokens) + sum(row_loss) / sum(rows)`.
+
+    Args:
+        token_loss: Scalar with a graph, sum over target tokens.
+        tokens: Number of target tokens, the end token included.
+        row_loss: Scalar with a graph, sum over rows; 0 where there is none.
+        rows: Number of rows.
+        logged: Detached sums: "nll" over tokens of -log p(word), others over rows.
+    """
+
+    token_loss: Tensor
+    tokens: int
+    row_loss: Tensor
+    rows: int
+    logged: dict[str, Tensor]
+
+
+class Allowed(NamedTuple):
+    """Which words a softmax runs over, for each token.
+
+    Args:
+        masks: True at allowed words, [E, V].
+        row: Which mask each token takes, [N].
+    """
+
+    masks: Tensor
+    row: Tensor
+
+
+def linear_cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    target: Tensor,
+    *,
+    token_weight: Tensor | None = None,
+    allowed: Allowed | None = None,
+    chunk: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Project to the vocabulary and take the cross entropy, a chunk of tokens at a time.
+
+    Equal to `cross_entropy(hidden @ weight.T + bias, target)`, but only [chunk, V] logits exist at
+    once. As the result is one scalar, gradients are known up to a factor while the logits are at
+    hand: they are computed in the forward pass, and nothing is computed twice.
+
+    Args:
+        hidden: Features, [N, d].
+        weight: Output embedding, [V, d].
+        bias: [V], or None.
+        target: Gold words, [N].
+        token_weight: Weight of each token in the sum, [N]; None for 1.
+        allowed: Words that the softmax runs over; every gold word must be among them.
+        chunk: Tokens at once; 0 chooses by device.
+
+    Returns:
+        The weighted sum of -log p in nats, a scalar; and -log p of each token, [N], detached.
+
+    Source: the memory-saving losses of Hsu et al. 2024 (Liger kernel), which are Triton only.
+    """
+    if chunk < 1:
+        chunk = GPU_CHUNK if hidden.is_cuda else CHUNK
+    # Mixed precision stops here: sums over a vocabulary want float32.
+    with torch.autocast(hidden.device.type, enabled=False):
+        return _LinearCrossEntropy.apply(  # pyright: ignore[reportReturnType]
+            hidden.to(weight.dtype), weight, bias, target, token_weight, allowed, chunk
+        )
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        target: Tensor,
+        token_weight: Tensor | None,
+        allowed: Allowed | None,
+        chunk: int,
+    ) -> tuple[Tensor, Tensor]:
+        wants = any(ctx.needs_input_grad[:3])
+        nll = hidden.new_empty(len(hidden))
+        grad_hidden = torch.empty_like(hidden) if wants else None
+        grad_weight = torch.zeros_like(weight) if wants else None
+        grad_bias = torch.zeros_like(bias) if wants and bias is not None else None
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            h, y = hidden[part], target[part, None]
+            logits = h @ weight.T if bias is None else torch.addmm(bias, h, weight.T)
+            if allowed is not None:
+                logits.masked_fill_(~allowed.masks[allowed.row[part]], -torch.inf)
+            total = logits.logsumexp(-1, keepdim=True)
+            nll[part] = (total - logits.gather(1, y))[:, 0]
+            if grad_hidden is None or grad_weight is None:
+                continue
+            grads = logits.sub_(total).exp_()  # probabilities, in the logits' place
+            grads.scatter_add_(1, y, grads.new_full(y.shape, -1.0))
+            if token_weight is not None:
+                grads.mul_(token_weight[part, None])
+            torch.mm(grads, weight, out=grad_hidden[part])
+            grad_weight.addmm_(grads.T, h)
+            if grad_bias is not None:
+                grad_bias += grads.sum(0)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(nll)
+        total = nll.sum() if token_weight is None else (nll * token_weight).sum()
+        return total, nll
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:  # pyright: ignore
+        hidden, weight, bias = ctx.saved_tensors
+        bias = None if bias is None else bias * grad
+        return hidden * grad, weight * grad, bias, None, None, None, None
+
+
+def sampled_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, negatives: int
+) -> Tensor:
+    """Cross entropy against a sample of words, corrected by how often each is drawn.
+
+    For training only: log p of the full softmax is what it estimates, and what a model is measured
+    by. Words are drawn log-uniformly by id, which suits ids in falling frequency; one sample
+    serves the whole batch. A drawn word that is a token's gold word does not count against it.
+
+    Args:
+        hidden: Features, [N, d].
+        weight: Output embedding, [V, d].
+        bias: [V], or None.
+        target: Gold words, [N].
+        negatives: Words drawn, with replacement.
+
+    Returns:
+        Sum over tokens, a scalar with a graph.
+
+    Source: Jean et al. 2015; the log-uniform sampler of TensorFlow's `sampled_softmax_loss`.
+    """
+    words = len(weight)
+    scale = math.log(words + 1)
+    drawn = torch.rand(negatives, device=hidden.device).mul(scale).exp().long().sub(1)
+    drawn.clamp_(0, words - 1)
+
+    def expected(ids: Tensor) -> Tensor:  # log of how often a word is drawn
+        share = torch.log1p(1.0 / (ids + 1.0)) / scale
+        return share.mul(negatives).log()
+
+    def logits(ids: Tensor, made: Tensor) -> Tensor:
+        made = made if bias is None else made + bias[ids]
+        return made - expected(ids)
+
+    gold = logits(target, (hidden * weight[target]).sum(-1))
+    others = logits(drawn, hidden @ weight[drawn].T)
+    others = others.masked_fill(drawn[None] == target[:, None], -torch.inf)
+    together = torch.cat((gold[:, None], others), 1)
+    return (together.logsumexp(-1) - gold).sum()

@@ -1,0 +1,1 @@
+"""What the three recurrent systems share beside their networks: settings, files, replies."""

@@ -1,0 +1,93 @@
+"""Which of several candidates is said: the model itself is asked, no judge.
+
+For candidate y of post x in emotion e, n tokens long with its end,
+
+    score = (log p(y | x, e) - topic * log p(y | no post, e)) / n + emotion * log P(e | x, y)
+    P(e | x, y) = p(y | x, e) / sum_e' p(y | x, e')            Bayes, all emotions alike before
+
+The first part is maximum mutual information: what would be said to any post is worth less. The
+second asks whether the reply could be told from one in another emotion. A system without emotions
+has the first part only. Both are read off the trained network, so nothing is learnt here, and the
+judge of a result has no part in it. Neither is in the papers; `candidates = 1`, greedy and beam
+search leave it out.
+
+Source: Li et al. 2016, "A Diversity-Promoting Objective Function", for the first part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from emotone.data.batch import collate
+from emotone.data.pairs import Pair
+from emotone.data.vocab import EOS
+from emotone.recurrent.model import Network
+
+#: Rows of one pass.
+ROWS = 512
+
+Words = tuple[int, ...]
+
+
+@torch.inference_mode()
+def choose(
+    network: Network,
+    posts: Sequence[Words],
+    candidates: Sequence[Sequence[Words]],
+    emotions: Sequence[int] | None,
+    classes: int,
+    *,
+    topic: float,
+    emotion: float,
+    device: str,
+) -> list[int]:
+    """Return the place of the best candidate of each post.
+
+    Args:
+        network: The trained network.
+        posts: Words of each post.
+        candidates: Words of each post's candidates, without end; at least one each.
+        emotions: Place of each post's asked emotion; None for a system without emotions.
+        classes: Number of emotions.
+        topic: Share of log p(y | no post) taken off.
+        emotion: Weight of log P(e | x, y).
+        device: Where the network is.
+    """
+    weigh = emotion > 0 and emotions is not None and classes > 1
+    rows: list[Pair] = []
+    for i, (post, listed) in enumerate(zip(posts, candidates, strict=True)):
+        asked = -1 if emotions is None else emotions[i]
+        for reply in listed:
+            rows += [Pair(post, reply, e) for e in (range(classes) if weigh else (asked,))]
+            if topic:
+                rows.append(Pair((EOS,), reply, asked))
+    nats = iter(_nats(network, rows, device).tolist())
+    best: list[int] = []
+    for i, listed in enumerate(candidates):
+        scores: list[float] = []
+        for reply in listed:
+            if weigh and emotions is not None:
+                under = torch.tensor([-next(nats) for _ in range(classes)])
+                score = float(under[emotions[i]]) / (len(reply) + 1)
+                score += emotion * float(under.log_softmax(0)[emotions[i]])
+            else:
+                score = -next(nats) / (len(reply) + 1)
+            if topic:
+                score += topic * next(nats) / (len(reply) + 1)
+            scores.append(score)
+        best.append(max(range(len(scores)), key=scores.__getitem__))
+    return best
+
+
+def _nats(network: Network, rows: Sequence[Pair], device: str) -> Tensor:
+    """-log p of each row in nats, [N]; rows of like length share a pass."""
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].reply), len(rows[i].post)))
+    found = torch.zeros(len(rows))
+    for start in range(0, len(order), ROWS):
+        part = order[start : start + ROWS]
+        batch = collate([rows[i] for i in part]).to(device)
+        found[part] = network.nll(batch).float().cpu()
+    return found

@@ -1,0 +1,131 @@
+"""Settings that the recurrent systems have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from emotone.emotions import TAXONOMIES
+from emotone.errors import ConfigError, unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a system learns from.
+
+    Args:
+        train: Examples, .jsonl or .parquet, each of one post, a reply and the reply's emotion.
+        dev: Examples that decide when to stop.
+        lang: Language of the texts.
+        taxonomy: Label set that emotions are mapped to.
+        vocabulary: Most words, the four signs counted.
+        vectors: Word vectors to start from, as text; none without it.
+        limit: Only the first so many training examples; 0 for all.
+        longest: Longer posts and replies keep their first so many words.
+    """
+
+    train: Path = Path()
+    dev: Path = Path()
+    lang: Literal["en", "zh"] = "zh"
+    taxonomy: str = "nlpcc"
+    vocabulary: int = 8000
+    vectors: Path | None = None
+    limit: int = 0
+    longest: int = 30
+
+    def __post_init__(self) -> None:
+        """Check names and ranges."""
+        if self.taxonomy not in TAXONOMIES:
+            raise unknown_name("taxonomy", self.taxonomy, TAXONOMIES)
+        _least("vocabulary", self.vocabulary, 5)
+        _least("limit", self.limit, 0)
+        _least("longest", self.longest, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Widths and variants of encoder and decoder; see `emotone.nn`.
+
+    Args:
+        embedding: Width of a word.
+        encoder_hidden: Units of one direction of the encoder.
+        encoder_layers: Layers of the encoder.
+        bidirectional: Whether the encoder also reads from the end.
+        hidden: Units of a layer of the decoder.
+        layers: Layers of the decoder.
+        cell: "gru" or "lstm", of both.
+        attention: "additive" or "general".
+        bridge: How the encoder's last states become the decoder's first: "map" or "copy".
+        first_context: "attention" of the first state, or the encoder's "last" state.
+        reads: Words are predicted from "state+context" or from the "state" alone.
+        out: Width of the features before the output layer; 0 takes the embedding's.
+        tied: One table for posts, replies and the output layer.
+        dropout: Share dropped.
+        blank: Share of posts held back in training; see `emotone.nn.seq2seq.Reading`.
+        softmax: "full", or "sampled" for training.
+        negatives: Words drawn for the sampled softmax.
+    """
+
+    embedding: int = 300
+    encoder_hidden: int = 256
+    encoder_layers: int = 1
+    bidirectional: bool = True
+    hidden: int = 384
+    layers: int = 1
+    cell: Literal["gru", "lstm"] = "gru"
+    attention: Literal["additive", "general"] = "additive"
+    bridge: Literal["map", "copy"] = "map"
+    first_context: Literal["attention", "last"] = "attention"
+    reads: Literal["state+context", "state"] = "state+context"
+    out: int = 0
+    tied: bool = True
+    dropout: float = 0.3
+    blank: float = 0.1
+    softmax: Literal["full", "sampled"] = "full"
+    negatives: int = 2048
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("embedding", "encoder_hidden", "encoder_layers", "hidden", "layers"):
+            _least(name, getattr(self, name), 1)
+        _least("out", self.out, 0)
+        _least("negatives", self.negatives, 1)
+        for name in ("dropout", "blank"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; use 0 or more, below 1")
+        if self.tied and self.out not in (0, self.embedding):
+            raise ConfigError(
+                f"out is {self.out} and the tied embedding {self.embedding} wide; leave out at 0"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """How one of several candidates is chosen when replies are sampled; see `recurrent.choose`.
+
+    Args:
+        candidates: Replies drawn for each post; 1 takes the first.
+        emotion: Weight of log P(emotion | reply), in nats, by Bayes from the model itself.
+        topic: Share of log p(reply | no post) that is taken off, so that what fits every post
+            loses; needs a model that was trained with `blank`.
+        batch: Posts a pass.
+    """
+
+    candidates: int = 24
+    emotion: float = 1.0
+    topic: float = 0.5
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _least("candidates", self.candidates, 1)
+        _least("batch", self.batch, 1)
+        for name in ("emotion", "topic"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ConfigError(f"{name} is {getattr(self, name)}; use a number from 0 to 100")
+
+
+def _least(name: str, value: int, low: int) -> None:
+    if value < low:
+        raise ConfigError(f"{name} is {value}; use {low} or more")

@@ -1,0 +1,153 @@
+"""The pairs that a system learns from, as ids, with vocabulary, labels, vectors and word lists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emotone.data.pairs import Pairs, encode
+from emotone.data.text import tokens
+from emotone.data.vocab import Vocabulary
+from emotone.emotions import TAXONOMIES, Taxonomy
+from emotone.errors import ConfigError, DataError
+from emotone.recurrent.config import Data
+from emotone.types import Example
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Replies that the lists of emotion words are made from hold a listed word so often.
+LEAST_COUNT = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """What a network is built for and trained on.
+
+    Args:
+        lang: Language of the texts.
+        vocabulary: Words by id.
+        taxonomy: Labels of the emotions; None where the system takes none.
+        train: Pairs to learn from.
+        dev: Pairs that decide when to stop.
+        vectors: Word vectors of the vocabulary, [V, d]; None where none were given.
+        covered: Share of the vocabulary that a vector was found for.
+        emotion_words: Words of each emotion, for an external memory; empty without one.
+        hashes: File -> sha256 of what was read.
+        longest: Longer posts keep their first so many words.
+    """
+
+    lang: str
+    vocabulary: Vocabulary
+    taxonomy: Taxonomy | None
+    train: Pairs
+    dev: Pairs
+    vectors: np.ndarray | None = None
+    covered: float = 0.0
+    emotion_words: tuple[tuple[str, ...], ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict[str, str])
+    longest: int = 30
+
+
+def read_corpus(
+    data: Data,
+    *,
+    emotional: bool,
+    words: Path | None = None,
+    word_lists: bool = False,
+    seed: int = 0,
+) -> Corpus:
+    """Read training and development pairs and all that goes with them.
+
+    The vocabulary is that of the training pairs, posts and replies together.
+
+    Args:
+        data: Files and limits.
+        emotional: Whether pairs need an emotion.
+        words: File of emotion words, a JSON list of one list an emotion.
+        word_lists: Whether lists of emotion words are wanted; made by log-odds without a file.
+        seed: Of the vectors of words that have none.
+
+    Raises:
+        ConfigError: If no files are named.
+        DataError: If a file is missing or malformed, or a pair has no emotion where it needs one.
+    """
+    import numpy as np
+
+    from emotone.data.word_vectors import read_word_vectors
+
+    if data.train == Path() or data.dev == Path():
+        raise ConfigError(
+            "no pairs are named; set data.train and data.dev to files of examples, such as those"
+            f" of `emotone data prepare {data.lang}-pairs --output out/pairs/{data.lang}`"
+        )
+    taxonomy = TAXONOMIES[data.taxonomy] if emotional else None
+    train = _examples(data.train, data, taxonomy, data.limit)
+    dev = _examples(data.dev, data, taxonomy, 0)
+    said = [tokens(text, e.lang) for e in train for text in (e.dialogue.posts[-1].text, e.reply)]
+    vocabulary = Vocabulary.build(said, data.vocabulary)
+    lists: tuple[tuple[str, ...], ...] = ()
+    if word_lists and taxonomy is not None:
+        lists = _lists(words, train, taxonomy)
+    vectors, covered = None, 0.0
+    if data.vectors is not None:
+        read = read_word_vectors(data.vectors, set(vocabulary.words))
+        # Words of one length, so that a word without a vector is no louder than others.
+        made, found = read.rows(vocabulary.words, np.random.default_rng(seed))
+        norm = np.linalg.norm(made[found], axis=1).mean() if found.any() else 1.0
+        made[found] /= norm
+        vectors, covered = made, float(found.mean())
+    files = [data.train, data.dev, *([words] if words else [])]
+    return Corpus(
+        data.lang,
+        vocabulary,
+        taxonomy,
+        encode(train, vocabulary, taxonomy, post_words=data.longest, reply_words=data.longest - 1),
+        encode(dev, vocabulary, taxonomy, post_words=data.longest, reply_words=data.longest - 1),
+        vectors,
+        covered,
+        lists,
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        data.longest,
+    )
+
+
+def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> list[Example]:
+    from itertools import islice
+
+    from emotone.data.reading import Problems
+    from emotone.data.source import read_file
+
+    if not path.is_file():
+        raise DataError(
+            f"there is no file {path}; prepare it, for instance with `emotone data prepare"
+            f" {data.lang}-pairs --output {path.parent}`"
+        )
+    found = list(islice(read_file(path, Problems()), limit or None))
+    for example in found:
+        if example.reply is None:
+            raise DataError(f"{path.name}: example {example.id!r} has no reply; leave it out")
+        if taxonomy is not None and example.emotion is None:
+            raise DataError(
+                f"{path.name}: example {example.id!r} has no emotion; label the file with `emotone"
+                " data label`"
+            )
+        if example.lang != data.lang:
+            raise DataError(
+                f"{path.name}: example {example.id!r} is {example.lang} and data.lang is"
+                f" {data.lang}; give pairs of one language"
+            )
+    return found
+
+
+def _lists(
+    path: Path | None, train: Sequence[Example], taxonomy: Taxonomy
+) -> tuple[tuple[str, ...], ...]:
+    from emotone.data.ememory import from_log_odds, labelled_words, read_ememory
+
+    if path is not None:
+        return read_ememory(path, taxonomy)
+    return from_log_odds(labelled_words(train, taxonomy), min_count=LEAST_COUNT, taxonomy=taxonomy)

@@ -1,0 +1,127 @@
+"""From a config to a model folder: what is the same for every recurrent system's `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from emotone.data.batch import Batch, collate, plan
+from emotone.recurrent.corpus import Corpus, read_corpus
+from emotone.recurrent.folder import save_folder
+from emotone.recurrent.model import initial
+from emotone.training.loop import fit
+from emotone.training.seeding import seed_for
+
+#: Rows of a batch of development pairs; they need no gradients.
+DEV_BATCH = 256
+
+
+def fit_system(
+    system: str,
+    config: Any,
+    build: Callable[[Any, Corpus], Any],
+    out: Path,
+    *,
+    emotional: bool = True,
+    words: Path | None = None,
+    word_lists: bool = False,
+    homogeneous: bool = False,
+    prepare: Callable[[Any, Any, Corpus], dict[str, float]] | None = None,
+) -> Path:
+    """Train a system and write its model folder.
+
+    Args:
+        system: Its name.
+        config: Its config, with `data`, `sizes` and `training`.
+        build: Makes the network.
+        out: The folder; checkpoints and log lie in it too.
+        emotional: Whether pairs need an emotion.
+        words: File of emotion words.
+        word_lists: Whether the network needs lists of emotion words.
+        homogeneous: Whether a batch has one emotion.
+        prepare: What comes before the training; returns figures for the manifest.
+
+    Returns:
+        `out`.
+
+    Raises:
+        EmotoneError: As `read_corpus` and `training.loop.fit`.
+    """
+    settings = config.training
+    out.mkdir(parents=True, exist_ok=True)
+    corpus = read_corpus(
+        config.data,
+        emotional=emotional,
+        words=words,
+        word_lists=word_lists,
+        seed=seed_for(settings.seed, "vectors"),
+    )
+    network = initial(build, config, corpus)
+    figures = prepare(network, config, corpus) if prepare else {}
+    train, dev = corpus.train, corpus.dev
+
+    def batches(epoch: int) -> list[np.ndarray]:
+        return plan(
+            train.post_lengths,
+            train.reply_lengths,
+            settings.batch,
+            seed_for(settings.seed, "plan"),
+            epoch,
+            emotions=train.emotions if corpus.taxonomy else None,
+            balanced=settings.balanced and corpus.taxonomy is not None,
+            homogeneous=homogeneous,
+        )
+
+    def rows(indices: np.ndarray) -> Batch:
+        return collate(train.rows(indices))
+
+    def dev_batches() -> Iterator[Batch]:
+        order = plan(dev.post_lengths, dev.reply_lengths, DEV_BATCH, 0, 0)
+        return (collate(dev.rows(indices)) for indices in order)
+
+    made_with = {"data": corpus.hashes, "config": _what_matters(config)}
+    fitted = fit(
+        network,
+        train_plan=batches,
+        collate=rows,
+        dev_batches=dev_batches if len(dev) else None,
+        settings=settings,
+        out=out,
+        made_with=made_with,
+    )
+    manifest = {
+        "pairs": {"train": len(train), "dev": len(dev)},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "vectors_cover": round(corpus.covered, 4),
+        "training": {
+            "steps": fitted.steps,
+            "best_step": fitted.best_step,
+            "dev_loss": fitted.best_dev,
+            "seconds": round(fitted.seconds, 1),
+            "stopped": fitted.stopped,
+        },
+        **figures,
+    }
+    if torch.distributed.is_initialized() and torch.distributed.get_rank():
+        return out  # one process writes
+    save_folder(out, system, network, config, corpus, manifest)
+    return out
+
+
+def _what_matters(config: Any) -> dict[str, Any]:
+    """Everything of a config but the loop's settings, which it checks itself, and paths."""
+    values = asdict(config)
+    for key in ("training", "replies"):
+        values.pop(key, None)
+    return _plain(values)
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {k: _plain(v) for k, v in values.items()}
+    return values.name if isinstance(values, Path) else values

@@ -1,0 +1,239 @@
+"""Model folders: weights, config, vocabulary and manifest of a trained recurrent system.
+
+Weights are float32 after training; `pack` stores large matrices as int8 with one scale a row, a
+quarter of the size, which is how the zoo holds them. Either is read back to float32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from emotone import config as configs
+from emotone.data.atomic import replacing
+from emotone.data.pairs import encode
+from emotone.data.vocab import Vocabulary
+from emotone.emotions import TAXONOMIES
+from emotone.errors import CheckpointError, EmotoneError, ModelMissing
+from emotone.models import zoo
+from emotone.recurrent.corpus import Corpus
+
+if TYPE_CHECKING:
+    from emotone.recurrent.responder import Recurrent
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.toml"
+VOCABULARY, MANIFEST = "vocab.json", "manifest.json"
+#: Matrices of at least so many numbers are packed.
+LARGE = 4096
+_ROWS = ".int8"
+_SCALES = ".scale"
+
+
+def save_folder(
+    out: Path,
+    system: str,
+    network: torch.nn.Module,
+    config: Any,
+    corpus: Corpus,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a model folder; each file is whole or not there, and the manifest comes last.
+
+    Args:
+        out: The folder.
+        system: Name of the system.
+        network: Its weights.
+        config: Its resolved config.
+        corpus: What it was trained on.
+        facts: More lines of the manifest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / WEIGHTS) as path:
+        save_file(pack(_tensors(network), small=False), path)
+    with replacing(out / CONFIG) as path:
+        path.write_text(configs.dump(config), encoding="utf-8")
+    corpus.vocabulary.save(out / VOCABULARY)
+    pool = _pool(config.data.train)
+    manifest = {
+        "system": system,
+        "model": out.name,
+        "lang": corpus.lang,
+        "taxonomy": None if corpus.taxonomy is None else corpus.taxonomy.name,
+        "seed": config.training.seed,
+        "judges": pool.get("judges", []),
+        "data": corpus.hashes,
+        "emotion_words": [list(words) for words in corpus.emotion_words],
+        **facts,
+    }
+    with replacing(out / MANIFEST) as path:
+        text = json.dumps(manifest, ensure_ascii=False, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def _pool(train: Path) -> dict[str, Any]:
+    """What the pool of the training pairs says of itself, such as who labelled them."""
+    try:
+        found = json.loads((train.parent / "pool.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    judge = found.get("judge") if isinstance(found, dict) else None
+    return {"judges": [judge]} if isinstance(judge, str) else {}
+
+
+def _tensors(network: torch.nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, tied ones once."""
+    kept: dict[int, tuple[str, Tensor]] = {}
+    for name, value in network.state_dict(keep_vars=True).items():
+        kept.setdefault(id(value), (name, value))
+    return {name: value.detach().cpu().contiguous() for name, value in kept.values()}
+
+
+def pack(tensors: Mapping[str, Tensor], *, small: bool) -> dict[str, Tensor]:
+    """Return tensors as they are stored.
+
+    Args:
+        tensors: Float32 tensors.
+        small: Whether matrices become int8: each row is scaled by its largest number over 127.
+    """
+    made: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if not small or value.ndim != 2 or value.numel() < LARGE:
+            made[name] = value.half() if small and value.is_floating_point() else value
+            continue
+        scale = (value.abs().amax(1, keepdim=True) / 127).clamp_min(1e-12)
+        made[name + _ROWS] = (value / scale).round().clamp(-127, 127).to(torch.int8)
+        made[name + _SCALES] = scale[:, 0].contiguous()
+    return made
+
+
+def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return float32 tensors from what `pack` made."""
+    made: dict[str, Tensor] = {}
+    for name, value in stored.items():
+        if name.endswith(_ROWS):
+            plain = name.removesuffix(_ROWS)
+            made[plain] = value.float() * stored[plain + _SCALES][:, None]
+        elif not name.endswith(_SCALES):
+            made[name] = value.float() if value.is_floating_point() else value
+    return made
+
+
+def load_folder(
+    system: str,
+    model: str | None,
+    kind: type[Any],
+    build: Callable[[Any, Corpus], Any],
+    *,
+    device: str = "auto",
+    config: Any = None,
+) -> Recurrent:
+    """Load a trained model.
+
+    Args:
+        system: Name of the system.
+        model: Name in the zoo or a folder; None for the system's English model of the zoo.
+        kind: The system's config.
+        build: Makes the network.
+        device: "auto", "cpu", "cuda" or "mps".
+        config: Its `replies` say how candidates are chosen; all else is the model's own.
+
+    Raises:
+        ModelMissing: If there is no such model.
+        CheckpointError: If its files are damaged or of another system.
+    """
+    from emotone.recurrent.responder import Recurrent
+
+    where = _find(system, model)
+    manifest = _manifest(where)
+    if manifest.get("system") != system:
+        raise CheckpointError(
+            f"{where.name} is a model of {manifest.get('system')!r}, not of {system}; load it with"
+            f" --system {manifest.get('system')}"
+        )
+    try:
+        own = configs.load(kind, where / CONFIG)
+        vocabulary = Vocabulary.load(where / VOCABULARY)
+    except EmotoneError as error:
+        raise CheckpointError(f"model folder {where}: {error}") from error
+    if config is not None:
+        own = replace(own, replies=config.replies)
+    taxonomy = manifest.get("taxonomy")
+    empty = encode([], vocabulary)
+    corpus = Corpus(
+        manifest["lang"],
+        vocabulary,
+        None if taxonomy is None else TAXONOMIES[taxonomy],
+        empty,
+        empty,
+        emotion_words=tuple(tuple(words) for words in manifest.get("emotion_words", [])),
+        longest=own.data.longest,
+    )
+    network = build(own, corpus)
+    _put(network, where / WEIGHTS)
+    return Recurrent(
+        system,
+        model or where.name,
+        network,
+        corpus,
+        own.replies,
+        device=_device(device),
+        judges=tuple(manifest.get("judges", [])),
+    )
+
+
+def _find(system: str, model: str | None) -> Path:
+    name = model or f"{system}-en"
+    as_path = Path(name)
+    if (as_path / CONFIG).is_file():
+        return as_path
+    if as_path.is_dir():
+        raise ModelMissing(
+            f"{name} is a folder without {CONFIG}; name the folder that `emotone train` wrote"
+        )
+    return zoo.folder("systems", name.replace("-", "_").replace("_zh", "-zh").replace("_en", "-en"))
+
+
+def _manifest(where: Path) -> dict[str, Any]:
+    path = where / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or found["lang"] not in ("en", "zh"):
+            raise ValueError("no language")
+        if found["taxonomy"] is not None and found["taxonomy"] not in TAXONOMIES:
+            raise ValueError(f"unknown taxonomy {found['taxonomy']!r}")
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); train or install again") from error
+    return found
+
+
+def _put(network: torch.nn.Module, path: Path) -> None:
+    try:
+        with safe_open(path, framework="pt") as source:
+            stored = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
+        values = unpack(stored)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); train or install again") from error
+    own = network.state_dict(keep_vars=True)
+    tied = {id(value) for name, value in own.items() if name in values}
+    lacks = [name for name, value in own.items() if id(value) not in tied]
+    wrong = [n for n, v in values.items() if n not in own or own[n].shape != v.shape]
+    if lacks or wrong:
+        raise CheckpointError(
+            f"{path} does not fit its config ({(lacks + wrong)[0]!r} differs); train or install"
+            " again"
+        )
+    network.load_state_dict(values, strict=False)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,242 @@
+"""The responder of the recurrent systems: words in, search, words out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from emotone.data.batch import collate
+from emotone.data.pairs import Pair, encode
+from emotone.data.text import show, show_en, tokens
+from emotone.data.vocab import UNK, Vocabulary
+from emotone.emotions import TAXONOMIES, EmotionMix
+from emotone.nn.search import Hypothesis, beam, sample
+from emotone.protocols import check_request
+from emotone.recurrent.choose import choose
+from emotone.recurrent.config import Replies, Sizes
+from emotone.recurrent.corpus import Corpus
+from emotone.recurrent.model import Network, initial
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+
+
+class Recurrent:
+    """A trained network that answers.
+
+    A row asked for no emotion is answered in the taxonomy's neutral one, which is what such a
+    network has learnt for it. Sampled replies are the best of several, by `choose`; greedy and
+    beam search say what the search found.
+
+    Args:
+        system: Name of the system.
+        model: Name of the weights.
+        network: The network.
+        corpus: Its vocabulary, labels and language.
+        replies: Choice among candidates.
+        device: Where it runs.
+        judges: Judges that labelled what it was trained on.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        model: str,
+        network: Any,
+        corpus: Corpus,
+        replies: Replies,
+        *,
+        device: str = "cpu",
+        judges: Sequence[str] = (),
+    ) -> None:
+        self.capabilities = Capabilities(corpus.taxonomy)
+        self.lang = corpus.lang
+        self._system, self._model = system, model
+        self.network: Network = network.to(device).eval().requires_grad_(False)
+        self._corpus, self._replies = corpus, replies
+        self._device, self._judges = device, list(judges)
+
+    @classmethod
+    def of(
+        cls,
+        system: str,
+        model: str,
+        build: Callable[[Any, Corpus], Any],
+        config: Any,
+        corpus: Corpus,
+    ) -> Recurrent:
+        """Make a responder of untrained weights."""
+        return cls(system, model, initial(build, config, corpus), corpus, config.replies)
+
+    def reply(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        *,
+        decoding: Decoding,
+        empathy: Sequence[EmpathyLevels | None] | None = None,
+    ) -> list[Reply]:
+        """Answer each post in its emotion."""
+        check_request(self._system, self.capabilities, dialogues, emotions, empathy)
+        made: list[Reply] = []
+        for start in range(0, len(dialogues), self._replies.batch):
+            part = slice(start, start + self._replies.batch)
+            posts = [self._post(d) for d in dialogues[part]]
+            places = self._places(emotions[part])
+            seeds = [decoding.seed + start + i for i in range(len(posts))]
+            found = self._search(posts, places, decoding, seeds)
+            for mix, seed, (best, of) in zip(emotions[part], seeds, found, strict=True):
+                made.append(self._reply(mix, seed, best, of, decoding))
+        return made
+
+    def nats(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        replies: Sequence[str],
+    ) -> list[tuple[float, int]]:
+        """Return nats and tokens of given replies, the end token included.
+
+        Words outside of the vocabulary count as the one unknown word.
+        """
+        check_request(self._system, self.capabilities, dialogues, emotions)
+        places = self._places(emotions) or [-1] * len(dialogues)
+        vocabulary = self._corpus.vocabulary
+        rows = [
+            Pair(self._post(d), tuple(vocabulary.ids(tokens(text, self.lang))), place)
+            for d, place, text in zip(dialogues, places, replies, strict=True)
+        ]
+        found: list[tuple[float, int]] = []
+        for start in range(0, len(rows), 64):
+            part = rows[start : start + 64]
+            with torch.inference_mode():
+                nats = self.network.nll(collate(part).to(self._device))
+            found += [
+                (float(n), len(row.reply) + 1) for n, row in zip(nats.cpu(), part, strict=True)
+            ]
+        return found
+
+    def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
+        words = tokens(dialogue.posts[-1].text, self.lang)[: self._corpus.longest]
+        return tuple(self._corpus.vocabulary.ids(words)) or (UNK,)
+
+    def _places(self, emotions: Sequence[EmotionMix | None]) -> list[int] | None:
+        taxonomy = self.capabilities.taxonomy
+        if taxonomy is None:
+            return None
+        places: list[int] = []
+        for mix in emotions:
+            one = None if mix is None else mix.single()
+            label = taxonomy.neutral if one is None else one.label
+            places.append(taxonomy.labels.index(label or taxonomy.labels[0]))
+        return places
+
+    @torch.inference_mode()
+    def _search(
+        self,
+        posts: list[tuple[int, ...]],
+        places: list[int] | None,
+        decoding: Decoding,
+        seeds: list[int],
+    ) -> list[tuple[Hypothesis, int]]:
+        """Return each post's reply and how many candidates it was chosen from."""
+        batch = collate([Pair(post, (UNK,)) for post in posts]).to(self._device)
+        emotion = None if places is None else torch.tensor(places, device=self._device)
+        state = self.network.encode(batch.source, batch.source_lengths, emotion)
+        if decoding.strategy == "beam":
+            listed = beam(
+                self.network.step,
+                state,
+                len(posts),
+                beams=decoding.beams,
+                max_tokens=decoding.max_tokens,
+                length_penalty=decoding.length_penalty,
+                no_repeat=decoding.no_repeat,
+                device=self._device,
+            )
+            return [(found[0], 1) for found in listed]
+        greedy = decoding.strategy == "greedy"
+        count = 1 if greedy else self._replies.candidates
+        listed = sample(
+            self.network.step,
+            state,
+            len(posts),
+            seeds=seeds,
+            candidates=count,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=decoding.max_tokens,
+            repetition_penalty=decoding.repetition_penalty,
+            no_repeat=decoding.no_repeat,
+            greedy=greedy,
+            device=self._device,
+        )
+        if count == 1:
+            return [(found[0], 1) for found in listed]
+        distinct = [list({h.tokens: h for h in _whole(found)}.values()) for found in listed]
+        taxonomy = self.capabilities.taxonomy
+        best = choose(
+            self.network,
+            posts,
+            [[h.tokens for h in found] for found in distinct],
+            places,
+            0 if taxonomy is None else len(taxonomy.labels),
+            topic=self._replies.topic if self.network.core.blank else 0.0,
+            emotion=self._replies.emotion,
+            device=self._device,
+        )
+        return [(found[i], count) for found, i in zip(distinct, best, strict=True)]
+
+    def _reply(
+        self,
+        mix: EmotionMix | None,
+        seed: int,
+        best: Hypothesis,
+        candidates: int,
+        decoding: Decoding,
+    ) -> Reply:
+        words = self._corpus.vocabulary.words_of(best.tokens)
+        text = show(words) if self.lang == "zh" else show_en(words)
+        applied: dict[str, Any] = {"search": decoding.strategy, "candidates": candidates}
+        if decoding.strategy == "beam":
+            applied["beams"] = decoding.beams
+        if self._judges:
+            applied["judges"] = list(self._judges)
+        return Reply(
+            text,
+            mix,
+            self._system,
+            self._model,
+            seed,
+            len(best.tokens) + best.finished,
+            min(0.0, best.logprob),
+            applied,
+        )
+
+
+def _whole(found: list[Hypothesis]) -> list[Hypothesis]:
+    """Candidates that came to their end, if any did."""
+    return [h for h in found if h.finished] or found
+
+
+def tiny_sizes() -> Sizes:
+    """Sizes of a network that is built and answers in a moment."""
+    return Sizes(embedding=8, encoder_hidden=6, hidden=12, dropout=0.1)
+
+
+def tiny_corpus(lang: str, taxonomy: str | None) -> Corpus:
+    """A vocabulary of a few words and, where there are emotions, a word of each."""
+    said = {
+        "en": "i you we am are so very happy sad angry scared glad that is good bad . ! ?",
+        "zh": "我 你 他 很 太 开心 难过 生气 讨厌 喜欢 了 的 是 好 不 。 ！ ？",
+    }[lang].split()
+    vocabulary = Vocabulary.build([said])
+    labels = None if taxonomy is None else TAXONOMIES[taxonomy]
+    lists: tuple[tuple[str, ...], ...] = ()
+    if labels is not None:
+        lists = tuple(
+            () if label == labels.neutral else (said[7 + i % 4],)
+            for i, label in enumerate(labels.labels)
+        )
+    empty = encode([], vocabulary)
+    return Corpus(lang, vocabulary, labels, empty, empty, emotion_words=lists)
