@@ -18,6 +18,7 @@ from emotone.cli import (
     reply,
     report,
     score,
+    train,
     vectors,
 )
 
@@ -53,6 +54,7 @@ app.command("generate")(generate.generate)
 app.command("score")(score.score)
 app.command("perplexity")(perplexity.perplexity)
 app.command("report")(report.report)
+app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 data.data_app.command("ememory")(data_ememory.ememory)
 app.add_typer(data.data_app, name="data")
