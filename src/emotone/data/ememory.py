@@ -1,9 +1,10 @@
 """ECM's `ememory` file: the emotion words of its external memory, one list a class.
 
-A JSON list of six lists of words; the place of a list is the emotion's id (other, like, sadness,
-disgust, anger, happiness). The list of class 0 may be empty: such a model answers "other" from its
-generic words alone. ECM's dictionary was never published, so the lists are built here, from a word
-list (`from_lexicon`) or from labelled texts (`from_log_odds`).
+A JSON list of lists of words, one a label of a taxonomy in its order; ECM's own has NLPCC's six
+(other, like, sadness, disgust, anger, happiness), an English one Ekman's seven. The list of the
+neutral label may be empty: such a model answers it from its generic words alone. ECM's dictionary
+was never published, so the lists are built here, from a word list (`from_lexicon`) or from labelled
+texts (`from_log_odds`).
 
 Source: Zhou et al. 2018, section 3.5; file format of its released code.
 """
@@ -20,11 +21,11 @@ from emotone.data.atomic import replacing
 from emotone.data.lexicons import Lexicon
 from emotone.data.reading import Problems, read_lines
 from emotone.data.text import text_key, tokens
-from emotone.emotions import NLPCC, TAXONOMIES
+from emotone.emotions import NLPCC, TAXONOMIES, Taxonomy
 from emotone.errors import DataError, EmotoneError
 from emotone.types import Example, is_unicode
 
-#: Words of each class of NLPCC, in the order of its ids.
+#: Words of each label of a taxonomy, in the order of its ids.
 Ememory = tuple[tuple[str, ...], ...]
 
 #: Two-sided 5 % of the normal distribution: a weaker word may be anybody's.
@@ -33,22 +34,28 @@ LEAST_Z = 1.96
 LEAST_ODDS = 2.0
 
 
-def check_ememory(lists: Sequence[Sequence[str]]) -> Ememory:
-    """Check that six lists of words can be an external memory, and freeze them.
+def check_ememory(lists: Sequence[Sequence[str]], taxonomy: Taxonomy = NLPCC) -> Ememory:
+    """Check that lists of words can be an external memory, and freeze them.
+
+    Args:
+        lists: The words of each label, in the order of the taxonomy.
+        taxonomy: The label set.
 
     Raises:
-        DataError: If there are not six lists, one but the first is empty, something is no word, or
-            a word occurs twice in a list. A word may be in several lists, for ECM looks at one.
+        DataError: If there is not one list a label, one but the neutral label's is empty, something
+            is no word, or a word occurs twice in a list. A word may be in several lists, for ECM
+            looks at one.
     """
-    if isinstance(lists, str) or len(lists) != len(NLPCC.labels):
-        raise DataError(f"an ememory holds one list for each of {', '.join(NLPCC.labels)}")
-    for label, words in zip(NLPCC.labels, lists, strict=True):
+    if isinstance(lists, str) or len(lists) != len(taxonomy.labels):
+        raise DataError(f"an ememory holds one list for each of {', '.join(taxonomy.labels)}")
+    for label, words in zip(taxonomy.labels, lists, strict=True):
         if isinstance(words, str) or not isinstance(words, Sequence):
             raise DataError(f"the entry of {label} is no list; give a list of words")
-        if not words and label != NLPCC.neutral:
+        if not words and label != taxonomy.neutral:
+            only = f"; only that of {taxonomy.neutral} may be" if taxonomy.neutral else ""
             raise DataError(
-                f"the list of {label} is empty; only that of {NLPCC.neutral} may be, for a model "
-                "would give the probability of emotion words to none"
+                f"the list of {label} is empty{only}, for a model would give the probability of "
+                "emotion words to none"
             )
         for word in words:
             if not isinstance(word, str) or not word.strip() or not is_unicode(word):
@@ -59,38 +66,42 @@ def check_ememory(lists: Sequence[Sequence[str]]) -> Ememory:
     return tuple(tuple(words) for words in lists)
 
 
-def read_ememory(path: Path) -> Ememory:
+def read_ememory(path: Path, taxonomy: Taxonomy = NLPCC) -> Ememory:
     """Read and check an `ememory` file.
 
     Raises:
-        DataError: If it is no JSON list of six lists of words; see `check_ememory`.
+        DataError: If it is no JSON list of lists of words; see `check_ememory`.
     """
     text = "\n".join(line for _, line in read_lines(path, Problems()))
     try:
         lists = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name}: no JSON ({error}); give a list of six lists") from error
+        raise DataError(f"{path.name}: no JSON ({error}); give a list of lists") from error
     try:
-        return check_ememory(lists if isinstance(lists, list) else [])
+        return check_ememory(lists if isinstance(lists, list) else [], taxonomy)
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
 
 
-def write_ememory(path: Path, lists: Sequence[Sequence[str]]) -> None:
-    """Check six lists and write them as JSON, whole or not at all.
+def write_ememory(path: Path, lists: Sequence[Sequence[str]], taxonomy: Taxonomy = NLPCC) -> None:
+    """Check lists and write them as JSON, whole or not at all.
 
     Raises:
         DataError: See `check_ememory`; or the file cannot be written.
     """
-    text = json.dumps(check_ememory(lists), ensure_ascii=False)
+    text = json.dumps(check_ememory(lists, taxonomy), ensure_ascii=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def from_lexicon(
-    lexicon: Lexicon, vocabulary: Iterable[str] | None = None, *, size: int | None = None
+    lexicon: Lexicon,
+    vocabulary: Iterable[str] | None = None,
+    *,
+    size: int | None = None,
+    taxonomy: Taxonomy = NLPCC,
 ) -> Ememory:
-    """Make the lists from a word list, mapped to NLPCC's classes.
+    """Make the lists from a word list, mapped to a taxonomy's labels.
 
     A word of two classes is left out, so that no two lists share one.
 
@@ -99,31 +110,34 @@ def from_lexicon(
         vocabulary: The words that a model can say, the frequent ones first; others are left out.
             None keeps all, by code point.
         size: Most words of a class; the first of the vocabulary.
+        taxonomy: The label set.
 
     Raises:
-        DataError: If a class but "other" gets no word.
-        UnknownName: If there is no map from the list's labels to NLPCC's.
+        DataError: If a class but the neutral one gets no word.
+        UnknownName: If there is no map from the list's labels to the taxonomy's.
     """
     classes: dict[str, list[str]] = {}
-    for label, words in lexicon.map_to(NLPCC).words.items():
+    for label, words in lexicon.map_to(taxonomy).words.items():
         for word in words:
             classes.setdefault(word, []).append(label)
-    lists: dict[str, list[str]] = {label: [] for label in NLPCC.labels}
+    lists: dict[str, list[str]] = {label: [] for label in taxonomy.labels}
     for word in sorted(classes) if vocabulary is None else dict.fromkeys(vocabulary):
         if len(found := classes.get(word, ())) == 1 and _room(lists[found[0]], size):
             lists[found[0]].append(word)
-    return check_ememory(list(lists.values()))
+    return check_ememory(list(lists.values()), taxonomy)
 
 
-def labelled_words(examples: Iterable[Example]) -> Iterator[tuple[list[str], str]]:
-    """Yield words and NLPCC label of each reply and each last post that has one emotion.
+def labelled_words(
+    examples: Iterable[Example], taxonomy: Taxonomy = NLPCC
+) -> Iterator[tuple[list[str], str]]:
+    """Yield words and label of each reply and each last post that has one emotion.
 
     Earlier posts are left out, for in most corpora each was the last post of another example. A
     reply asked for in a mix has no one class and is left out too. A text of a label counts once,
     however many replies a post has, and though a reply is the last post of the next example.
 
     Raises:
-        UnknownName: If a label's set has no map to NLPCC's.
+        UnknownName: If a label's set has no map to the taxonomy.
     """
     seen: set[tuple[int, str]] = set()
     for example in examples:
@@ -132,7 +146,7 @@ def labelled_words(examples: Iterable[Example]) -> Iterator[tuple[list[str], str
         for text, emotion in ((example.reply, reply), (last.text, last.emotion)):
             if not text or emotion is None:
                 continue
-            label = TAXONOMIES[emotion.taxonomy].map_to(emotion, NLPCC).label
+            label = TAXONOMIES[emotion.taxonomy].map_to(emotion, taxonomy).label
             key = (int(text_key(text)[:16], 16), label)
             if key not in seen:
                 seen.add(key)
@@ -147,6 +161,7 @@ def from_log_odds(
     min_count: int = 10,
     prior: float = 1000.0,
     neutral: bool = False,
+    taxonomy: Taxonomy = NLPCC,
 ) -> Ememory:
     """Find the words that tell a class from the others, by log-odds with an informative prior.
 
@@ -163,15 +178,16 @@ def from_log_odds(
     would put first.
 
     Args:
-        rows: Words of each text and its label in NLPCC's set.
+        rows: Words of each text and its label.
         vocabulary: The words that a model can say; others count as words, but are not listed.
         size: Most words of a class.
         min_count: A listed word occurs so often in all texts.
         prior: Pseudo-words added to each side; 0 would be plain log-odds.
-        neutral: Whether "other" gets a list too, of the words that say no emotion.
+        neutral: Whether the neutral label gets a list too, of the words that say no emotion.
+        taxonomy: The label set.
 
     Raises:
-        DataError: If a label is unknown, or a class but "other" gets no word.
+        DataError: If a label is unknown, or a class but the neutral one gets no word.
 
     Source: Monroe, Colaresi and Quinn 2008, "Fightin' Words", the log-odds-ratio with an
     informative Dirichlet prior and its z-scores.
@@ -181,15 +197,15 @@ def from_log_odds(
             f"size {size}, min_count {min_count}, prior {prior:g}: use whole numbers from 1 and a "
             "prior above 0"
         )
-    counts: dict[str, Counter[str]] = {label: Counter() for label in NLPCC.labels}
+    counts: dict[str, Counter[str]] = {label: Counter() for label in taxonomy.labels}
     for words, label in rows:
         try:
-            counts[NLPCC.parse(label).label].update(words)
+            counts[taxonomy.parse(label).label].update(words)
         except EmotoneError as error:
             raise DataError(f"label {label!r} of a text: {error}") from error
     everywhere = sum(counts.values(), Counter[str]())
     sizes = {label: counts[label].total() for label in counts}
-    lists: dict[str, list[str]] = {label: [] for label in NLPCC.labels}
+    lists: dict[str, list[str]] = {label: [] for label in taxonomy.labels}
     scored: list[tuple[float, str, str]] = []
     allowed = everywhere.keys() if vocabulary is None else set(vocabulary) & everywhere.keys()
     for word in allowed:
@@ -198,13 +214,13 @@ def from_log_odds(
         said = {label: counts[label][word] for label in lists}
         (z, d), label = max((_odds(said, sizes, label, prior), label) for label in lists)
         strong = z > LEAST_Z and d >= math.log(LEAST_ODDS)
-        if strong and (neutral or label != NLPCC.neutral):
+        if strong and (neutral or label != taxonomy.neutral):
             scored.append((-z, word, label))
     for _, word, label in sorted(scored):
         if _room(lists[label], size):
             lists[label].append(word)
     try:
-        return check_ememory(list(lists.values()))
+        return check_ememory(list(lists.values()), taxonomy)
     except DataError as error:
         raise DataError(f"{error}; give more texts of it, or a lower min_count") from error
 
