@@ -1,0 +1,1 @@
+"""Parts of the recurrent systems: encoders, attention, memories, losses and the search."""
