@@ -164,7 +164,7 @@ class Capabilities:
     streaming: bool = False
 
 
-Strategy = Literal["sample", "greedy"]
+Strategy = Literal["sample", "greedy", "beam"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +172,17 @@ class Decoding:
     """How the reply is searched for.
 
     Args:
-        strategy: "sample" draws from the top of the distribution, "greedy" takes the likeliest.
+        strategy: "sample" draws from the top of the distribution, "greedy" takes the likeliest
+            token each time, "beam" searches for the likeliest reply (recurrent systems only).
         temperature: Divides the logits; below 1 is safer, above 1 wilder.
         top_p: Sample from the smallest set of tokens with this probability.
         max_tokens: Longest reply, in tokens.
         repetition_penalty: Divides the logits of tokens seen before; 1 is off.
         no_repeat: No n-gram of this many tokens occurs twice in a reply; 0 is off.
         seed: Seed of the first row; row i of a batch uses seed + i.
+        beams: Hypotheses that a beam search follows at once.
+        length_penalty: A beam search ranks replies of n tokens by logprob / ((5 + n) / 6) **
+            length_penalty; 0 is off, higher is longer.
     """
 
     strategy: Strategy = "sample"
@@ -188,6 +192,8 @@ class Decoding:
     repetition_penalty: float = 1.1
     no_repeat: int = 4
     seed: int = 0
+    beams: int = 20
+    length_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -197,8 +203,10 @@ class Decoding:
         _within("repetition_penalty", self.repetition_penalty, 0.5, 5.0)
         _within("no_repeat", self.no_repeat, 0, 100)
         _within("seed", self.seed, 0, 2**63 - 1)
-        if self.strategy not in ("sample", "greedy"):
-            raise ConfigError(f"strategy is {self.strategy!r}; use 'sample' or 'greedy'")
+        _within("beams", self.beams, 1, 1000)
+        _within("length_penalty", self.length_penalty, 0.0, 5.0)
+        if self.strategy not in ("sample", "greedy", "beam"):
+            raise ConfigError(f"strategy is {self.strategy!r}; use 'sample', 'greedy' or 'beam'")
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

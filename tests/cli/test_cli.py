@@ -25,6 +25,7 @@ from emotone import systems
 from emotone.cli import main
 from emotone.door import open_door
 from emotone.systems import prompted
+from emotone.systems.echo import Echo
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def test_the_text_is_that_of_the_python_door_for_each_way_of_decoding(run: Run, 
 @pytest.mark.parametrize(
     ("options", "pieces"),
     [
-        (["-s", "ecko"], ["unknown system 'ecko'", "did you mean 'echo'?", "Allowed: echo"]),
+        (["-s", "ecko"], ["unknown system 'ecko'", "did you mean 'echo'?", "Allowed: ", " echo,"]),
         (["-s", "no.such"], ["unknown system 'no.such'", "Importing it failed"]),
         (["-s", "echo", "-e", "joy"], ["echo takes no emotion", "'joy:100'", "leave it out"]),
         (["-s", "echo", "-e", "hapiness"], ["'hapiness'", "did you mean 'happiness'?"]),
@@ -242,6 +243,13 @@ def test_the_text_is_that_of_the_python_door_for_each_way_of_decoding(run: Run, 
         (["-s", "echo", "--seed", "-1"], ["seed is -1", "from 0 to"]),
         (["-s", "echo", "--temperature", "nan"], ["temperature is nan", "from 0.01 to 5.0"]),
         (["-s", "echo", "--max-tokens", "0"], ["max_tokens is 0", "from 1 to 4096"]),
+        (["-s", "echo", "--beams", "0"], ["beams is 0", "from 1 to 1000"]),
+        (
+            ["-s", "echo", "--beams", "4", "--length-penalty", "9"],
+            ["length_penalty is 9", "to 5.0"],
+        ),
+        (["-s", "echo", "--length-penalty", "1"], ["--length-penalty", "add --beams"]),
+        (["-s", "echo", "--beams", "4", "--greedy"], ["--greedy and --beams", "one of them"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0][0] == "-" else "",
 )
@@ -249,6 +257,30 @@ def test_wrong_use_of_reply_is_one_sentence(run: Run, options: list[str], pieces
     said = refused(run("reply", "hello", *options))
     for piece in pieces:
         assert piece in said
+
+
+@pytest.mark.parametrize("command", ["reply", "generate", "chat"])
+def test_beams_and_their_length_penalty_reach_the_system(run: Run, monkeypatch, tmp_path, command):
+    asked: list[emotone.Decoding] = []
+    real = Echo.reply
+
+    def reply(self, dialogues, emotions, *, decoding, **options):
+        asked.append(decoding)
+        return real(self, dialogues, emotions, decoding=decoding, **options)
+
+    monkeypatch.setattr(Echo, "reply", reply)
+    given = {"reply": ["hi"], "chat": [], "generate": ["-i", "-"]}[command]
+    row = {"id": "a", "posts": [{"speaker": "user", "text": "hi"}]}
+    stdin = {"chat": "hi\n", "generate": json.dumps(row)}.get(command, "")
+    done = run(
+        command, *given, "-s", "echo", "--beams", "7", "--length-penalty", "0.5", stdin=stdin
+    )
+    assert done.code == 0, done.err
+    assert asked == [emotone.Decoding(strategy="beam", beams=7, length_penalty=0.5)]
+
+
+def test_a_chat_model_refuses_a_beam_search_in_one_sentence(run: Run, tiny: None):
+    assert "no beam search" in refused(run("reply", "hi", "-s", "prompted", "--beams", "5"))
 
 
 @pytest.mark.parametrize("system", ["prompted", "steered"])

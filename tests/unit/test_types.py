@@ -96,6 +96,8 @@ def test_an_empathy_level_outside_0_1_2_is_refused_by_name(name: str, level: int
         ("max_tokens", 1, 4096),
         ("repetition_penalty", 0.5, 5.0),
         ("no_repeat", 0, 100),
+        ("beams", 1, 1000),
+        ("length_penalty", 0.0, 5.0),
         ("seed", 0, 2**63 - 1),
     ],
 )
@@ -109,7 +111,8 @@ def test_decoding_takes_each_bound_and_nothing_beyond(name: str, low: float, hig
             Decoding(**{name: wrong})
 
 
-def test_decoding_knows_two_strategies():
-    assert Decoding(strategy="greedy").strategy == "greedy"
-    with pytest.raises(ConfigError, match="strategy is 'beam'; use 'sample' or 'greedy'"):
-        Decoding(strategy="beam")  # pyright: ignore
+@pytest.mark.parametrize("strategy", ["sample", "greedy", "beam"])
+def test_decoding_knows_three_strategies(strategy):
+    assert Decoding(strategy=strategy).strategy == strategy
+    with pytest.raises(ConfigError, match="is 'beams'; use 'sample', 'greedy' or 'beam'"):
+        Decoding(strategy="beams")  # pyright: ignore

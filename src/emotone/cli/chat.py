@@ -30,6 +30,8 @@ def chat(
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
     greedy: options.Greedy = False,
+    beams: options.Beams = None,
+    length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
 ) -> None:
     """Talk with a system and change its mood between turns."""
@@ -37,7 +39,7 @@ def chat(
     from emotone.types import Post
 
     options.check_emotion(emotion)
-    chosen = options.decoding(seed, max_tokens, temperature, greedy)
+    chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     responder = options.load(system, model, device, settings)
     taxonomy = responder.capabilities.taxonomy
     mix = options.parse_emotion(emotion, taxonomy)

@@ -28,6 +28,8 @@ def generate(
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
     greedy: options.Greedy = False,
+    beams: options.Beams = None,
+    length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Answer all anew; what the output holds is lost.")
@@ -44,7 +46,7 @@ def generate(
     from emotone.evaluation import resume
 
     options.check_emotion(emotion)
-    chosen = options.decoding(seed, max_tokens, temperature, greedy)
+    chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     lines = read_lines(source)
     if output != "-":
         _check_writable(Path(output))

@@ -30,6 +30,13 @@ Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Below 1 is safer, above wilder.")
 ]
 Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
+Beams = Annotated[
+    int | None,
+    typer.Option("--beams", help="Beam search over so many (recurrent systems)."),
+]
+LengthPenalty = Annotated[
+    float | None, typer.Option("--length-penalty", help="With --beams: 0 is off, 1 favours long.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of the system, such as candidates=1 or told=true."),
@@ -43,14 +50,28 @@ def note(text: str) -> None:
 
 
 def decoding(
-    seed: int, max_tokens: int | None, temperature: float | None, greedy: bool
+    seed: int,
+    max_tokens: int | None,
+    temperature: float | None,
+    greedy: bool,
+    beams: int | None = None,
+    length_penalty: float | None = None,
 ) -> Decoding:
     """Build the decoding settings; what is not given keeps its default."""
     import dataclasses
 
+    from emotone.errors import ConfigError
     from emotone.types import Decoding
 
+    if greedy and beams is not None:
+        raise ConfigError("--greedy and --beams are two ways to search; give one of them")
+    if length_penalty is not None and beams is None:
+        raise ConfigError("--length-penalty ranks the replies of a beam search; add --beams")
     made = Decoding(strategy="greedy" if greedy else "sample", seed=seed)
+    if beams is not None:
+        made = dataclasses.replace(made, strategy="beam", beams=beams)
+    if length_penalty is not None:
+        made = dataclasses.replace(made, length_penalty=length_penalty)
     if max_tokens is not None:
         made = dataclasses.replace(made, max_tokens=max_tokens)
     if temperature is not None:

@@ -21,6 +21,8 @@ def reply(
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
     greedy: options.Greedy = False,
+    beams: options.Beams = None,
+    length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
     as_json: options.Json = False,
 ) -> None:
@@ -35,7 +37,7 @@ def reply(
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
     options.check_emotion(emotion)
-    chosen = options.decoding(seed, max_tokens, temperature, greedy)
+    chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     responder = options.load(system, model, device, settings)
     mix = options.parse_emotion(emotion, responder.capabilities.taxonomy)
     start = time.perf_counter()

@@ -61,6 +61,9 @@ def check_resume(output: Path, now: Mapping[str, Any]) -> None:
     if not isinstance(before, dict):
         return
     same = json.loads(json.dumps(dict(now)))
+    if isinstance(before.get("decoding"), dict):
+        # A setting that did not exist when the file was begun had the effect of its default.
+        before = {**before, "decoding": {**dataclasses.asdict(Decoding()), **before["decoding"]}}
     for key, value in same.items():
         if before.get(key) != value:
             said = (

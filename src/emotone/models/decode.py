@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.errors import DataError
+from emotone.errors import DataError, Unsupported
 from emotone.types import Decoding
 
 #: After this share of the longest reply, it ends with its sentence.
@@ -121,7 +121,12 @@ def steps(
 
     Raises:
         DataError: If a prompt and its reply do not fit the model's context.
+        Unsupported: If a beam search is asked.
     """
+    if decoding.strategy == "beam":
+        raise Unsupported(
+            "chat models offer no beam search; leave out --beams to sample, or use --greedy"
+        )
     device = next(model.parameters()).device
     pad = tokenizer.pad_token_id or 0
     longest = max(len(p) for p in prompts)

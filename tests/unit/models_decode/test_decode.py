@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from emotone.errors import DataError
+from emotone.errors import DataError, Unsupported
 from emotone.models.decode import steps, stream, write
 from emotone.models.tiny import byte_tokenizer, tiny_causal_lm
 from emotone.types import Decoding
@@ -355,6 +355,14 @@ def test_pieces_are_whole_characters_without_the_blanks_around_the_reply(text, p
 )
 def test_streamed_pieces_hold_nothing_of_a_stop_text(text: str, stop: tuple[str, ...]):
     assert "".join(Script(text).stream(stop=stop)) == Script(text).write(stop=stop).text
+
+
+def test_a_beam_search_is_refused_with_what_is_offered():
+    beams = replace(PLAIN, strategy="beam")
+    with pytest.raises(Unsupported, match="no beam search; leave out --beams to sample, or"):
+        write(LM.model, LM.tokenizer, PROMPTS, beams, [0] * len(PROMPTS))
+    with pytest.raises(Unsupported, match="no beam search"):
+        next(stream(LM.model, LM.tokenizer, PROMPTS[0], beams, 0))
 
 
 # -- scores -----------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""What a file of replies was begun with, and whether a run may go on with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from emotone.errors import UsageError
+from emotone.evaluation.manifest import beside
+from emotone.evaluation.resume import begin, check_resume, settings
+from emotone.types import Decoding
+
+
+def asked(decoding: Decoding) -> dict:
+    return settings(
+        ["{}"],
+        system="echo",
+        model=None,
+        emotion=None,
+        decoding=decoding,
+        overrides=(),
+        shard="1/1",
+    )
+
+
+def test_a_file_begun_before_there_were_beams_goes_on_but_not_with_beams(tmp_path: Path):
+    out = tmp_path / "replies.jsonl"
+    begin(out, asked(Decoding()), "-")
+    made = json.loads(beside(out).read_text())
+    for key in ("beams", "length_penalty"):
+        del made["settings"]["decoding"][key]
+    beside(out).write_text(json.dumps(made))
+    check_resume(out, asked(Decoding()))
+    for other in (Decoding(strategy="beam"), Decoding(beams=5), Decoding(seed=1)):
+        with pytest.raises(UsageError, match="was begun with decoding"):
+            check_resume(out, asked(other))
