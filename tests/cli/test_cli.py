@@ -270,7 +270,7 @@ def test_beams_and_their_length_penalty_reach_the_system(run: Run, monkeypatch, 
 
     monkeypatch.setattr(Echo, "reply", reply)
     given = {"reply": ["hi"], "chat": [], "generate": ["-i", "-"]}[command]
-    row = {"id": "a", "posts": [{"speaker": "user", "text": "hi"}]}
+    row = {"id": "a", "post": "hi"}
     stdin = {"chat": "hi\n", "generate": json.dumps(row)}.get(command, "")
     done = run(
         command, *given, "-s", "echo", "--beams", "7", "--length-penalty", "0.5", stdin=stdin
