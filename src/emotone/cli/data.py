@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emotone.cli import data_ememory
+from emotone.cli import data_ememory, data_pools
 from emotone.cli.options import Json, note
 
 if TYPE_CHECKING:
@@ -68,7 +68,10 @@ def list_corpora(as_json: Json = False) -> None:
 def prepare(
     name: Name,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A file that ends in .jsonl or .parquet.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="A file that ends in .jsonl or .parquet; of pairs a folder."
+        ),
     ],
     where: From = None,
     split: Split = None,
@@ -79,13 +82,26 @@ def prepare(
         str, typer.Option("--on-error", help="raise: stop at a bad line; skip: leave it out.")
     ] = "raise",
     limit: Limit = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Of pairs: who labels the replies.")
+    ] = None,
 ) -> None:
-    """Turn a corpus into a file of examples, whole or not at all."""
+    """Turn a corpus into a file of examples, whole or not at all.
+
+    zh-pairs, en-pairs and synthetic are pools: posts and replies of several corpora, labelled and
+    split, in a folder of files that the recurrent systems train on.
+    """
     from emotone.data.examples import write_jsonl, write_parquet
     from emotone.data.relabel import relabel
     from emotone.data.source import SUFFIXES
     from emotone.errors import UsageError
 
+    if name in data_pools.POOLS:
+        given = {"--split": split, "--limit": limit}
+        data_pools.prepare_pool(name, output, where, judge, taxonomy, given)
+        return
+    if judge is not None:
+        raise UsageError(f"{name} keeps its own labels; leave --judge out")
     if output.suffix not in SUFFIXES:
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     target = None if taxonomy is None else _taxonomy(taxonomy)

@@ -162,6 +162,8 @@ def from_log_odds(
     prior: float = 1000.0,
     neutral: bool = False,
     taxonomy: Taxonomy = NLPCC,
+    least_z: float = LEAST_Z,
+    least_odds: float = LEAST_ODDS,
 ) -> Ememory:
     """Find the words that tell a class from the others, by log-odds with an informative prior.
 
@@ -172,8 +174,8 @@ def from_log_odds(
             - log((y_j + a_w) / (n_j + prior - y_j - a_w))
         z_w = d_w / sqrt(1 / (y_i + a_w) + 1 / (y_j + a_w))
 
-    A word goes to the class where z is largest, if z is above `LEAST_Z` and exp(d) at least
-    `LEAST_ODDS`; a list holds the `size` largest z, in falling order. No two lists share a word,
+    A word goes to the class where z is largest, if z is above `least_z` and exp(d) at least
+    `least_odds`; a list holds the `size` largest z, in falling order. No two lists share a word,
     and what holds no letter is no word. The prior draws rare words to zero, which plain log-odds
     would put first.
 
@@ -185,6 +187,8 @@ def from_log_odds(
         prior: Pseudo-words added to each side; 0 would be plain log-odds.
         neutral: Whether the neutral label gets a list too, of the words that say no emotion.
         taxonomy: The label set.
+        least_z: Standard deviations; more for fewer chance words where texts are few.
+        least_odds: How much more readily the class says a word than the others do.
 
     Raises:
         DataError: If a label is unknown, or a class but the neutral one gets no word.
@@ -213,7 +217,7 @@ def from_log_odds(
             continue
         said = {label: counts[label][word] for label in lists}
         (z, d), label = max((_odds(said, sizes, label, prior), label) for label in lists)
-        strong = z > LEAST_Z and d >= math.log(LEAST_ODDS)
+        strong = z > least_z and d >= math.log(least_odds)
         if strong and (neutral or label != taxonomy.neutral):
             scored.append((-z, word, label))
     for _, word, label in sorted(scored):

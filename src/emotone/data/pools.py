@@ -11,19 +11,8 @@ what is in them.
   may be, for many people say "me too".
 - **Generic replies**: one text is the reply of at most 20 training pairs, because a model that
   sees "I'm sorry to hear that" a thousand times says nothing else.
-- **Labels** are of the reply alone, by a judge, as ECM labelled its pairs: its likeliest label from
-  a least probability on, else the neutral one. Where the corpus has a label of its own, both must
-  agree: the corpus's label stands if the judge gives it `AGREE` or more. A label that the corpus's
-  set does not know, such as "like" in DailyDialog's, is the judge's alone.
-
-Why both: of the labels that `zh-label`, which learnt from weibos, gives XDailyDialog's replies with
-probability 0.5 or more, 5 % of anger, 9 % of sadness and 0.4 % of disgust are what people heard
-(questions sound like disgust to it), and at 0.7 still only 1 % of disgust. No threshold mends that,
-but people's labels do. On CPED 0.5 gives 21, 20 and 11 %, where people also saw the film. Against
-the labels of ECM's own classifier on ESTC it gives 77 % of like, 90 % of happiness, 71 % of disgust
-and 57 % of sadness. For LCCC, which has no labels, anger, sadness and disgust must therefore be
-surer. `en-label` has 77 to 100 % against MELD and DailyDialog at 0.5 in each class, some of whose
-texts it learnt from, and needs no more.
+- **Labels** are of the reply alone, by a judge and, where there is one, the corpus: see
+  `emotone.data.pool_labels`.
 """
 
 from __future__ import annotations
@@ -42,16 +31,16 @@ from emotone.data import corpora
 from emotone.data.atomic import replacing
 from emotone.data.clean import addressed, clean
 from emotone.data.corpus import find
-from emotone.data.ememory import Ememory, from_log_odds, labelled_words, write_ememory
+from emotone.data.ememory import Ememory, write_ememory
 from emotone.data.examples import write_jsonl
+from emotone.data.pool_labels import AGREE, LEAST, emotion_words, hear
 from emotone.data.reading import Problems
 from emotone.data.shape import Lang, language, mix
 from emotone.data.text import text_key, tokens
-from emotone.data.vocab import Vocabulary
-from emotone.emotions import EKMAN, NLPCC, TAXONOMIES, Emotion, Taxonomy
+from emotone.emotions import EKMAN, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UsageError, unknown_name
 from emotone.protocols import EmotionClassifier
-from emotone.types import Dialogue, EmotionScores, Example
+from emotone.types import Dialogue, Example
 
 SPLITS = ("train", "dev", "test")
 #: Of 1,000 posts so many are kept for dev and for test.
@@ -59,8 +48,6 @@ DEV, TEST = 20, 30
 POST_WORDS = (1, 30)
 REPLY_WORDS = (2, 25)
 MOST_EQUAL_REPLIES = 20
-#: Texts that the judge hears at once.
-CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +76,8 @@ class Pool:
         lang: Language of its texts.
         taxonomy: Label set of its emotions.
         parts: Its corpora, in order.
-        least: Label -> probability from which the judge's label stands; `LEAST` for others.
+        least: Label -> probability from which the judge's label stands; `pool_labels.LEAST` for
+            others.
         most: Most training pairs, neutral ones left out first; None for all.
     """
 
@@ -100,12 +88,6 @@ class Pool:
     most: int | None = None
 
 
-#: The judge's label stands from this probability on, where a pool says no other.
-LEAST = 0.5
-#: The corpus's label stands if the judge gives it so much.
-AGREE = 0.15
-#: Words of the vocabulary that emotion words are looked for in, and most of them a label.
-WORDS, MEMORY = 8000, 200
 FILES = (*(f"{split}.jsonl" for split in SPLITS), "ememory.json")
 
 POOLS: Mapping[str, Pool] = MappingProxyType(
@@ -164,12 +146,13 @@ def gather(pool: Pool, root: Path, problems: Problems) -> Iterator[Said]:
                 continue
             some = True
             for example in module.read(root / part.folder, problems, split=split):
-                posts = example.dialogue.posts
-                if part.earlier and len(posts) > 1 and posts[-2].speaker != posts[-1].speaker:
-                    yield Said(part.corpus, posts[-2].text, posts[-1].text, None)
+                last = example.dialogue.posts[-1]
+                for before in example.dialogue.posts[-2:-1] if part.earlier else ():
+                    if before.speaker != last.speaker:
+                        yield Said(part.corpus, before.text, last.text, None)
                 if example.reply:
                     label = None if example.emotion is None else example.emotion.single()
-                    yield Said(part.corpus, posts[-1].text, example.reply, label)
+                    yield Said(part.corpus, last.text, example.reply, label)
         if not some:
             raise DataError(
                 f"no split of {part.corpus} in {root / part.folder}; put one of "
@@ -229,47 +212,6 @@ def side(post: str) -> str:
     return "dev" if at < DEV else "test" if at < DEV + TEST else "train"
 
 
-def hear(said: Sequence[Said], judge: EmotionClassifier, pool: Pool) -> list[str]:
-    """Label each reply; see `settled`.
-
-    Raises:
-        UsageError: If the judge labels in another set than the pool's.
-    """
-    if judge.taxonomy.name != pool.taxonomy.name:
-        raise UsageError(
-            f"{judge.name} labels in {judge.taxonomy.name}; name a judge that labels in "
-            f"{pool.taxonomy.name}"
-        )
-    labels: list[str] = []
-    for start in range(0, len(said), CHUNK):
-        part = said[start : start + CHUNK]
-        heard = judge.classify([pair.reply for pair in part])
-        labels += [settled(one, pair.label, pool) for one, pair in zip(heard, part, strict=True)]
-    return labels
-
-
-def settled(heard: EmotionScores, label: Emotion | None, pool: Pool) -> str:
-    """Decide on the label of a reply that a judge has heard and a corpus may have labelled.
-
-    Args:
-        heard: The judge's probabilities in the pool's label set.
-        label: The corpus's label, of any set; None for none.
-        pool: Whose least probabilities count.
-    """
-    taxonomy, chance = pool.taxonomy, heard.probabilities
-    sure = heard.label if chance[heard.label] >= pool.least.get(heard.label, LEAST) else None
-    if label is None:
-        return sure or str(taxonomy.neutral)
-    own = TAXONOMIES[label.taxonomy]
-    said = own.map_to(label, taxonomy).label
-    known = {own.map_to(emotion, taxonomy).label for emotion in own}
-    if sure is not None and sure not in known:
-        return sure
-    if said != taxonomy.neutral and chance[said] >= AGREE:
-        return said
-    return str(taxonomy.neutral)
-
-
 def write(
     name: str,
     root: Path,
@@ -306,7 +248,13 @@ def write(
     problems = Problems("skip") if problems is None else problems
     left_out: Counter[str] = Counter()
     pairs = list(sift(gather(pool, root, problems), pool.lang, left_out))
-    labels = hear(pairs, judge, pool)
+    if judge.taxonomy.name != pool.taxonomy.name:
+        raise UsageError(
+            f"{judge.name} labels in {judge.taxonomy.name}; name a judge that labels in "
+            f"{pool.taxonomy.name}"
+        )
+    replies, own = [pair.reply for pair in pairs], [pair.label for pair in pairs]
+    labels = hear(replies, own, judge, pool.least)
     rows: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for number, (pair, label) in enumerate(zip(pairs, labels, strict=True), 1):
         emotion = mix(Emotion(label, pool.taxonomy.name))
@@ -314,13 +262,6 @@ def write(
         example = Example(f"{pair.corpus}-{number}", dialogue, emotion, pair.reply, pool.lang)
         rows[side(pair.post)].append(example)
     rows["train"] = thinned(rows["train"], pool, seed, left_out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {folder} ({error.strerror}); name another folder") from error
-    for split in SPLITS:
-        write_jsonl(rows[split], folder / f"{split}.jsonl")
-    write_ememory(folder / "ememory.json", emotion_words(rows["train"], pool), pool.taxonomy)
     facts = {
         "pool": name,
         "lang": pool.lang,
@@ -329,16 +270,52 @@ def write(
         "least probability": {e: pool.least.get(e, LEAST) for e in pool.taxonomy.labels},
         "least probability of a corpus's own label": AGREE,
         "seed": seed,
-        "pairs": {split: _counts(rows[split], pool) for split in SPLITS},
         "left out": dict(left_out.most_common()),
         "bad lines": problems.count,
         "licences": {p.corpus: corpora.module(p.corpus).CORPUS.licence for p in pool.parts},
+    }
+    return save(folder, rows, emotion_words(rows["train"], judge), pool.taxonomy, facts)
+
+
+def save(
+    folder: Path,
+    rows: Mapping[str, Sequence[Example]],
+    words: Ememory,
+    taxonomy: Taxonomy,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the splits, the emotion words, and pool.json last, so that it is of what is there.
+
+    Args:
+        folder: Made if it is not there.
+        rows: Split -> pairs, named "corpus-number".
+        words: Emotion words.
+        taxonomy: Label set of both.
+        facts: What pool.json says besides counts and checksums.
+
+    Returns:
+        What pool.json holds.
+
+    Raises:
+        DataError: If a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pool.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make {folder} ({error.strerror}); name another folder") from error
+    for split in SPLITS:
+        write_jsonl(rows[split], folder / f"{split}.jsonl")
+    write_ememory(folder / "ememory.json", words, taxonomy)
+    whole = {
+        **facts,
+        "pairs": {split: _counts(rows[split], taxonomy) for split in SPLITS},
         "sha256": {file: _sha256(folder / file) for file in FILES},
     }
     with replacing(folder / "pool.json") as temporary:
-        text = json.dumps(facts, ensure_ascii=False, indent=1)
+        text = json.dumps(whole, ensure_ascii=False, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
-    return facts
+    return whole
 
 
 def thinned(
@@ -370,29 +347,14 @@ def thinned(
     return [kept[i] for i in sorted(order[: pool.most])]
 
 
-def emotion_words(train: Iterable[Example], pool: Pool) -> Ememory:
-    """Find the emotion words of the training replies, of words that a model will know."""
-    train = list(train)
-    words = Vocabulary.build(
-        (
-            tokens(text, pool.lang)
-            for e in train
-            for text in (e.dialogue.posts[-1].text, e.reply or "")
-        ),
-        WORDS,
-    ).words
-    rows = labelled_words(train, pool.taxonomy)
-    return from_log_odds(rows, words, size=MEMORY, taxonomy=pool.taxonomy)
-
-
-def _counts(rows: Iterable[Example], pool: Pool) -> dict[str, dict[str, int]]:
+def _counts(rows: Iterable[Example], taxonomy: Taxonomy) -> dict[str, dict[str, int]]:
     """Count pairs by corpus and label, and of all corpora."""
     counts: dict[str, Counter[str]] = {"all": Counter()}
     for example in rows:
         emotion = example.emotion.single() if example.emotion else None
         for corpus in ("all", example.id.rpartition("-")[0]):
             counts.setdefault(corpus, Counter())[str(emotion)] += 1
-    return {corpus: {e: n[e] for e in pool.taxonomy.labels} for corpus, n in counts.items()}
+    return {corpus: {e: n[e] for e in taxonomy.labels} for corpus, n in counts.items()}
 
 
 def _sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from emotone.errors import unknown_name
 
 if TYPE_CHECKING:
+    from emotone.judges.card import JudgeCard
     from emotone.protocols import EmotionClassifier, EmpathyIdentifier
 
 #: What labels and what scores, by language.
@@ -59,6 +60,22 @@ def open_judge(name: str | Path, taxonomy: str | None = None) -> EmotionClassifi
     from emotone.judges.encoder import load_encoder_judge
 
     return load_encoder_judge(folder, card, taxonomy)
+
+
+def card_of(name: str | Path) -> JudgeCard:
+    """Read what a judge of emotion says of itself, its role among it, without loading it.
+
+    Args:
+        name: As for `open_judge`.
+
+    Raises:
+        UnknownName: If there is no such judge.
+        ModelMissing: If the zoo is not here.
+        CheckpointError: If its files are damaged.
+    """
+    from emotone.judges.card import read_card
+
+    return read_card(_folder(name)[0])
 
 
 def open_identifier(name: str | Path = "empathy-score") -> EmpathyIdentifier:
