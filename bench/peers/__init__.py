@@ -1,0 +1,1 @@
+"""Other libraries doing our work, each run by an interpreter of its own environment."""
