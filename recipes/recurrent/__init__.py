@@ -1,0 +1,1 @@
+"""How the three recurrent systems are compared."""
