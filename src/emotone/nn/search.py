@@ -309,7 +309,9 @@ def beam(
         stop = (top == -torch.inf) | (found.least[row] >= top / found.divisor(max_tokens))
         if t + 1 == max_tokens:
             stop[:] = True
-        for r in (stop & (found.least[row] == -torch.inf)).nonzero()[:, 0].tolist():
+        for r in stop.nonzero()[:, 0].tolist():
+            if found.any(int(row[r])):
+                continue
             if top[r] > -torch.inf:
                 found.keep(int(row[r]), going[r], words[r])
             elif not split:  # no word could follow: what was said before is all there is
@@ -357,6 +359,10 @@ class _Found:
     def divisor(self, tokens: int) -> float:
         """Return what divides the log-probability of so many tokens, EOS counted."""
         return ((5 + tokens) / 6) ** self._penalty
+
+    def any(self, i: int) -> bool:
+        """Tell whether a row has a reply."""
+        return bool(self._rows[i])
 
     def finish(self, row: Tensor, score: Tensor, words: Tensor, ends: Tensor) -> None:
         """Enter the continuations that end, of rows whose scores fall from left to right."""
