@@ -13,7 +13,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 from emotone.errors import DataError, unknown_name
 
@@ -27,6 +27,24 @@ _ALNUM = frozenset(string.ascii_letters + string.digits)
 # Latin words and numbers whole, everything else (Han, kana, signs) one by one.
 _CHARACTER = re.compile(r"[A-Za-z0-9]+(?:['.][A-Za-z0-9]+)*|\S")
 _ENGLISH = re.compile(r"\d+(?:[.,]\d+)+|\w+(?:'\w+)*|[^\w\s]")
+
+_CLOSING = frozenset(".,!?;:)]}%")
+_OPENING = frozenset("([{$£€#")
+_SMILES = frozenset("()")
+#: What a hyphen stands close to; after other words it is a dash.
+_PREFIXES = frozenset(
+    {
+        *("anti", "brand", "co", "ex", "full", "half", "high", "long", "low", "mid", "non", "old"),
+        *("part", "pre", "re", "self", "semi", "t", "top", "well"),
+    }
+)
+_CAPITAL = re.compile(
+    r"i(?:'\w+)*$|(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|april|june|july"
+    r"|august|september|october|november|december|christmas|easter|halloween|thanksgiving|english"
+    r"|french|german|spanish|italian|chinese|japanese|american|british|america|canada|mexico|europe"
+    r"|england|france|germany|italy|spain|china|japan|india|florida|california|texas|london|paris"
+    r"|god)(?:'s)?$"
+)
 
 
 def join(text: str) -> str:
@@ -116,6 +134,58 @@ def characters(text: str) -> list[str]:
 def words_en(text: str) -> list[str]:
     """Split English text into lower-case words, numbers and single signs; "don't" is one word."""
     return _ENGLISH.findall(text.replace("’", "'").lower())
+
+
+def show_en(words: Sequence[str]) -> str:
+    """Print lower-case English words as a reader expects them; `words_en` gives them back.
+
+    Signs stand at their word, quotes and brackets around theirs, sentences begin with a capital,
+    and so do "i" and a few names that everybody writes so.
+    """
+    signs = [_Sign.of(words, i) for i in range(len(words))]
+    text, start = "", True
+    for i, word in enumerate(words):
+        if i and not (signs[i].left or signs[i - 1].right):
+            text += " "
+        text += _capital(word) if start or _CAPITAL.match(word) else word
+        if any(c.isalnum() for c in word):
+            start = False
+        elif word in "!?" or (word == "." and words[i - 1 : i] != ["."]):
+            start = words[i + 1 : i + 2] != ["."]  # three dots end no sentence
+        elif word == ".":
+            start = False
+    return text
+
+
+def _capital(word: str) -> str:
+    first = word[:1].upper()
+    return first + word[1:] if first.lower() == word[:1] else word
+
+
+class _Sign(NamedTuple):
+    """Whether a word stands close to the one on its left and on its right."""
+
+    left: bool
+    right: bool
+
+    @classmethod
+    def of(cls, words: Sequence[str], i: int) -> Self:
+        word = words[i]
+        before, after = (words[i - 1] if i else ""), (words[i + 1] if i + 1 < len(words) else "")
+        if word in _SMILES and before == ":":
+            return cls(True, False)
+        if word == ":" and after in _SMILES:
+            return cls(False, True)
+        if word == ":" and before.isdecimal() and after.isdecimal():
+            return cls(True, True)
+        if word in ('"', "'"):
+            # Of an odd number of signs the last opens nothing; one alone is "the boys' room".
+            nth, alike = words[:i].count(word), words.count(word)
+            opens = nth % 2 == 0 and nth + 1 < alike
+            return cls(not opens, opens)
+        if word == "/" or (word == "-" and (before in _PREFIXES or before.isdecimal())):
+            return cls(True, True)
+        return cls(word in _CLOSING, word in _OPENING)
 
 
 def tokens(text: str, lang: str, unit: Unit = "word") -> list[str]:

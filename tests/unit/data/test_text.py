@@ -17,6 +17,7 @@ from emotone.data.text import (
     segment,
     segment_all,
     show,
+    show_en,
     text_key,
     tokens,
     words_en,
@@ -140,3 +141,45 @@ def test_unknown_names_and_half_characters_are_refused():
         tokens("good", "en", "words")  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"character 3 .* half a surrogate pair"):
         segment("你好\ud800")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry to hear that. What happened?",
+        "Wow! That's great, isn't it?",
+        "Well... so I don't know.",
+        'He said "see you on Monday" and left.',
+        "It cost $50 (10% off); we left at 10:30.",
+        "The boys' room is on floor 3.",
+        "That's sad :( but I'll be fine :)",
+        "My ex-wife has 1,000 books and/or 2.5 cats.",
+        "No - I think I've had enough!",
+        "She's 'fine', I think.",
+        "What?! No!!!",
+    ],
+)
+def test_english_is_shown_as_people_write_it(text):
+    assert show_en(words_en(text)) == text
+
+
+PRINTABLE = "".join(chr(i) for i in [*range(32, 127), *range(0xA1, 0x100)])
+ORDINARY = ["i", "i'm", "dog", "don't", "3", "2.5", "god", *".,!?;:'\"()-/$%&*"]
+
+
+@given(st.text(PRINTABLE, max_size=40))
+def test_shown_english_has_the_same_words(text):
+    assert words_en(show_en(words_en(text))) == words_en(text)
+
+
+@given(st.lists(st.sampled_from(ORDINARY), max_size=12))
+def test_shown_words_come_back(words):
+    text = show_en(words)
+    assert words_en(text) == words
+    assert "  " not in text
+    assert text == text.strip()
+
+
+def test_signs_alone_and_nothing_are_shown():
+    assert show_en([]) == ""
+    assert show_en(["!", "so", "?"]) == "! So?"
