@@ -24,7 +24,7 @@ from emotone.data.ememory import (
     write_ememory,
 )
 from emotone.data.lexicons import DUTIR, Lexicon
-from emotone.emotions import NLPCC, Emotion, EmotionMix
+from emotone.emotions import DAILYDIALOG, EKMAN, NLPCC, Emotion, EmotionMix
 from emotone.errors import DataError, UsageError
 from emotone.types import Dialogue, Example, Post, Speaker
 
@@ -265,3 +265,40 @@ def test_command_line_reaches_it_and_refuses_in_one_sentence(tmp_path, capsys, m
     assert said.out == ""
     assert said.err.startswith("emotone: the list of like is empty")
     assert not out.exists()
+
+
+def test_another_label_set_has_lists_of_its_own(tmp_path):
+    seven = (["hate"], ["gross"], ["scary"], ["great"], ["sorry"], ["wow"], [])
+    write_ememory(tmp_path / "e", seven, EKMAN)
+    assert read_ememory(tmp_path / "e", EKMAN)[5] == ("wow",)
+    with pytest.raises(DataError, match="one list for each of other, like"):
+        read_ememory(tmp_path / "e")
+    with pytest.raises(DataError, match=r"list of fear is empty; only that of neutral may be"):
+        check_ememory((*seven[:2], [], *seven[3:]), EKMAN)
+
+
+def test_log_odds_of_another_label_set():
+    rows = [
+        (["it", "is", word], label) for label, word in zip(EKMAN.labels, "abcdefg", strict=True)
+    ]
+    lists = from_log_odds(rows * 60, taxonomy=EKMAN)
+    assert lists == (("a",), ("b",), ("c",), ("d",), ("e",), ("f",), ())
+
+
+def test_stronger_words_are_fewer():
+    rows = texts()
+    weak = from_log_odds([*rows, (["今天"], "anger")], min_count=1, least_z=0.01, least_odds=1.0)
+    strong = from_log_odds(rows, min_count=1)
+    assert all(set(s) <= set(w) for s, w in zip(strong, weak, strict=True))
+    assert sum(map(len, weak)) > sum(map(len, strong))
+    with pytest.raises(DataError, match="is empty"):
+        from_log_odds(rows, least_z=1e6)
+    with pytest.raises(DataError, match="is empty"):
+        from_log_odds(rows, least_odds=1e6)
+
+
+def test_labels_of_examples_are_mapped_to_another_set():
+    example = Example(
+        "1", Dialogue.of("hi"), EmotionMix.parse("happiness", DAILYDIALOG), "so glad", "en"
+    )
+    assert list(labelled_words([example], EKMAN)) == [(["so", "glad"], "joy")]
