@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -89,10 +88,10 @@ def test_with_first_words_apart_it_finds_the_best_reply_of_each_of_the_likeliest
         assert len({h.tokens[0] for h in row}) == len(row) == min(n_best, len(words(model)))
 
 
-def loop(model: Tabled, post: int, beams: int, least: int) -> tuple[list[Reply], int]:
-    """ECM's beam search as the paper's code does it: one post, one hypothesis at a time, to the end.
+def loop(model: Tabled, post: int, beams: int, least: int) -> tuple[list[Reply], list[Reply]]:
+    """ECM's beam search as the released code does it, one hypothesis at a time and to the end.
 
-    The finished replies, best first, and how many steps could have changed nothing.
+    Returns the finished replies and those that still run, best first.
     """
     running, finished = [Reply((), 0.0)], []
     for t in range(model.longest):
@@ -157,10 +156,9 @@ def test_a_gru_s_best_replies_are_those_of_a_search_through_all(seed, penalty):
                 for n in range(1, longest)
                 for said in itertools.product(range(2, 6), repeat=n)
             ]
-            key: Callable[[Reply], float] = (
-                lambda r: r.logprob / ((6 + len(r.tokens)) / 6) ** penalty
-            )
-            same(row, sorted(every, key=key, reverse=True)[:5])
+            divisor = [((6 + len(r.tokens)) / 6) ** penalty for r in every]
+            ranked = sorted(zip(every, divisor, strict=True), key=lambda x: -x[0].logprob / x[1])
+            same(row, [r for r, _ in ranked[:5]])
 
 
 def test_the_length_penalty_is_that_of_wu_et_al():

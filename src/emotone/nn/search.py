@@ -298,7 +298,8 @@ def beam(
         if split:
             # From here on each first word is a row of its own.
             row = (row[:, None] + torch.arange(score.shape[1])).flatten()
-            score, place, words = score.view(-1, 1), place.view(-1, 1), words.flatten(0, 1)[:, None]
+            score, place = score.reshape(-1, 1), place.reshape(-1, 1)
+            words = words.reshape(-1, 1, 1)
         ends = (words[..., -1] == eos) & (score > -torch.inf)
         found.finish(row, score, words, ends)
         # The stable sort keeps the others in the order of their scores.
