@@ -32,7 +32,7 @@ Temperature = Annotated[
 Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
 Beams = Annotated[
     int | None,
-    typer.Option("--beams", help="Beam search over so many (recurrent systems)."),
+    typer.Option("--beams", help="Search with so many beams (recurrent systems)."),
 ]
 LengthPenalty = Annotated[
     float | None, typer.Option("--length-penalty", help="With --beams: 0 is off, 1 favours long.")
