@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from emotone.cli import options
-
 
 def train(
     system: Annotated[str, typer.Argument(help="Which system; a dotted name trains your own.")],
