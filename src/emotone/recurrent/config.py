@@ -17,6 +17,11 @@ class Data:
     Args:
         train: Examples, .jsonl or .parquet, each of one post, a reply and the reply's emotion.
         dev: Examples that decide when to stop.
+        texts: Labelled posts without a reply, learnt as replies to a post that is held back; none
+            without it.
+        balance: How evenly emotions are drawn, from 0 (as often as they occur) to 1 (all alike): a
+            class of n pairs has a share of n ** (1 - balance). It is the same for every system, so
+            that all learn from the same rows.
         lang: Language of the texts.
         taxonomy: Label set that emotions are mapped to.
         vocabulary: Most words, the four signs counted.
@@ -27,6 +32,8 @@ class Data:
 
     train: Path = Path()
     dev: Path = Path()
+    texts: Path | None = None
+    balance: float = 0.0
     lang: Literal["en", "zh"] = "zh"
     taxonomy: str = "nlpcc"
     vocabulary: int = 8000
@@ -38,6 +45,8 @@ class Data:
         """Check names and ranges."""
         if self.taxonomy not in TAXONOMIES:
             raise unknown_name("taxonomy", self.taxonomy, TAXONOMIES)
+        if not 0 <= self.balance <= 1:
+            raise ConfigError(f"balance is {self.balance}; use a number from 0 to 1")
         _least("vocabulary", self.vocabulary, 5)
         _least("limit", self.limit, 0)
         _least("longest", self.longest, 1)

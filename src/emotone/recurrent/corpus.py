@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotone.data.pairs import Pairs, encode
+from emotone.data.shape import mix
 from emotone.data.text import tokens
-from emotone.data.vocab import Vocabulary
+from emotone.data.vocab import EOS, Vocabulary
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import ConfigError, DataError
 from emotone.recurrent.config import Data
@@ -66,7 +67,8 @@ def read_corpus(
 
     Args:
         data: Files and limits.
-        emotional: Whether pairs need an emotion.
+        emotional: Whether the system takes emotions. Pairs need one where it does, or where
+            `data.balance` is above 0.
         words: File of emotion words, a JSON list of one list an emotion.
         word_lists: Whether lists of emotion words are wanted; made by log-odds without a file.
         seed: Of the vectors of words that have none.
@@ -84,14 +86,16 @@ def read_corpus(
             "no pairs are named; set data.train and data.dev to files of examples, such as those"
             f" of `emotone data prepare {data.lang}-pairs --output out/pairs/{data.lang}`"
         )
-    taxonomy = TAXONOMIES[data.taxonomy] if emotional else None
+    taxonomy = TAXONOMIES[data.taxonomy] if emotional or data.balance else None
     train = _examples(data.train, data, taxonomy, data.limit)
     dev = _examples(data.dev, data, taxonomy, 0)
-    said = [tokens(text, e.lang) for e in train for text in (e.dialogue.posts[-1].text, e.reply)]
-    vocabulary = Vocabulary.build(said, data.vocabulary)
+    texts = [] if data.texts is None else _texts(data.texts, data, taxonomy)
+    said = [e.dialogue.posts[-1].text for e in (*train, *texts)]
+    said += [e.reply for e in train if e.reply]
+    vocabulary = Vocabulary.build((tokens(text, data.lang) for text in said), data.vocabulary)
     lists: tuple[tuple[str, ...], ...] = ()
     if word_lists and taxonomy is not None:
-        lists = _lists(words, train, taxonomy)
+        lists = _lists(words, [*train, *texts], taxonomy)
     vectors, covered = None, 0.0
     if data.vectors is not None:
         read = read_word_vectors(data.vectors, set(vocabulary.words))
@@ -101,12 +105,15 @@ def read_corpus(
         made[found] /= norm
         vectors, covered = made, float(found.mean())
     files = [data.train, data.dev, *([words] if words else [])]
+    files += [data.texts] if data.texts else []
+    longest = {"post_words": data.longest, "reply_words": data.longest - 1}
+    pairs = encode(train, vocabulary, taxonomy, **longest)
     return Corpus(
         data.lang,
         vocabulary,
-        taxonomy,
-        encode(train, vocabulary, taxonomy, post_words=data.longest, reply_words=data.longest - 1),
-        encode(dev, vocabulary, taxonomy, post_words=data.longest, reply_words=data.longest - 1),
+        taxonomy if emotional else None,
+        _with_texts(pairs, encode(_answers(texts), vocabulary, taxonomy, **longest)),
+        encode(dev, vocabulary, taxonomy, **longest),
         vectors,
         covered,
         lists,
@@ -141,6 +148,45 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
                 f" {data.lang}; give pairs of one language"
             )
     return found
+
+
+def _texts(path: Path, data: Data, taxonomy: Taxonomy | None) -> list[Example]:
+    from emotone.data.reading import Problems
+    from emotone.data.source import read_file
+
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; leave data.texts out, or prepare the pool again")
+    found = list(read_file(path, Problems()))
+    for example in found:
+        if taxonomy is not None and example.dialogue.posts[-1].emotion is None:
+            raise DataError(f"{path.name}: text {example.id!r} has no emotion; leave it out")
+        if example.lang != data.lang:
+            raise DataError(f"{path.name}: text {example.id!r} is {example.lang}, not {data.lang}")
+    return found
+
+
+def _answers(texts: Sequence[Example]) -> Iterator[Example]:
+    """Turn each labelled text into a reply in its emotion; its post is set aside later."""
+    for example in texts:
+        post = example.dialogue.posts[-1]
+        yield replace(example, reply=post.text, emotion=mix(post.emotion))
+
+
+def _with_texts(pairs: Pairs, texts: Pairs) -> Pairs:
+    """Add rows whose post is the end token alone, as of a post that is held back."""
+    import numpy as np
+
+    if not len(texts):
+        return pairs
+    last = pairs.post_ends[-1] if len(pairs) else 0
+    said = pairs.reply_ends[-1] if len(pairs) else 0
+    return Pairs(
+        np.concatenate([pairs.posts, np.full(len(texts), EOS, np.int32)]),
+        np.concatenate([pairs.post_ends, last + 1 + np.arange(len(texts))]),
+        np.concatenate([pairs.replies, texts.replies]),
+        np.concatenate([pairs.reply_ends, said + texts.reply_ends]),
+        np.concatenate([pairs.emotions, texts.emotions]),
+    )
 
 
 def _lists(

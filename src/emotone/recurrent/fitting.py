@@ -66,16 +66,19 @@ def fit_system(
     train, dev = corpus.train, corpus.dev
 
     def batches(epoch: int) -> list[np.ndarray]:
-        return plan(
-            train.post_lengths,
-            train.reply_lengths,
+        seed = seed_for(settings.seed, "plan")
+        drawn = drawn_rows(train.emotions, config.data.balance, seed, epoch)
+        made = plan(
+            train.post_lengths[drawn],
+            train.reply_lengths[drawn],
             settings.batch,
-            seed_for(settings.seed, "plan"),
+            seed,
             epoch,
-            emotions=train.emotions if corpus.taxonomy else None,
+            emotions=train.emotions[drawn] if corpus.taxonomy else None,
             balanced=settings.balanced and corpus.taxonomy is not None,
             homogeneous=homogeneous,
         )
+        return [drawn[rows] for rows in made]
 
     def rows(indices: np.ndarray) -> Batch:
         return collate(train.rows(indices))
@@ -111,6 +114,31 @@ def fit_system(
         return out  # one process writes
     save_folder(out, system, network, config, corpus, manifest)
     return out
+
+
+def drawn_rows(emotions: np.ndarray, balance: float, seed: int, epoch: int) -> np.ndarray:
+    """Return the rows of an epoch, as many as there are, so that rare emotions come more often.
+
+    Args:
+        emotions: Of each row, [N].
+        balance: 0 gives every row once; else a class of n rows has a share of n ** (1 - balance),
+            each of its rows equally often but for one time.
+        seed: Of the run.
+        epoch: Its number.
+    """
+    total = len(emotions)
+    if not balance or not total:
+        return np.arange(total)
+    draws = np.random.default_rng([seed, epoch, 1])
+    classes, counts = np.unique(emotions, return_counts=True)
+    shares = counts ** (1.0 - balance)
+    wanted = np.maximum(1, np.round(total * shares / shares.sum())).astype(int)
+    rows: list[np.ndarray] = []
+    for label, count in zip(classes, wanted, strict=True):
+        own = np.flatnonzero(emotions == label)
+        whole = [draws.permutation(own) for _ in range(-(-count // len(own)))]
+        rows.append(np.concatenate(whole)[:count])
+    return np.concatenate(rows)
 
 
 def _what_matters(config: Any) -> dict[str, Any]:

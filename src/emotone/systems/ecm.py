@@ -99,7 +99,7 @@ class Config:
     data: Data = field(default_factory=Data)
     sizes: Sizes = field(default_factory=Sizes)
     parts: Parts = field(default_factory=Parts)
-    training: Training = field(default_factory=lambda: Training(balanced=True))
+    training: Training = field(default_factory=Training)
     replies: Replies = field(default_factory=Replies)
 
     def __post_init__(self) -> None:

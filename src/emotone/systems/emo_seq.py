@@ -97,7 +97,7 @@ class Config:
     data: Data = field(default_factory=Data)
     sizes: Sizes = field(default_factory=Sizes)
     guide: Guide = field(default_factory=Guide)
-    training: Training = field(default_factory=lambda: Training(balanced=True))
+    training: Training = field(default_factory=Training)
     replies: Replies = field(default_factory=Replies)
 
     def __post_init__(self) -> None:
