@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emotone.evaluation.manifest import file_facts
 from emotone.evaluation.scores import read_scores
 from emotone.metrics import Tools, build
 from recipes.recurrent import likelihoods
@@ -132,5 +133,10 @@ def facts(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "pairs": run.pairs,
         "judges": run.judges,
+        "files": {
+            f["name"]: f["sha256"][:16]
+            for path in sorted(run.folder.glob("*.jsonl"))
+            for f in [file_facts(path)]
+        },
         **{k: v for k, v in said.items() if k in ("seconds", "parameters", "steps", "epochs")},
     }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from emotone.metrics.base import Pair
 from emotone.types import Reply
 from recipes.recurrent.compare import by_seed, compared, facts, perplexities
 from recipes.recurrent.folders import DECODINGS, Run, deal, find, neutral_of, one_each, replies
-from recipes.recurrent.pooling import ROUNDS, Sampled, estimate, sample
+from recipes.recurrent.pooling import ROUNDS, Estimate, Sampled, estimate, sample
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "docs/results/recurrent.json"
@@ -69,6 +70,10 @@ MEASURES: Mapping[str, Measured] = {
     "commonest_share": Measured("commonest_share", people=True),
     "length_words": Measured("length_words", people=True),
 }
+
+
+#: How names of measures begin that are from 0 to 1.
+SHARES = ("distinct", "emotion", "repeated", "commonest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,8 @@ def main() -> None:
     given.result.parent.mkdir(parents=True, exist_ok=True)
     with replacing(given.result) as path:
         text = json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
+        # An object of plain values on one line: a third of the lines, and easier to compare.
+        text = re.sub(r"\{\s+([^{}\[\]]*?)\s+\}", lambda m: f"{{{' '.join(m[1].split())}}}", text)
         path.write_text(text + "\n", encoding="utf-8")
     print(f"wrote {given.result}")
 
@@ -228,7 +235,7 @@ def scored(language: Language, found: Told) -> dict[str, Any]:
             row: {
                 "seeds": sorted(found[row]),
                 "replies": sum(map(len, found[row].values())),
-                "numbers": {k: estimate(s).row() for k, s in mine.items()},
+                "numbers": {k: _number(k, s).row() for k, s in mine.items()},
                 "by_seed": {k: by_seed(found[row], s) for k, s in mine.items()},
                 "by_emotion": emotions.get(row, {}),
             }
@@ -266,8 +273,13 @@ def _by_emotion(
         ]
         if all(rows):
             found = _sampled("emotion_accuracy", tools, rows, judged, language.rounds)
-            made[emotion.label] = estimate(found).row()
+            made[emotion.label] = _number("emotion_accuracy", found).row()
     return made
+
+
+def _number(key: str, found: Sampled) -> Estimate:
+    made = estimate(found)
+    return made.within(0.0, 1.0) if key.startswith(SHARES) else made
 
 
 if __name__ == "__main__":

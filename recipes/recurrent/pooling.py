@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -70,8 +70,15 @@ class Estimate:
     def row(self) -> dict[str, Any]:
         """Return it for a JSON file; NaN is null."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
-        plain = {k: None if math.isnan(v) else round(v, 6) for k, v in numbers.items()}
-        return {**plain, "seeds": self.seeds, "over_posts": self.posts}
+        made: dict[str, Any] = {
+            k: None if math.isnan(v) else float(f"{v:.6g}") for k, v in numbers.items()
+        }
+        return made if self.posts else {**made, "over": "seeds"}
+
+    def within(self, low: float, high: float) -> Estimate:
+        """Cut the interval to what is possible."""
+        ends = (min(max(end, low), high) for end in (self.low, self.high))
+        return replace(self, **dict(zip(("low", "high"), ends, strict=True)))
 
 
 def sample(
