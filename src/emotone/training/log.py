@@ -37,16 +37,18 @@ class Log:
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
         with writing(path):
-            self._stream = path.open("ab")
+            # Unbuffered, so that nothing is left to fail when it is closed on a full disk.
+            self._stream = path.open("ab", buffering=0)
             # A shorter file was cut by somebody else; what is left of it stays.
             self._stream.truncate(min(size, self._stream.tell()))
             self._stream.seek(0, os.SEEK_END)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one object."""
+        line = (json.dumps(row, allow_nan=False) + "\n").encode()
         with writing(self.path):
-            self._stream.write((json.dumps(row, allow_nan=False) + "\n").encode())
-            self._stream.flush()
+            while line:
+                line = line[self._stream.write(line) :]
 
     def synced(self) -> int:
         """Make the system write the file to the disk; return its size in bytes."""

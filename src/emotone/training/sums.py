@@ -58,9 +58,11 @@ class Sums:
     def add(self, names: list[str], values: Tensor) -> None:
         """Add the sums of a batch."""
         if self._total is None:
-            begun = [self._before.get(name, 0.0) if self._first else 0.0 for name in names]
             self._names = names
-            self._total = torch.tensor(begun, dtype=values.dtype).to(values.device)
+            self._total = torch.zeros_like(values)
+            if self._before and self._first:
+                begun = [self._before.get(name, 0.0) for name in names]
+                self._total += torch.tensor(begun, dtype=values.dtype).to(values.device)
         if names != self._names:
             raise RunError(
                 f"the model logs {', '.join(names[4:])}, before {', '.join(self._names[4:])}; let"

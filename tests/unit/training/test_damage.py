@@ -55,6 +55,14 @@ def test_the_newest_whole_one_is_taken(copy):
     assert str(newest / "model.safetensors") in said[0]
 
 
+def same_marker(path: Path, whole: bytes) -> bool:
+    """Whether a harmed marker still says the same, such as with another blank."""
+    try:
+        return path.name == checkpoint.MARKER and json.loads(path.read_bytes()) == json.loads(whole)
+    except ValueError:
+        return False
+
+
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("harm", [flip, truncate, None])
 def test_every_harm_to_every_file_is_found(copy, file, harm):
@@ -68,14 +76,13 @@ def test_every_harm_to_every_file_is_found(copy, file, harm):
     chance = random.Random(file)
     for at in [0, len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(40))]:
         harm(newest / file, at)
-        try:
+        if same_marker(newest / file, whole):
             checkpoint.verify(newest)
-        except CheckpointError as error:
-            assert str(newest) in str(error)
-            assert "\n" not in str(error)
-        else:  # a marker of another spelling may still say the same
-            assert file == checkpoint.MARKER
-            assert json.loads((newest / file).read_text())["files"] == json.loads(whole)["files"]
+        else:
+            with pytest.raises(CheckpointError) as error:
+                checkpoint.verify(newest)
+            assert str(newest) in str(error.value)
+            assert "\n" not in str(error.value)
         (newest / file).write_bytes(whole)
 
 
@@ -106,7 +113,7 @@ def test_a_damaged_one_that_was_named_is_an_error(copy):
 def test_with_every_one_damaged_nothing_begins_anew(copy):
     for place in checkpoint.steps(copy / "checkpoints"):
         (place / "complete.json").unlink()
-    with pytest.raises(CheckpointError, match="no checkpoint in .* is whole"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
         toy.train(copy, **HOT)
 
 

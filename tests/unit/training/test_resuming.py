@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from bench.kills import TIMINGS, kills, log
+
 from emotone.errors import ConfigError, RunError
 from emotone.training import checkpoint
 from emotone.training.log import TIMINGS as LEFT_OUT
