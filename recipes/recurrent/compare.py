@@ -29,23 +29,25 @@ def by_seed(seeds: Mapping[int, Any], found: Sampled) -> dict[str, float | None]
 def contrasts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Rows to compare: the main systems with each other, every variant with its main system.
 
-    Only rows trained on as many pairs are compared.
+    Only rows of one size, trained on as many pairs, are compared.
     """
-    first = {r.row: r for r in reversed(runs)}
-    main: dict[tuple[str, int | None], str] = {}
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(run.row, run)
+    main: dict[tuple[str, str], str] = {}
     for run in first.values():
         if run.plain == MAIN.get(run.system):
-            main.setdefault((run.system, run.pairs), run.row)
+            main.setdefault((run.system, run.size), run.row)
     wanted: list[tuple[str, str]] = []
-    for size in dict.fromkeys(r.pairs for r in first.values()):
+    for size in sorted({r.size for r in first.values()}):
         base, ecm, emo = (main.get((s, size)) for s in ("a_seq2seq", "ecm", "emo_seq"))
         both = ((ecm, base), (emo, base), (emo, ecm))
         wanted += [(a, b) for a, b in both if a is not None and b is not None]
-        tag = next((r for r in first.values() if r.plain == "tag" and r.pairs == size), None)
+        tag = next((r for r in first.values() if r.plain == "tag" and r.size == size), None)
         if tag is not None and base is not None:
             wanted.append((tag.row, base))
     for run in first.values():
-        base = main.get((run.system, run.pairs))
+        base = main.get((run.system, run.size))
         if base is not None and base != run.row:
             wanted.append((run.row, base))
     return wanted
@@ -124,13 +126,13 @@ _NOBODY: Any = (None, None)
 
 def facts(run: Run) -> dict[str, Any]:
     """What the manifest of a run says that a reader of the tables has to know."""
-    said = {k: v for k, v in run.manifest.items() if isinstance(v, str | int | float | list)}
     return {
         "row": run.row,
         "system": run.system,
         "variant": run.variant,
         "plain": run.plain,
         "seed": run.seed,
+        "size": run.size,
         "pairs": run.pairs,
         "judges": run.judges,
         "files": {
@@ -138,5 +140,5 @@ def facts(run: Run) -> dict[str, Any]:
             for path in sorted(run.folder.glob("*.jsonl"))
             for f in [file_facts(path)]
         },
-        **{k: v for k, v in said.items() if k in ("seconds", "parameters", "steps", "epochs")},
+        **{k: run.manifest[k] for k in ("parameters", "training") if k in run.manifest},
     }

@@ -14,12 +14,13 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emotone.data.atomic import replacing
+from emotone.emotions import Emotion
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.score import asked_emotions, with_unsaid
 from emotone.evaluation.tools import Wanted, check_judges, open_tools
@@ -151,35 +152,38 @@ Told = dict[str, dict[int, list[Pair]]]
 
 
 def told(language: Language, file: str) -> Told:
-    """Read the replies of all runs; keep the posts that every run answered."""
+    """Read the replies of all runs; keep the posts that every run of a size answered."""
     found: Told = {}
+    sizes: dict[str, str] = {}
     for run in language.runs:
         if pairs := replies(run, file):
             check_judges(language.judges, pairs, trained=())
             found.setdefault(run.row, {})[run.seed] = pairs
-    if not found:
-        return found
-    sets = [{e.id for e, _ in pairs} for seeds in found.values() for pairs in seeds.values()]
-    common = set.intersection(*sets)
-    if any(len(s) > len(common) for s in sets):
-        print(f"{file}: {len(common)} posts are answered by all, of up to {max(map(len, sets))}")
-    kept = {
-        row: {seed: [p for p in pairs if p[0].id in common] for seed, pairs in seeds.items()}
-        for row, seeds in found.items()
-    }
-    first = next(iter(next(iter(kept.values())).values()))
-    posts = {e.id: e for e, _ in first if e.reply}
-    kept[PEOPLE] = {
-        0: [(e, Reply(e.reply or "", None, "people", "", 0, 0)) for e in posts.values()]
-    }
+            sizes[run.row] = run.size
+    kept: Told = {}
+    for size in sorted(set(sizes.values())):
+        rows = {row: seeds for row, seeds in found.items() if sizes[row] == size}
+        sets = [{e.id for e, _ in pairs} for seeds in rows.values() for pairs in seeds.values()]
+        common = set.intersection(*sets)
+        if any(len(s) > len(common) for s in sets):
+            most = max(map(len, sets))
+            print(f"{file} {size}: {len(common)} posts are answered by all, of up to {most}")
+        for row, seeds in rows.items():
+            kept[row] = {s: [p for p in ps if p[0].id in common] for s, ps in seeds.items()}
+        if PEOPLE not in kept:  # beside the rows of all pairs, whose size is sorted first
+            first = next(iter(kept[next(iter(rows))].values()))
+            posts = {e.id: e for e, _ in first if e.reply}
+            kept[PEOPLE] = {
+                0: [(e, Reply(e.reply or "", None, "people", "", 0, 0)) for e in posts.values()]
+            }
     return kept
 
 
 def label(language: Language, found: Told) -> None:
     """Let the judge hear what it is to score, and say how fast it was."""
     judge: Any = language.tools.emotion
-    chosen = set(deal((e.id for e, _ in found.get(PEOPLE, {}).get(0, [])), language.judged))
     for row, seeds in found.items():
+        chosen = set(deal(_posts(seeds), language.judged))
         texts = [r.text for pairs in seeds.values() for e, r in pairs if e.id in chosen]
         if row == PEOPLE or not texts:
             continue
@@ -193,8 +197,6 @@ def label(language: Language, found: Told) -> None:
 def scored(language: Language, found: Told) -> dict[str, Any]:
     """Measure every row, and the differences and ratios between rows."""
     everyone = [p for seeds in found.values() for pairs in seeds.values() for p in pairs]
-    posts = sorted({e.id for e, _ in everyone})
-    judged = deal(posts, language.judged)
     neutral = neutral_of(everyone)
     asked = asked_emotions(everyone)
     felt = tuple(e for e in asked if e.label != neutral)
@@ -202,38 +204,32 @@ def scored(language: Language, found: Told) -> dict[str, Any]:
         "judged": dataclasses.replace(language.tools, asked="all", asked_emotions=asked),
         "felt": dataclasses.replace(language.tools, asked="all", asked_emotions=felt),
     }
-    views: dict[str, Callable[[Sequence[Pair]], list[Pair]]] = {
-        "all": list,
-        "one": one_each,
-        "judged": lambda pairs: [p for p in pairs if p[0].id in set(judged)],
-        "felt": lambda pairs: [
-            p for p in pairs if p[0].id in set(judged) and asked_emotion(p[1]) in (None, *felt)
-        ],
-    }
     samples: dict[str, dict[str, Sampled]] = {}
     emotions: dict[str, dict[str, Any]] = {}
     for row, seeds in found.items():
         start = time.perf_counter()
         samples[row] = {}
+        posts = _posts(seeds)
+        judged = deal(posts, language.judged)
         for key, what in MEASURES.items():
             if row == PEOPLE and not what.people:
                 continue
             tools = all_tools.get(what.view, language.tools)
-            rows = [views[what.view](pairs) for pairs in seeds.values()]
+            rows = [view(what.view, pairs, set(judged), felt) for pairs in seeds.values()]
             over = judged if what.view in all_tools else posts
             samples[row][key] = _sampled(what.metric, tools, rows, over, language.rounds)
         if row != PEOPLE:
             emotions[row] = _by_emotion(language, list(seeds.values()), judged, all_tools["judged"])
         print(f"{row}: {time.perf_counter() - start:.0f} s", flush=True)
     return {
-        "posts": len(posts),
-        "judged_posts": len(judged),
         "asked": [e.label for e in asked],
         "neutral": neutral,
         "signatures": {k: s.signature for row in samples.values() for k, s in row.items()},
         "rows": {
             row: {
                 "seeds": sorted(found[row]),
+                "posts": len(_posts(found[row])),
+                "judged_posts": min(language.judged, len(_posts(found[row]))),
                 "replies": sum(map(len, found[row].values())),
                 "numbers": {k: _number(k, s).row() for k, s in mine.items()},
                 "by_seed": {k: by_seed(found[row], s) for k, s in mine.items()},
@@ -243,6 +239,22 @@ def scored(language: Language, found: Told) -> dict[str, Any]:
         },
         **compared(language.runs, samples),
     }
+
+
+def _posts(seeds: Mapping[int, Sequence[Pair]]) -> list[str]:
+    return sorted({e.id for pairs in seeds.values() for e, _ in pairs})
+
+
+def view(name: str, pairs: list[Pair], judged: set[str], felt: Sequence[Emotion]) -> list[Pair]:
+    """Choose the replies that a measure is taken of; see `Measured`."""
+    if name == "one":
+        return one_each(pairs)
+    if name == "all":
+        return pairs
+    heard = [p for p in pairs if p[0].id in judged]
+    if name == "judged":
+        return heard
+    return [p for p in heard if asked_emotion(p[1]) in (None, *felt)]
 
 
 def _sampled(

@@ -25,13 +25,13 @@ def posts(lang: str) -> list[str]:
 
 
 def chosen(runs: Sequence[Run], lang: str) -> dict[str, Run]:
-    """The run of each system that is shown: its main variant, most pairs, lowest seed."""
+    """The run of each system that is shown: its main variant, all pairs, lowest seed."""
     mine = [
         r
         for r in runs
-        if r.lang == lang and r.plain == MAIN.get(r.system) and (r.folder / EVERYDAY).is_file()
+        if r.lang == lang and r.variant == MAIN.get(r.system) and (r.folder / EVERYDAY).is_file()
     ]
-    mine.sort(key=lambda r: (-(r.pairs or 0), r.seed))
+    mine.sort(key=lambda r: r.seed)
     return {
         s: next(r for r in mine if r.system == s) for s in MAIN if any(r.system == s for r in mine)
     }

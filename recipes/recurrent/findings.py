@@ -31,8 +31,7 @@ def findings(found: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
             part = found["perplexity"] if key == "perplexity" else scored
             if part is not None and (sentence := _ordering(part, rows, titles, key, name, up)):
                 lines.append(f"- {said}{sentence}")
-    most = max((f["pairs"] or 0 for f in found["runs"].values()), default=0)
-    first = {f["row"] for f in found["runs"].values() if (f["pairs"] or 0) == most}
+    first = {f["row"] for f in found["runs"].values() if not f["size"]}
     for decoding, part in found["decodings"].items():
         for row in (r for r in titles if r in first and r in part["rows"] and _is_main(found, r)):
             said = _goals(row, part["rows"][row]["numbers"])
@@ -41,13 +40,12 @@ def findings(found: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
 
 
 def _mains(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The rows of the three systems, for each number of pairs that all three were trained on."""
-    sizes: dict[Any, dict[str, str]] = {}
+    """The rows of the three systems, for each size that all three were trained on."""
+    sizes: dict[str, dict[str, str]] = {}
     for fact in found["runs"].values():
         if _is_main(found, fact["row"]):
-            sizes.setdefault(fact["pairs"], {})[fact["system"]] = fact["row"]
-    ordered = sorted(sizes, key=lambda s: -(s or 0))
-    return [sizes[s] for s in ordered if set(sizes[s]) == set(ORDER)]
+            sizes.setdefault(fact["size"], {})[fact["system"]] = fact["row"]
+    return [sizes[s] for s in sorted(sizes) if set(sizes[s]) == set(ORDER)]
 
 
 def _is_main(found: Mapping[str, Any], row: str) -> bool:

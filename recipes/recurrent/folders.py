@@ -27,7 +27,7 @@ DECODINGS = {"default": "replies_default.jsonl", "beam": "replies_beam.jsonl"}
 EVERYDAY = "everyday.jsonl"
 
 _NAME = re.compile(r"(en|zh)-([a-z0-9_]+)-(.+)-s(\d+)")
-_SIZE = re.compile(r"-\d+k$")
+_SIZE = re.compile(r"-(\d+k)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,16 @@ class Run:
         return _SIZE.sub("", self.variant)
 
     @property
+    def size(self) -> str:
+        """Such as "10k" for a variant trained on fewer pairs; only equal sizes are compared."""
+        found = _SIZE.search(self.variant)
+        return found[1] if found else ""
+
+    @property
     def pairs(self) -> int | None:
         """Training pairs, where the manifest says so."""
-        for place in (self.manifest, self.manifest.get("data")):
-            if isinstance(place, Mapping) and type(place.get("pairs")) is int:
-                return place["pairs"]
-        return None
+        found = self.manifest.get("pairs")
+        return found if type(found) is int else None
 
     @property
     def judges(self) -> list[str]:

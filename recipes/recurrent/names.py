@@ -56,26 +56,26 @@ def title(fact: Mapping[str, Any]) -> str:
     system, variant = str(fact["system"]), str(fact["plain"])
     known = TITLES.get((system, variant))
     name = known or f"{SYSTEMS.get(system, system)}, {variant.replace('_', ' ')}"
-    return name if fact["variant"] == variant else f"{name} ({fact['variant'].rpartition('-')[2]})"
+    return f"{name} ({fact['size']})" if fact["size"] else name
 
 
 def rows_of(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return row -> what its first run says, in the order of the tables.
 
-    Rows trained on more pairs come first; then systems, their main variant, the known, the others.
+    Rows trained on all pairs come first; then systems, their main variant, the known, the others.
     """
     first: dict[str, Mapping[str, Any]] = {}
     for fact in runs.values():
         first.setdefault(str(fact["row"]), fact)
     known = list(TITLES)
 
-    def place(row: str) -> tuple[int, int, str]:
+    def place(row: str) -> tuple[str, int, str]:
         fact = first[row]
         key = (str(fact["system"]), str(fact["plain"]))
         rank = known.index(key) if key in known else len(known)
         if key not in known and key[0] in SYSTEMS:
             rank = max(i for i, k in enumerate(known) if k[0] == key[0])
-        return -(fact["pairs"] or 0), rank, row
+        return str(fact["size"]), rank, row
 
     return {row: first[row] for row in sorted(first, key=place)}
 

@@ -72,8 +72,8 @@ def page(results: Mapping[str, Any]) -> str:
         " edit. How the systems are trained and compared: `recipes/recurrent/README.md`.",
         "",
         "Brackets hold 95 % intervals over the choice of posts and the seeds of training; ¹ marks"
-        " rows of one seed, whose intervals cover the posts alone. Rows compare only where the"
-        " number of training pairs is the same.",
+        " rows of one seed, whose intervals cover the posts alone. Rows marked (10k) were trained"
+        " on fewer pairs and compare only with each other.",
         "",
         f"Emotion is judged by {judges}, which labelled none of the training data. Distinct is"
         " over one reply a post, in an emotion dealt by a hash of the post, so that systems with"
@@ -100,6 +100,7 @@ def language(lang: str, found: Mapping[str, Any]) -> list[str]:
             "",
             *_rows(facts, ppl["rows"], ("perplexity", "ecm_perplexity"), neutral=""),
         ]
+    lines += _training(found["runs"], facts)
     lines += _ratios(found, facts)
     lines += _against_ecm(found, facts)
     for decoding, scored in found["decodings"].items():
@@ -109,14 +110,13 @@ def language(lang: str, found: Mapping[str, Any]) -> list[str]:
             "",
             f"### {LANGS[lang]}, {said}",
             "",
-            f"Variety and collapse, replies to {scored['posts']} posts:",
+            "Variety and collapse:",
             "",
             *_rows(facts, rows, VARIETY, neutral, people=True),
             "",
-            f"Emotion, replies to {scored['judged_posts']} of the posts in each of"
-            f" {', '.join(scored['asked'])}:",
+            f"Emotion; each post is answered in {', '.join(scored['asked'])}:",
             "",
-            *_rows(facts, rows, FEELING, neutral),
+            *_rows(facts, rows, FEELING, neutral, posts="judged_posts"),
             "",
             *_by_emotion(facts, rows, scored["asked"]),
             "",
@@ -143,16 +143,37 @@ def _rows(
     neutral: str,
     *,
     people: bool = False,
+    posts: str = "posts",
 ) -> list[str]:
-    head = ["", "pairs", "seeds", *(COLUMNS[k][0].format(neutral=neutral) for k in keys)]
+    head = ["", "pairs", "seeds", "posts", *(COLUMNS[k][0].format(neutral=neutral) for k in keys)]
     made: list[list[str]] = []
     for row in [*facts, *(r for r in rows if r not in facts and people)]:
         if row not in rows:
             continue
         numbers = rows[row]["numbers"]
         name = _name(facts[row], rows[row]["seeds"]) if row in facts else [PEOPLE, "", ""]
-        made.append([*name, *(shown(numbers.get(k), *COLUMNS[k][1:]) for k in keys)])
+        cells = (shown(numbers.get(k), *COLUMNS[k][1:]) for k in keys)
+        made.append([*name, str(rows[row].get(posts, "")), *cells])
     return table(head, made)
+
+
+def _training(runs: Mapping[str, Mapping[str, Any]], facts: Facts) -> list[str]:
+    """What training took, as means over seeds."""
+    made: list[list[str]] = []
+    for row, fact in facts.items():
+        mine = [r for r in runs.values() if r["row"] == row and r.get("training")]
+        if mine:
+            steps, seconds = (
+                sum(r["training"].get(k) or 0.0 for r in mine) / len(mine)
+                for k in ("best_step", "seconds")
+            )
+            size = f"{mine[0]['parameters']:,}" if mine[0].get("parameters") else ""
+            name = _name(fact, [r["seed"] for r in mine])
+            made.append([*name, size, f"{steps:,.0f}", f"{seconds / 60:.1f}"])
+    if not made:
+        return []
+    head = ["", "pairs", "seeds", "parameters", "steps to the best", "minutes of training"]
+    return ["", "Training:", "", *table(head, made)]
 
 
 def _by_emotion(facts: Facts, rows: Mapping[str, Any], asked: Sequence[str]) -> list[str]:
@@ -180,7 +201,7 @@ def _differences(
         cells = (shown(every.get(k), *COLUMNS[k][1:], sign="+") for k in keys)
         made.append([f"{title(facts[first])} less {title(facts[second])}", *cells])
     if not made:
-        return ["None: no two rows were trained on as many pairs."]
+        return ["None: there are no two rows of one size."]
     return table(["", *(COLUMNS[k][0].format(neutral=neutral) for k in keys)], made)
 
 

@@ -319,7 +319,7 @@ def test_pages_are_in_the_navigation():
 
 
 def test_pages_stay_short():
-    generated = ("cli.md", "results.md")
+    generated = ("cli.md", "results.md", "recurrent-results.md", "recurrent-replies.md")
     for page in PAGES:
         if page.name not in generated:
             lines = page.read_text(encoding="utf-8").count("\n")
