@@ -162,7 +162,7 @@ class Decoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start as ECM's code does: read and write gates open (bias 1), states orthogonal."""
+        """Start with open read and write gates (bias 1, as in ECM's code) and orthogonal states."""
         own, asks, m, _ = self._parts
         h = self.shape.hidden
         with torch.no_grad():
@@ -171,6 +171,7 @@ class Decoder(nn.Module):
                     nn.init.orthogonal_(layer.weight[start : start + h])  # pyright: ignore
                 if m:
                     layer.bias[own + asks :] = 1.0 / len(self.from_state)  # pyright: ignore
+            self.from_word.bias[self._gates :] = 0.0
             if self.shape.cell == "lstm":  # the forget gate is open at first
                 self.from_word.bias[h : 2 * h] = 1.0
 
@@ -262,7 +263,9 @@ class Decoder(nn.Module):
         ]
         query, read, write = (_sum([p[i] for p in parts]) for i in (1, 2, 3))
         gates = tuple(p[0] for p in parts)
-        return gates, query, *((read, write) if self.shape.internal else (None, None))
+        if not self.shape.internal:
+            return gates, query, None, None
+        return gates, query, read, write
 
     def _ask(self, query: Tensor, hidden: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
         return query if self._parts[1] else hidden[-1]

@@ -83,7 +83,13 @@ def linear_cross_entropy(
     # Mixed precision stops here: sums over a vocabulary want float32.
     with torch.autocast(hidden.device.type, enabled=False):
         return _LinearCrossEntropy.apply(  # pyright: ignore[reportReturnType]
-            hidden.to(weight.dtype), weight, bias, target, token_weight, allowed, chunk
+            hidden.to(weight.dtype),
+            weight,
+            bias,
+            target,
+            None if token_weight is None else token_weight.to(weight.dtype),
+            allowed,
+            chunk,
         )
 
 

@@ -13,7 +13,9 @@ Each part can be left out (`parts`), as in the paper's ablations. Two styles:
   empty at a reply's own end, batches mix emotions in equal shares.
 - `faithful`: as the released code does it. Posts are padded to one of four lengths, reversed, and
   padding is attended; the loss is a mean over replies of their means; the memory's end is that of
-  the padded length; a batch has one emotion; the GRU resets before its product.
+  the padded length; a batch has one emotion; the decoder's GRU resets before its product. The
+  encoder's is torch's, which resets after it, and a post's padded length does not depend on its
+  reply's, while the code takes the first of its four that is long enough for both.
 
 In both the type's cross entropy counts both types and the norm is squared, as in the code, which
 the printed equation does not say; the read gate also reads v_e and every layer. The memory is
@@ -34,11 +36,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from emotone.data.vocab import UNK
 from emotone.errors import ConfigError
 from emotone.nn.decoder import State
 from emotone.nn.losses import Losses
 from emotone.nn.memory import ExternalMemory, word_masks
-from emotone.nn.seq2seq import Batch, Predicted, Seq2Seq, sum_rows
+from emotone.nn.seq2seq import EOS, Batch, Predicted, Seq2Seq, sum_rows
 from emotone.recurrent import model as networks
 from emotone.recurrent.config import Data, Replies, Sizes
 from emotone.recurrent.corpus import Corpus
@@ -260,18 +263,23 @@ def _padded_and_reversed(source: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
 
 
 def _to_buckets(batch: Batch) -> tuple[Batch, Tensor]:
-    """Pad replies to their buckets; return the batch and each row's last padded step, [B]."""
+    """Pad replies to their buckets; return the batch and each row's last padded step, [B].
+
+    What is fed after a reply is its end once, then padding, as in the released code.
+    """
     padded = _bucket(batch.target_lengths)
     before = batch.target_in.shape[1]
     size = max(int(padded.max()), before)
     more = (0, size - before)
     kept = torch.div(batch.kept, before, rounding_mode="floor") * size + batch.kept % before
+    device = batch.kept.device
+    after = torch.arange(size, device=device) == batch.target_lengths.to(device)[:, None]
     wide = batch._replace(  # pyright: ignore[reportAttributeAccessIssue]
-        target_in=nn.functional.pad(batch.target_in, more),
+        target_in=nn.functional.pad(batch.target_in, more).masked_fill(after, EOS),
         target_out=nn.functional.pad(batch.target_out, more),
         kept=kept,
     )
-    return wide, (padded - 1).to(batch.kept.device)
+    return wide, (padded - 1).to(device)
 
 
 def build(config: Config, corpus: Corpus) -> ECM:
@@ -289,10 +297,8 @@ def build(config: Config, corpus: Corpus) -> ECM:
     core = networks.core(words, config.sizes, emotion=width, internal=memory, reset_first=faithful)
     external = None
     if parts.external:
-        known = set(corpus.vocabulary.words)
         lists = [
-            corpus.vocabulary.ids(word for word in row if word in known)
-            for row in corpus.emotion_words
+            [i for i in corpus.vocabulary.ids(row) if i != UNK] for row in corpus.emotion_words
         ]
         if not any(lists):
             raise ConfigError("none of the emotion words is in the vocabulary; give parts.words")
