@@ -152,9 +152,9 @@ def test_a_flat_distribution_wider_than_the_first_look_is_drawn_from_all_of_its_
     assert len(set(token.tolist())) > 0.7 * limit
 
 
-@pytest.mark.parametrize("u", [0.0, 0.5, 1 - 2**-24])
-def test_a_draw_never_falls_on_a_word_without_probability(u):
-    weight = torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0], [0.0, 0.0, 1e-30, 0.0, 0.0]])
+@given(st.floats(2**-10, 2, width=32), st.sampled_from([0.0, 0.5, 1 - 2**-24]))
+def test_a_draw_never_falls_on_a_word_without_probability(total, u):
+    weight = total * torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]])
     first, second = search._invert(weight, torch.tensor([u, u])).tolist()
     assert first == (1 if u == 0 else 3)
     assert second == 2
@@ -297,6 +297,29 @@ def test_no_n_gram_is_said_twice(model, size, whole):
         for reply in row:
             assert not repeats(reply.tokens, size)
             check(model, i % model.posts, reply, least)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_the_likeliest_word_that_repeats_nothing_is_taken(seed, size):
+    draw = torch.Generator().manual_seed(seed)
+    after = 3 * torch.randn(6, 6, generator=draw)  # of a word, given the one before: it goes round
+    (row,) = sample(
+        lambda token, state: (after[token], state), None, 1,
+        max_tokens=30, min_tokens=30, no_repeat=size, greedy=True, **IDS,
+    )  # fmt: skip
+    said: list[int] = []
+    while len(said) < 30:
+        ranked = after[said[-1] if said else GO].argsort(descending=True).tolist()
+        free = [w for w in ranked if w > GO and not repeats([*said, w], size)]
+        if not free:
+            break
+        said.append(free[0])
+    assert list(row[0].tokens) == said
+    (found,) = beam(
+        lambda token, state: (after[token], state), None, 1,
+        beams=5, max_tokens=30, no_repeat=size, **IDS,
+    )  # fmt: skip
+    assert not repeats(found[0].tokens, size)
 
 
 def test_what_has_no_way_on_is_left_unfinished():
