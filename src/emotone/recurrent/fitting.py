@@ -98,7 +98,8 @@ def fit_system(
         made_with=made_with,
     )
     manifest = {
-        "pairs": {"train": len(train), "dev": len(dev)},
+        "pairs": len(train),
+        "dev_pairs": len(dev),
         "parameters": sum(p.numel() for p in network.parameters()),
         "vectors_cover": round(corpus.covered, 4),
         "training": {
