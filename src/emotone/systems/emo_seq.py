@@ -7,12 +7,13 @@
     Emb_new(t) = sum over kept words of P(y) Emb(y)              what is expected         (3-13)
     L = -sum_t log P(y_t)  +  lambda * -log M(e | Emb_new)                               (3-14, -16)
 
-What the paper leaves open, and our choice: lambda is 1; a word is kept with P >= 0.01, at least
-one and at most 50 a step, and kept probabilities are scaled to sum to 1; the classifier term is one
-a reply, as 3-15 pools over it; the tag e_x has a table of its own and so has e_y. The classifier
-reads embeddings of its own that never change (the word vectors where some are given), for a
-generator that tunes its classifier's input can please it without saying anything. `joint = true`
-trains the classifier with the generator instead, as the parent method's code does.
+What the paper leaves open, and our choice: lambda is 1; a word is kept with P >= 0.01, at least one
+and at most 50 a step, and kept probabilities are scaled to sum to 1; the classifier term is one a
+reply, as 3-15 pools over it, its n counting the step that expects the end; the tag e_x has a table
+of its own and so has e_y. The classifier reads embeddings of its own that never change (the word
+vectors where some are given), for a generator that tunes its classifier's input can please it
+without saying anything. `joint = true` trains the classifier with the generator instead, as the
+parent method's code does.
 
 With lambda 0 this is "A-Seq2Seq + tag". Sizes: `configs/`; `small` takes the same encoder, cell and
 attention as the systems it is compared with, `paper` those above.
@@ -210,7 +211,11 @@ def build(config: Config, corpus: Corpus) -> EmoSeq:
 
 def prepare(network: EmoSeq, config: Config, corpus: Corpus) -> dict[str, float]:
     """Train the classifier on the labelled replies and freeze it; return what to write down."""
-    if network.classifier is None or config.guide.joint:
+    if network.classifier is None:
+        return {}
+    if config.guide.joint:
+        if corpus.vectors is not None:
+            network.classifier.embedding.copy_(torch.from_numpy(corpus.vectors))
         return {}
     return fit_bag(
         network.classifier,
