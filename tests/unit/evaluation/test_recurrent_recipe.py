@@ -358,7 +358,7 @@ def test_the_page_says_what_the_numbers_say(results: dict[str, Any]):
     rows = [
         line for line in text.splitlines() if line.startswith("| ECM w/o Emb (10k)¹ | 100 | 1 |")
     ]
-    assert len(rows) == 5
+    assert len(rows) == 6
     assert "| ECM | 500 | 2 |" in text
     assert "| ECM | 500 | 2 | 1,234 | 15 | 1.5 |" in text
     assert "| A-Seq2Seq + tag¹ | 500 | 1 |" in text
