@@ -150,10 +150,8 @@ def show_en(words: Sequence[str]) -> str:
         text += _capital(word) if start or _CAPITAL.match(word) else word
         if any(c.isalnum() for c in word):
             start = False
-        elif word in "!?" or (word == "." and words[i - 1 : i] != ["."]):
-            start = words[i + 1 : i + 2] != ["."]  # three dots end no sentence
-        elif word == ".":
-            start = False
+        elif word in "!?.":
+            start = word != "." or words[i - 1 : i] != ["."]  # three dots end no sentence
     return text
 
 

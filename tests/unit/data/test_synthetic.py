@@ -64,6 +64,12 @@ def test_the_vocabulary_is_small():
     assert all(words_en(show_en(words_en(text))) == words_en(text) for text in said)
 
 
+def test_the_neutral_label_has_no_emotion_words():
+    words = dict(zip(EKMAN.labels, emotion_words(EKMAN), strict=True))
+    assert words.pop("neutral") == ()
+    assert len({word for said in words.values() for word in said}) == 12
+
+
 def test_files_keep_posts_apart(tmp_path):
     facts = write(tmp_path / "s", 3000, NLPCC, seed=4)
     rows = {
