@@ -31,6 +31,8 @@ MAIN: dict[tuple[str, str], tuple[str, ...]] = {
     ("emo_seq", "tag"): ("guide.weight=0.0",),
     ("ecm", "full"): (),
     ("emo_seq", "full"): (),
+    ("emo_seq", "lambda0.1"): ("guide.weight=0.1",),
+    ("emo_seq", "lambda0.5"): ("guide.weight=0.5",),
 }
 ABLATIONS: dict[tuple[str, str], tuple[str, ...]] = {
     ("a_seq2seq", "plain"): (),

@@ -27,7 +27,7 @@ class Data:
         vocabulary: Most words, the four signs counted.
         vectors: Word vectors to start from, as text; none without it.
         limit: Only the first so many training examples; 0 for all.
-        longest: Longer posts and replies keep their first so many words.
+        longest: Longer posts keep their first so many words, and replies one fewer, for their end.
     """
 
     train: Path = Path()
@@ -49,7 +49,7 @@ class Data:
             raise ConfigError(f"balance is {self.balance}; use a number from 0 to 1")
         _least("vocabulary", self.vocabulary, 5)
         _least("limit", self.limit, 0)
-        _least("longest", self.longest, 1)
+        _least("longest", self.longest, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class Sizes:
         bridge: How the encoder's last states become the decoder's first: "map" or "copy".
         first_context: "attention" of the first state, or the encoder's "last" state.
         reads: Words are predicted from "state+context" or from the "state" alone.
-        out: Width of the features before the output layer; 0 takes the embedding's.
+        out: Width of the features before the output layer; 0 takes the embedding's if the tables
+            are tied, else leaves state and context as they are.
         tied: One table for posts, replies and the output layer.
         dropout: Share dropped.
         blank: Share of posts held back in training; see `emotone.nn.seq2seq.Reading`.
@@ -103,6 +104,12 @@ class Sizes:
         for name in ("dropout", "blank"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; use 0 or more, below 1")
+        read = self.encoder_hidden * (1 + self.bidirectional)
+        if self.bridge == "copy" and (self.encoder_layers, read) != (self.layers, self.hidden):
+            raise ConfigError(
+                f"the encoder has {self.encoder_layers} layers of {read} and the decoder"
+                f" {self.layers} of {self.hidden}; set bridge to 'map'"
+            )
         if self.tied and self.out not in (0, self.embedding):
             raise ConfigError(
                 f"out is {self.out} and the tied embedding {self.embedding} wide; leave out at 0"

@@ -33,6 +33,8 @@ WEIGHTS, CONFIG = "weights.safetensors", "config.toml"
 VOCABULARY, MANIFEST = "vocab.json", "manifest.json"
 #: Matrices of at least so many numbers are packed.
 LARGE = 4096
+#: Parts of a network that only training needs; they are not packed.
+TRAINING_ONLY = ("classifier.",)
 _ROWS = ".int8"
 _SCALES = ".scale"
 
@@ -124,6 +126,24 @@ def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif not name.endswith(_SCALES):
             made[name] = value.float() if value.is_floating_point() else value
     return made
+
+
+def pack_folder(source: Path, out: Path) -> None:
+    """Copy a model folder with packed weights and without what only training needs.
+
+    Args:
+        source: A folder that `save_folder` wrote.
+        out: The new folder.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with safe_open(source / WEIGHTS, framework="pt") as file:
+        names = [n for n in file.keys() if not n.startswith(TRAINING_ONLY)]  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in names}
+    with replacing(out / WEIGHTS) as path:
+        save_file(pack(unpack(tensors), small=True), path)
+    for name in (CONFIG, VOCABULARY, MANIFEST):
+        with replacing(out / name) as path:
+            path.write_bytes((source / name).read_bytes())
 
 
 def load_folder(
@@ -223,7 +243,11 @@ def _put(network: torch.nn.Module, path: Path) -> None:
         raise CheckpointError(f"{path} is damaged ({error}); train or install again") from error
     own = network.state_dict(keep_vars=True)
     tied = {id(value) for name, value in own.items() if name in values}
-    lacks = [name for name, value in own.items() if id(value) not in tied]
+    lacks = [
+        name
+        for name, value in own.items()
+        if id(value) not in tied and not name.startswith(TRAINING_ONLY)
+    ]
     wrong = [n for n, v in values.items() if n not in own or own[n].shape != v.shape]
     if lacks or wrong:
         raise CheckpointError(
