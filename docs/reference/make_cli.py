@@ -14,7 +14,8 @@ _HEAD = """\
 Written by `python docs/reference/make_cli.py` from `emotone ... --help`; do not edit by hand.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failure, 2 wrong use (one
-sentence says what came, what is allowed and what to do), 130 interrupted.
+sentence says what came, what is allowed and what to do), 130 interrupted; 143 for a training that
+was sent SIGTERM and has saved.
 """
 
 

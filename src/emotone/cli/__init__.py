@@ -1,7 +1,7 @@
 """The command line: one file a command.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failure, 2 wrong use,
-130 interrupted.
+130 interrupted; 143 for a training that was sent SIGTERM and has saved.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def last(out: Path) -> Path:
         {},
         {"evaluate_every": 7},
         {"evaluate_every": 7, "save_every": 9, "log_every": 3},
-        {"optimiser": "sgd", "lr": 0.5, "decay": 0.9, "evaluate_every": 3},
+        {"optimiser": "sgd", "lr": 2.0, "decay": 0.5, "clip": 0.5, "evaluate_every": 2},
         {"precision": "bf16", "weight_decay": 0.01, "clip": 0.0},
     ],
 )
@@ -58,6 +58,8 @@ def test_a_hundred_steps_equal_forty_and_sixty(tmp_path, settings):
     halves, first = toy.train(tmp_path / "halves", max_steps=40, **settings)
     assert (first.stopped, first.steps, fitted.stopped) == ("max_steps", 40, "epochs")
     assert not same(whole, halves)
+    rate = checkpoint.read_state(last(tmp_path / "halves"))["lr"]
+    assert (rate < settings["lr"]) is ("decay" in settings)
     # What a model held before does not matter: all comes from the checkpoint.
     halves, second = toy.train(tmp_path / "halves", toy.model(seed=9), **settings)
     assert same(whole, halves)
