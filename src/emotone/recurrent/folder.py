@@ -196,7 +196,10 @@ def load_folder(
         emotion_words=tuple(tuple(words) for words in manifest.get("emotion_words", [])),
         longest=own.data.longest,
     )
-    network = build(own, corpus)
+    try:
+        network = build(own, corpus)
+    except (EmotoneError, ValueError) as error:
+        raise CheckpointError(f"model folder {where} does not fit together: {error}") from error
     _put(network, where / WEIGHTS)
     return Recurrent(
         system,
@@ -218,6 +221,8 @@ def _find(system: str, model: str | None) -> Path:
         raise ModelMissing(
             f"{name} is a folder without {CONFIG}; name the folder that `emotone train` wrote"
         )
+    if len(as_path.parts) > 1:
+        raise ModelMissing(f"there is no folder {name}; name one that `emotone train` wrote")
     return zoo.folder("systems", name.replace("-", "_").replace("_zh", "-zh").replace("_en", "-en"))
 
 
@@ -229,7 +234,13 @@ def _manifest(where: Path) -> dict[str, Any]:
             raise ValueError("no language")
         if found["taxonomy"] is not None and found["taxonomy"] not in TAXONOMIES:
             raise ValueError(f"unknown taxonomy {found['taxonomy']!r}")
-    except (OSError, ValueError, KeyError) as error:
+        lists = found.get("emotion_words", [])
+        if not isinstance(lists, list) or not all(isinstance(words, list) for words in lists):
+            raise ValueError("emotion_words is no list of lists")
+        taxonomy = TAXONOMIES.get(found["taxonomy"] or "")
+        if lists and (taxonomy is None or len(lists) != len(taxonomy.labels)):
+            raise ValueError(f"{len(lists)} lists of emotion words")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); train or install again") from error
     return found
 
@@ -239,7 +250,7 @@ def _put(network: torch.nn.Module, path: Path) -> None:
         with safe_open(path, framework="pt") as source:
             stored = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
         values = unpack(stored)
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, IndexError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); train or install again") from error
     own = network.state_dict(keep_vars=True)
     tied = {id(value) for name, value in own.items() if name in values}
