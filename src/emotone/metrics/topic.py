@@ -102,11 +102,16 @@ class TopicStats:
 
     def join(self, other: Self) -> Self:
         """Put the replies of another run after these."""
-        if not len(self) or not len(other):
-            return other if len(other) else self
+        width = max(self.replies.shape[1], other.replies.shape[1])
+
+        def both(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            # A run in which no reply has a text of its own knows no width.
+            wide = (np.zeros((len(x), width)) if x.shape[1] < width else x for x in (a, b))
+            return np.concatenate(list(wide))
+
         return type(self)(
-            np.concatenate([self.replies, other.replies]),
-            np.concatenate([self.texts, other.texts]),
+            both(self.replies, other.replies),
+            both(self.texts, other.texts),
             self.keys + other.keys,
         )
 

@@ -123,3 +123,13 @@ def test_texts_of_one_post_are_never_others():
     far = float(embed(["the cat"])[0] @ embed(["you"])[0])
     assert stats.value() == pytest.approx(1 - far)
     assert stats.n == 3  # type: ignore[attr-defined]
+
+
+def test_a_run_without_references_joins_one_with_some():
+    metric = metrics.build("topic_reference", tools())
+    without = metric.stats([pair("you", None, "joy", id="9")])
+    some = metric.stats([pair("the cat", "the cat", id="1"), pair("you", "you ran", id="2")])
+    for joined in (without.join(some), some.join(without)):  # type: ignore[attr-defined]
+        assert joined.value() == pytest.approx(some.value())
+        assert len(joined) == 3
+    assert math.isnan(without.join(without).value())  # type: ignore[attr-defined]
