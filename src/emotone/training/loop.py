@@ -83,23 +83,29 @@ def fit(
         if state.pending:  # a signal broke the evaluation off
             run.evaluate()
             run.leave_if_asked()
-        while run.stopped() is None:
+        while state.stopped(settings) is None:
             batches = train_plan(state.epoch)
-            while state.position < len(batches) and run.stopped() is None:
+            while state.position < len(batches) and state.stopped(settings) is None:
                 run.step(batches[state.position], collate)
                 state.position += 1
                 state.step += 1
                 ended = state.position == len(batches)
                 run.log_if_due()
-                state.pending = run.evaluation_due(ended)
+                rhythm = settings.evaluate_every
+                state.pending = dev_batches is not None and _due(rhythm, state.step, ended)
                 if state.pending:
                     run.evaluate()
-                if run.save_due(ended):
+                if _due(settings.save_every or rhythm, state.step, ended):
                     run.save()
                 run.leave_if_asked()
             if state.position == len(batches):
                 state.epoch, state.position = state.epoch + 1, 0
         return run.finish()
+
+
+def _due(every: int, step: int, ended: bool) -> bool:
+    """Whether a step is the last of `every`, or without a rhythm the last of its epoch."""
+    return step % every == 0 if every else ended
 
 
 def _alone(out: Path, stack: ExitStack) -> None:

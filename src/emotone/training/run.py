@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emotone.errors import ConfigError, DataError, RunError
+from emotone.errors import DataError, RunError
 from emotone.training import checkpoint as checkpoints
 from emotone.training import optim
 from emotone.training.distributed import Ranks
 from emotone.training.log import Display, Log, say
+from emotone.training.resume import resumed_from
 from emotone.training.seeding import reseed, seed_for
 from emotone.training.settings import Fitted, Point, Training
 from emotone.training.state import State, check_identity
@@ -48,7 +49,7 @@ class Run:
         self.log: Log | None = None
         self.display: Display | None = None
         self.folder = out / "checkpoints"
-        place = team.first_does(lambda: _chosen(settings.resume, self.folder))
+        place = team.first_does(lambda: resumed_from(settings.resume, self.folder))
         self.state = State(lr=settings.lr, identity=made_with)
         moments: dict[str, Tensor] = {}
         if place is not None:
@@ -84,27 +85,6 @@ class Run:
             self.log = Log(self.out / "log.jsonl", self.state.log_bytes)
         total = min(total, self.settings.max_steps or total)
         self.display = Display(total, self.state.step, shown and self.team.first)
-
-    def stopped(self) -> Literal["patience", "epochs", "max_steps"] | None:
-        """Say why the run is over; None while it is not."""
-        state, settings = self.state, self.settings
-        if settings.patience and state.worse >= settings.patience:
-            return "patience"
-        if state.epoch >= settings.epochs:
-            return "epochs"
-        if settings.max_steps and state.step >= settings.max_steps:
-            return "max_steps"
-        return None
-
-    def evaluation_due(self, ended: bool) -> bool:
-        """Whether to evaluate after this step; `ended` tells that it was the last of the epoch."""
-        every = self.settings.evaluate_every
-        return self.dev_batches is not None and (self.state.step % every == 0 if every else ended)
-
-    def save_due(self, ended: bool) -> bool:
-        """Whether to save after this step; without a rhythm, where evaluations are or would be."""
-        every = self.settings.save_every or self.settings.evaluate_every
-        return self.state.step % every == 0 if every else ended
 
     def close(self) -> None:
         """Give back what is open."""
@@ -263,8 +243,8 @@ class Run:
 
     def finish(self) -> Fitted:
         """Save, measure the last weights if they were not, and put the best ones in the model."""
-        stopped = self.stopped() or "epochs"
         state = self.state
+        stopped = state.stopped(self.settings) or "epochs"
         # Before the measuring, which a run that is made longer later does not have here.
         self.save()
         measured = bool(state.curve) and state.curve[-1].step == state.step
@@ -319,26 +299,3 @@ class Run:
         self.mark += spent
         if self.display is not None:
             self.display.pause(spent)
-
-
-def _chosen(resume: str, folder: Path) -> Path | None:
-    """Find the checkpoint to go on from; None to begin anew."""
-    if resume == "auto":
-        place = checkpoints.newest(folder, say)
-        if place is not None:
-            say(f"going on from {place}")
-        return place
-    if resume == "never":
-        if checkpoints.steps(folder):
-            raise ConfigError(
-                f"{folder} holds the checkpoints of a run; resume with auto, or remove it to begin"
-                " anew"
-            )
-        return None
-    place = Path(resume)
-    if place.resolve().parent != folder.resolve() or not place.is_dir():
-        raise ConfigError(
-            f"training: resume is {resume!r}; use auto, never or a checkpoint in {folder}"
-        )
-    checkpoints.verify(place)
-    return place

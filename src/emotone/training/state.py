@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -56,6 +56,16 @@ class State:
     log_bytes: int = 0
     identity: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def stopped(self, settings: Training) -> Literal["patience", "epochs", "max_steps"] | None:
+        """Say why the run is over; None while it is not."""
+        if settings.patience and self.worse >= settings.patience:
+            return "patience"
+        if self.epoch >= settings.epochs:
+            return "epochs"
+        if settings.max_steps and self.step >= settings.max_steps:
+            return "max_steps"
+        return None
 
     def as_json(self) -> dict[str, Any]:
         """Write it as a JSON object."""
