@@ -12,7 +12,7 @@ in the sum and no penalty; it is not renormalised over the words that were allow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from emotone.nn.state import select
 S = TypeVar("S")
 Step = Callable[[Tensor, S], tuple[Tensor, S]]
 
+#: Hypotheses that a CPU takes a step for at once. Logits of more do not fit its cache, and so much
+#: memory is asked of the system anew at each step.
+_ROWS = 160
 #: Likeliest words that are looked at for the nucleus; all are where these do not fill it.
 _NUCLEUS = 512
 
@@ -275,6 +278,13 @@ def beam(
     """
     if rows == 0:
         return []
+    most = max(1, _ROWS // beams)
+    if rows > most and torch.device(device).type == "cpu":
+        how: Any = dict(beams=beams, n_best=n_best, max_tokens=max_tokens, no_repeat=no_repeat)
+        how |= dict(length_penalty=length_penalty, diverse_first=diverse_first)
+        how |= dict(go=go, eos=eos, banned=banned, min_tokens=min_tokens, device=device)
+        parts = torch.arange(rows).split(most)
+        return [one for p in parts for one in beam(step, select(state, p), len(p), **how)]
     groups = min(n_best, beams) if diverse_first else 1
     width, best = (beams // groups, 1) if groups > 1 else (beams, n_best)
     found = _Found(rows * groups, best, length_penalty)

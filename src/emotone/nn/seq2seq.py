@@ -176,7 +176,7 @@ class Seq2Seq(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Return logits [.., V] of features [.., d]."""
-        return features @ self.weight.T + self.bias
+        return nn.functional.linear(features, self.weight, self.bias)
 
     def predict(self, batch: Batch, state: State, last: Tensor | None = None) -> Predicted:
         """Run known targets; padding is dropped before the features are made.

@@ -224,6 +224,26 @@ def test_n_posts_together_are_searched_as_each_alone(model, beams, n_best):
             check(model, post, reply)
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"beams": 3, "n_best": 3, "diverse_first": True},
+        {"beams": 2, "n_best": 2, "no_repeat": 1, "length_penalty": 1.0},
+        {"beams": 5, "min_tokens": 3, "banned": (GO, 3)},
+    ],
+)
+def test_posts_that_do_not_fit_into_one_pass_are_searched_in_several(monkeypatch, how):
+    model, rules = Tabled(7, 5, 4), {**IDS, "max_tokens": 4, **how}
+    whole = beam(model.step, model.start(), 7, **rules)
+    most = max(model.batches)
+    model.batches.clear()
+    monkeypatch.setattr(search, "_ROWS", 2 * how["beams"])
+    assert beam(model.step, model.start(), 7, **rules) == whole
+    assert max(model.batches) <= 2 * how["beams"] < most
+    monkeypatch.setattr(search, "_ROWS", 1)  # fewer than the beams of one post
+    assert beam(model.step, model.start(), 7, **rules) == whole
+
+
 def test_no_part_of_the_memory_stays_behind(monkeypatch):
     """The tabled decoder refuses to go on when its two memories differ."""
     model = Tabled(2, 6, 4, seed=1)
