@@ -28,6 +28,9 @@ PAIRS = (
     Pair((8,), (12, 13), 2),
     Pair((9, 4, 5, 6, 7, 10, 11), (12, 5, 13), 0),
     Pair((5, 5), (11, 12, 13), 5),
+    # Longer than the first bucket: one by its post, one by its reply.
+    Pair((9, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17), (8, 8), 3),
+    Pair((6,), (4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 4),
 )
 OPTIONS = list(itertools.product(*[(False, True)] * 3, (1, 2), ("fixed", "faithful")))
 
