@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
+from bench.naive_ecm import naive_losses
 from torch import nn
 
-from bench.naive_ecm import naive_losses
 from emotone.data.batch import collate
 from emotone.data.pairs import Pair
 from emotone.nn.memory import ExternalMemory, word_masks
