@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from emotone.errors import CheckpointError
+from emotone.nn.draw import draw
 from emotone.nn.state import select
 
 S = TypeVar("S")
@@ -27,8 +27,6 @@ Step = Callable[[Tensor, S], tuple[Tensor, S]]
 #: Hypotheses that a CPU takes a step for at once. Logits of more do not fit its cache, and so much
 #: memory is asked of the system anew at each step.
 _ROWS = 160
-#: Likeliest words that are looked at for the nucleus; all are where these do not fill it.
-_NUCLEUS = 512
 
 
 class Hypothesis(NamedTuple):
@@ -99,13 +97,27 @@ def sample(
     """
     if rows == 0:
         return []
+    if not greedy and len(seeds) != rows:
+        raise ValueError(f"{len(seeds)} seeds for {rows} rows; give one a row")
     count = 1 if greedy else candidates
+    most = max(1, _ROWS // count)
+    if rows > most and torch.device(device).type == "cpu":
+        more: Any = {
+            **{"candidates": candidates, "temperature": temperature, "top_p": top_p},
+            **{"max_tokens": max_tokens, "min_tokens": min_tokens, "greedy": greedy},
+            **{"repetition_penalty": repetition_penalty, "no_repeat": no_repeat},
+            **{"go": go, "eos": eos, "banned": banned},
+        }
+        made: list[list[Hypothesis]] = []
+        for i in range(0, rows, most):
+            part = torch.arange(i, min(i + most, rows))
+            own = seeds[i : i + most]
+            made += sample(step, select(state, part), len(part), seeds=own, **more)
+        return made
     draws = torch.zeros(0)
     if not greedy:
-        if len(seeds) != rows:
-            raise ValueError(f"{len(seeds)} seeds for {rows} rows; give one a row")
-        own = [torch.Generator().manual_seed(seed) for seed in seeds]
-        draws = torch.stack([torch.rand(max_tokens, count, generator=g) for g in own])
+        each = [torch.Generator().manual_seed(seed) for seed in seeds]
+        draws = torch.stack([torch.rand(max_tokens, count, generator=g) for g in each])
         draws = draws.transpose(1, 2).flatten(0, 1).to(device)  # [rows * count, max_tokens]
     total = torch.zeros(rows * count, dtype=torch.float64)
     written = torch.full((rows * count, max_tokens), eos)
@@ -134,7 +146,7 @@ def sample(
             if not going.all():
                 scores[~going.to(device)] = 0.0  # so that the draw is a number; it is not used
             tempered = scores if temperature == 1.0 else scores / temperature
-            token = _draw(tempered.softmax(-1), draws[alive.to(device), t], top_p)
+            token = draw(tempered.softmax(-1), draws[alive.to(device), t], top_p)
         chosen = token.cpu()
         gain = logprobs.gather(1, token[:, None])[:, 0].cpu().double()
         total[alive[going]] += gain[going]
@@ -151,13 +163,13 @@ def sample(
             alive = alive[keep]
             keep = keep.to(device)
             token, said, state = token[keep], said[keep], select(state, keep)
-    made = [
+    flat = [
         Hypothesis(tuple(words[:n]), score, end)
         for words, n, score, end in zip(
             written.tolist(), length.tolist(), total.tolist(), finished.tolist(), strict=True
         )
     ]
-    return [made[i : i + count] * (candidates // count) for i in range(0, len(made), count)]
+    return [flat[i : i + count] * (candidates // count) for i in range(0, len(flat), count)]
 
 
 def _check(logprobs: Tensor) -> None:
@@ -184,37 +196,6 @@ def _forbid(scores: Tensor, said: Tensor, banned: Sequence[int], size: int) -> N
         # A word may end several spans, of which one is enough: the least value wins.
         limit = torch.where(again, -torch.inf, torch.inf).to(scores.dtype)
         scores.scatter_reduce_(1, spans[:, :, -1], limit, "amin")
-
-
-def _draw(p: Tensor, u: Tensor, top_p: float) -> Tensor:
-    """Draw a word for each row from its nucleus: p [N, V], u [N] uniform in [0, 1)."""
-    if top_p >= 1.0:
-        return _invert(p, u)
-    top = p.topk(min(_NUCLEUS, p.shape[1]))
-    below = top.values.cumsum(-1)
-    inside = below - top.values < top_p
-    token = top.indices.gather(1, _invert(top.values * inside, u)[:, None])[:, 0]
-    wide = ((below[:, -1] < top_p) & (p.shape[1] > _NUCLEUS)).nonzero()[:, 0]
-    if len(wide):
-        token[wide] = _invert(_nucleus(p[wide], top_p), u[wide])
-    return token
-
-
-def _nucleus(p: Tensor, top_p: float) -> Tensor:
-    """Set to 0 what lies outside the nucleus, p [N, V]; words as likely as its last are inside."""
-    # numpy sorts values alone several times faster than torch does on a CPU.
-    rising = torch.from_numpy(np.sort(p.cpu().numpy(), axis=-1)).to(p.device)
-    falling = rising.flip(-1)
-    inside = falling.cumsum(-1) - falling < top_p
-    last = falling.gather(1, inside.sum(-1, keepdim=True) - 1)
-    return p * (p >= last)
-
-
-def _invert(weight: Tensor, u: Tensor) -> Tensor:
-    """Return the place where each row's share of weight passes u: weight [N, k], u [N]."""
-    below = weight.cumsum(-1)
-    # u is at most 1 - 2^-24, so that even rounded it stays below the last word with weight.
-    return torch.searchsorted(below, u[:, None] * below[:, -1:], right=True)[:, 0]
 
 
 @torch.inference_mode()

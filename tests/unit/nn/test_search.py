@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 from torch import Tensor, nn
 
 from emotone.errors import CheckpointError
-from emotone.nn import search
+from emotone.nn import draw, search
 from emotone.nn.search import Hypothesis, beam, sample
 from emotone.nn.state import select
 from unit.nn.tables import EOS, GO, State, Tabled, repeats
@@ -101,7 +101,7 @@ def test_a_batch_of_n_is_n_batches_of_one_and_a_longer_limit_only_adds(model, co
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 1.0), (1.5, 0.7)])
 @pytest.mark.parametrize("nucleus", [512, 2])
 def test_words_are_as_frequent_as_they_are_likely(monkeypatch, temperature, top_p, nucleus):
-    monkeypatch.setattr(search, "_NUCLEUS", nucleus)  # 2: the nucleus is sought among all words
+    monkeypatch.setattr(draw, "_NUCLEUS", nucleus)  # 2: the nucleus is sought among all words
     model, count = Tabled(1, 9, 1, seed=4, spread=1.0), 4000
     made = sample(
         model.step, model.start([0] * 8), 8, seeds=range(8), candidates=count // 8,
@@ -134,19 +134,19 @@ def test_replies_are_as_frequent_as_they_are_likely():
 
 
 def test_the_narrow_and_the_wide_nucleus_are_one():
-    draw = torch.Generator().manual_seed(1)
-    p = (3 * torch.randn(200, 700, generator=draw)).softmax(-1)
+    made = torch.Generator().manual_seed(1)
+    p = (3 * torch.randn(200, 700, generator=made)).softmax(-1)
     for top_p in (0.1, 0.5, 0.9, 0.999):
         values, order = p.sort(descending=True)
         inside = values.cumsum(-1) - values < top_p
         wanted = torch.zeros_like(p).scatter(1, order, values * inside)
-        assert torch.equal(search._nucleus(p, top_p), wanted)
+        assert torch.equal(draw.nucleus(p, top_p), wanted)
 
 
 def test_a_flat_distribution_wider_than_the_first_look_is_drawn_from_all_of_its_nucleus():
     p = torch.linspace(2.0, 1.0, 3000).softmax(-1).expand(4000, -1)
     u = torch.arange(4000) / 4000
-    token = search._draw(p, u, 0.9)
+    token = draw.draw(p, u, 0.9)
     limit = int((p[0].cumsum(0) - p[0] < 0.9).sum())
     assert 2000 < limit < 3000
     assert token.max() == limit - 1
@@ -156,7 +156,7 @@ def test_a_flat_distribution_wider_than_the_first_look_is_drawn_from_all_of_its_
 @given(st.floats(2**-10, 2, width=32), st.sampled_from([0.0, 0.5, 1 - 2**-24]))
 def test_a_draw_never_falls_on_a_word_without_probability(total, u):
     weight = total * torch.tensor([[0.0, 0.3, 0.0, 0.7, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]])
-    first, second = search._invert(weight, torch.tensor([u, u])).tolist()
+    first, second = draw.invert(weight, torch.tensor([u, u])).tolist()
     assert first == (1 if u == 0 else 3)
     assert second == 2
 
@@ -333,8 +333,8 @@ def test_no_n_gram_is_said_twice(model, size, whole):
 
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_the_likeliest_word_that_repeats_nothing_is_taken(seed, size):
-    draw = torch.Generator().manual_seed(seed)
-    after = 3 * torch.randn(6, 6, generator=draw)  # of a word, given the one before: it goes round
+    made = torch.Generator().manual_seed(seed)
+    after = 3 * torch.randn(6, 6, generator=made)  # of a word, given the one before: it goes round
     (row,) = sample(
         lambda token, state: (after[token], state), None, 1,
         max_tokens=30, min_tokens=30, no_repeat=size, greedy=True, **IDS,
@@ -442,6 +442,26 @@ def test_a_real_decoder_is_scored_as_its_reply_is_read_in_one_pass():
                 logits = model.out(model.cell(read, state[:, None].contiguous())[0])[0]
             wanted = logits.log_softmax(-1).gather(1, torch.tensor(said)[:, None]).sum()
             assert reply.logprob == pytest.approx(float(wanted), abs=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 9])
+def test_parts_of_any_size_give_the_same_replies(monkeypatch, rows):
+    model, posts = Tabled(7, 6, 4, seed=5), range(7)
+    how: Any = {"max_tokens": 4, **IDS}
+
+    def run() -> list[list[list[Hypothesis]]]:
+        model.batches.clear()
+        return [
+            sample(model.step, model.start(), 7, seeds=posts, candidates=3, top_p=0.9, **how),
+            sample(model.step, model.start(), 7, candidates=3, greedy=True, **how),
+            beam(model.step, model.start(), 7, beams=3, n_best=2, **how),
+        ]
+
+    whole = run()
+    assert max(model.batches) == 21
+    monkeypatch.setattr(search, "_ROWS", rows)
+    assert run() == whole
+    assert max(model.batches) <= max(rows, 3)
 
 
 def test_no_posts_no_replies():
