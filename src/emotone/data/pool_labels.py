@@ -32,7 +32,8 @@ from emotone.types import EmotionScores, Example
 
 #: The judge's label stands from this probability on, where no other is said.
 LEAST = 0.5
-#: The corpus's label stands if the judge gives it so much.
+#: The corpus's label stands if the judge gives it so much, unless a pool says otherwise: a face or
+#: a tone of voice is no emotion of the words, and a model that reads words learns nothing from it.
 AGREE = 0.15
 #: Texts that the judge hears at once.
 CHUNK = 4096
@@ -48,6 +49,7 @@ def hear(
     own: Sequence[Emotion | None],
     judge: EmotionClassifier,
     least: Mapping[str, float],
+    agree: float = AGREE,
 ) -> list[str]:
     """Label each reply; see `settled`.
 
@@ -56,6 +58,7 @@ def hear(
         own: The corpus's label of each, of any set.
         judge: Who listens; its label set has a neutral label.
         least: Label -> probability from which it stands; `LEAST` for a label that is not here.
+        agree: Probability from which a corpus's own label stands.
 
     Raises:
         UsageError: If the judge's label set has no neutral label.
@@ -69,12 +72,18 @@ def hear(
     for start in range(0, len(replies), CHUNK):
         heard = judge.classify(replies[start : start + CHUNK])
         said = own[start : start + CHUNK]
-        labels += [settled(h, o, judge.taxonomy, least) for h, o in zip(heard, said, strict=True)]
+        labels += [
+            settled(h, o, judge.taxonomy, least, agree) for h, o in zip(heard, said, strict=True)
+        ]
     return labels
 
 
 def settled(
-    heard: EmotionScores, own: Emotion | None, taxonomy: Taxonomy, least: Mapping[str, float]
+    heard: EmotionScores,
+    own: Emotion | None,
+    taxonomy: Taxonomy,
+    least: Mapping[str, float],
+    agree: float = AGREE,
 ) -> str:
     """Decide on the label of a reply that a judge has heard and a corpus may have labelled.
 
@@ -83,6 +92,7 @@ def settled(
         own: The corpus's label, of any set; None for none.
         taxonomy: The judge's label set.
         least: Label -> probability from which it stands.
+        agree: Probability from which the corpus's own label stands.
     """
     neutral, chance = str(taxonomy.neutral), heard.probabilities
     sure = chance[heard.label] >= least.get(heard.label, LEAST)
@@ -93,7 +103,7 @@ def settled(
     if sure and heard.label not in known:
         return heard.label
     said = its_set.map_to(own, taxonomy).label
-    return said if chance[said] >= AGREE else neutral
+    return said if said == neutral or chance[said] >= agree else neutral
 
 
 def emotion_words(train: Sequence[Example], judge: EmotionClassifier) -> Ememory:

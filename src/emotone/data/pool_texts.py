@@ -5,7 +5,7 @@ from them as from a pair whose post is held back (`sizes.blank`), so they teach 
 sounds, and the pairs what is answered to what.
 
 A text stays if its corpus gives it an emotion that is not the neutral one, and the labelling judge
-gives that emotion the least probability of `pool_labels.AGREE`. Left out are texts that a scoring
+gives that emotion the pool's least probability (`Pool.agree`). Left out are texts that a scoring
 judge may have learnt from, and whatever is a post of the pool's dev or test part or a reply there.
 """
 
@@ -20,7 +20,6 @@ from types import MappingProxyType
 from emotone.data import corpora
 from emotone.data.clean import addressed, clean
 from emotone.data.corpus import find
-from emotone.data.pool_labels import AGREE
 from emotone.data.reading import Problems
 from emotone.data.shape import Lang
 from emotone.data.text import text_key, tokens
@@ -57,6 +56,7 @@ def texts(
     judge: EmotionClassifier,
     held_out: Iterable[Example],
     problems: Problems,
+    agree: float,
 ) -> Iterator[Example]:
     """Yield single texts with their emotion, as posts without a reply.
 
@@ -68,6 +68,7 @@ def texts(
         judge: The judge that labels the pool.
         held_out: The pool's dev and test pairs.
         problems: Where bad lines go.
+        agree: Probability that the judge must give the corpus's label.
     """
     if name not in SOURCES:
         return
@@ -79,7 +80,7 @@ def texts(
     while rows := list(islice(waiting, CHUNK)):
         heard = judge.classify([text for text, _ in rows])
         for (text, label), scores in zip(rows, heard, strict=True):
-            if scores.probabilities[label] >= AGREE:
+            if scores.probabilities[label] >= agree:
                 number += 1
                 post = Post(text, Speaker.USER, Emotion(label, taxonomy.name))
                 yield Example(f"text-{number}", Dialogue((post,)), lang=lang)

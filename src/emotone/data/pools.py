@@ -1,8 +1,8 @@
 """Pairs pooled from several corpora, filtered, labelled and split: what the recurrent systems eat.
 
 `emotone data prepare zh-pairs|en-pairs --output FOLDER` writes train.jsonl, dev.jsonl and
-test.jsonl, the emotion words of the training replies (ememory.json), and pool.json, which says
-what is in them.
+test.jsonl, single labelled texts (texts.jsonl, see `pool_texts`), the emotion words of what is
+trained on (ememory.json), and pool.json, which says what is in them.
 
 - **Pairs**: each turn with the turn of another speaker that it answers, once a (post, reply).
 - **Texts** are cleaned (`emotone.data.clean`). A pair goes if a text holds a link or an account's
@@ -34,6 +34,8 @@ from emotone.data.corpus import find
 from emotone.data.ememory import Ememory, write_ememory
 from emotone.data.examples import write_jsonl
 from emotone.data.pool_labels import AGREE, LEAST, emotion_words, hear
+from emotone.data.pool_texts import count as count_texts
+from emotone.data.pool_texts import texts
 from emotone.data.reading import Problems
 from emotone.data.shape import Lang, language, mix
 from emotone.data.text import text_key, tokens
@@ -79,6 +81,7 @@ class Pool:
         least: Label -> probability from which the judge's label stands; `pool_labels.LEAST` for
             others.
         most: Most training pairs, neutral ones left out first; None for all.
+        agree: Probability that the judge must give a corpus's own label.
     """
 
     lang: Lang
@@ -86,6 +89,7 @@ class Pool:
     parts: tuple[Part, ...]
     least: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     most: int | None = None
+    agree: float = AGREE
 
 
 FILES = (*(f"{split}.jsonl" for split in SPLITS), "ememory.json")
@@ -102,6 +106,7 @@ POOLS: Mapping[str, Pool] = MappingProxyType(
                 Part("ecm", "ecm", ("train", "dev")),
             ),
             least=MappingProxyType({"anger": 0.65, "sadness": 0.6, "disgust": 0.7}),
+            agree=0.3,
         ),
         "en-pairs": Pool(
             "en",
@@ -254,7 +259,7 @@ def write(
             f"{pool.taxonomy.name}"
         )
     replies, own = [pair.reply for pair in pairs], [pair.label for pair in pairs]
-    labels = hear(replies, own, judge, pool.least)
+    labels = hear(replies, own, judge, pool.least, pool.agree)
     rows: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for number, (pair, label) in enumerate(zip(pairs, labels, strict=True), 1):
         emotion = mix(Emotion(label, pool.taxonomy.name))
@@ -262,19 +267,25 @@ def write(
         example = Example(f"{pair.corpus}-{number}", dialogue, emotion, pair.reply, pool.lang)
         rows[side(pair.post)].append(example)
     rows["train"] = thinned(rows["train"], pool, seed, left_out)
+    held_out = [*rows["dev"], *rows["test"]]
+    single = list(
+        texts(name, pool.lang, pool.taxonomy, root, judge, held_out, problems, pool.agree)
+    )
     facts = {
         "pool": name,
         "lang": pool.lang,
         "taxonomy": pool.taxonomy.name,
         "judge": judge.name,
         "least probability": {e: pool.least.get(e, LEAST) for e in pool.taxonomy.labels},
-        "least probability of a corpus's own label": AGREE,
+        "least probability of a corpus's own label": pool.agree,
         "seed": seed,
+        "single texts": count_texts(single),
         "left out": dict(left_out.most_common()),
         "bad lines": problems.count,
         "licences": {p.corpus: corpora.module(p.corpus).CORPUS.licence for p in pool.parts},
     }
-    return save(folder, rows, emotion_words(rows["train"], judge), pool.taxonomy, facts)
+    words = emotion_words([*rows["train"], *single], judge)
+    return save(folder, rows, words, pool.taxonomy, facts, single)
 
 
 def save(
@@ -283,6 +294,7 @@ def save(
     words: Ememory,
     taxonomy: Taxonomy,
     facts: Mapping[str, Any],
+    single: Sequence[Example] = (),
 ) -> dict[str, Any]:
     """Write the splits, the emotion words, and pool.json last, so that it is of what is there.
 
@@ -292,6 +304,7 @@ def save(
         words: Emotion words.
         taxonomy: Label set of both.
         facts: What pool.json says besides counts and checksums.
+        single: Labelled texts without a reply, for texts.jsonl; not written where there are none.
 
     Returns:
         What pool.json holds.
@@ -306,11 +319,15 @@ def save(
         raise DataError(f"cannot make {folder} ({error.strerror}); name another folder") from error
     for split in SPLITS:
         write_jsonl(rows[split], folder / f"{split}.jsonl")
+    if single:
+        write_jsonl(single, folder / "texts.jsonl")
     write_ememory(folder / "ememory.json", words, taxonomy)
     whole = {
         **facts,
         "pairs": {split: _counts(rows[split], taxonomy) for split in SPLITS},
-        "sha256": {file: _sha256(folder / file) for file in FILES},
+        "sha256": {
+            file: _sha256(folder / file) for file in (*FILES, *(["texts.jsonl"] if single else []))
+        },
     }
     with replacing(folder / "pool.json") as temporary:
         text = json.dumps(whole, ensure_ascii=False, indent=1)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from emotone.data.batch import collate
+from emotone.data.clean import clean
 from emotone.data.pairs import Pair, encode
 from emotone.data.text import show, show_en, tokens
 from emotone.data.vocab import UNK, Vocabulary
@@ -117,7 +118,9 @@ class Recurrent:
         return found
 
     def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
-        words = tokens(dialogue.posts[-1].text, self.lang)[: self._corpus.longest]
+        text = dialogue.posts[-1].text
+        # Training texts are cleaned, so what is asked must be spelt as they are.
+        words = tokens(clean(text, self.lang) or text, self.lang)[: self._corpus.longest]
         return tuple(self._corpus.vocabulary.ids(words)) or (UNK,)
 
     def _places(self, emotions: Sequence[EmotionMix | None]) -> list[int] | None:
