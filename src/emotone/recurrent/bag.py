@@ -71,7 +71,7 @@ def fit_bag(
 def _means(classifier: BagClassifier, pairs: Pairs, rows: np.ndarray) -> torch.Tensor:
     """Mean embedding of some replies, [B, d]."""
     replies = [pairs[int(i)].reply for i in rows]
-    flat = torch.tensor([w for reply in replies for w in reply])
+    flat = torch.tensor([w for reply in replies for w in reply], dtype=torch.long)
     starts = np.cumsum([0, *(len(r) for r in replies[:-1])])
     return torch.nn.functional.embedding_bag(
         flat, classifier.embedding, torch.from_numpy(starts), mode="mean"
