@@ -70,6 +70,7 @@ class Run:
         self.interval = Sums(self.state.interval, first=team.first)
         self.since = Sums(self.state.since, first=team.first)
         self.norm = self.stop = torch.zeros((), device=team.device)
+        self.sound = torch.ones((), dtype=torch.bool, device=team.device)
         self.saved = self.checked = self.state.step  # nothing to save or to check before a step
         self.spent, self.clock = self.state.seconds, time.perf_counter()
         self.mark = self.clock
@@ -115,6 +116,7 @@ class Run:
         limit = settings.clip or math.inf
         norm = team.accelerator.clip_grad_norm_(self.parameters, limit)
         self.norm = torch.as_tensor(norm)
+        self.sound = torch.isfinite(self.norm) & torch.isfinite(loss.detach())
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.interval.add(names, sums)
@@ -128,10 +130,10 @@ class Run:
         if not due and self.team.device.type != "cpu":
             return
         if not due:
-            self._check(math.isfinite(self.norm.item()))
+            self._check(bool(self.sound))
             return
         sums = self.interval.read(self.team.sum)
-        self._check(finite(sums) and math.isfinite(self.norm.item()))
+        self._check(finite(sums) and bool(self.sound))
         self.interval = Sums()
         spent = time.perf_counter() - self.mark
         self.mark = time.perf_counter()
@@ -204,7 +206,7 @@ class Run:
         state = self.state
         state.interval = self.interval.read(self.team.sum)
         state.since = self.since.read(self.team.sum)
-        self._check(finite(state.since) and math.isfinite(self.norm.item()))
+        self._check(finite(state.since) and bool(self.sound))
         state.seconds = self._seconds()
         if self.log is not None:  # the first process
             state.log_bytes = self.log.synced()

@@ -180,17 +180,21 @@ def test_a_log_line_has_every_term_over_its_own_steps(tmp_path):
 class Broken(toy.Toy):
     """Loses all sense at its seventh step."""
 
-    made = 0
+    made, gradient = 0, True
 
     def forward(self, batch):
         found = super().forward(batch)
         self.made += self.training
-        return found._replace(token_loss=found.token_loss * math.nan) if self.made == 7 else found
+        loss = found.token_loss * math.nan if self.gradient else found.token_loss + math.nan
+        return found._replace(token_loss=loss) if self.made == 7 else found
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tmp_path):
+@pytest.mark.parametrize("gradient", [True, False])
+def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tmp_path, gradient):
+    broken = Broken()
+    broken.gradient = gradient
     with pytest.raises(RunError, match="no number any more at step 7"):
-        toy.train(tmp_path, Broken(), save_every=3)
+        toy.train(tmp_path, broken, save_every=3)
     places = checkpoint.steps(tmp_path / "checkpoints")
     assert [p.name for p in places] == ["step-00000006", "step-00000003"]
 
