@@ -179,3 +179,24 @@ def test_signs_are_no_emotion_words():
 def test_states_that_cannot_be_copied_are_refused_in_a_sentence(system: Any):
     with pytest.raises(ConfigError, match="set bridge to 'map'"):
         system.Config(sizes=Sizes(bridge="copy"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@ALL
+def test_a_gpu_s_fused_kernels_give_the_same_losses_and_gradients(name: str):
+    here, there = network(name), network(name).cuda()
+    grads: list[dict[str, Tensor]] = []
+    for model, rows in ((here, batch()), (there, batch().to("cuda"))):
+        made = model(rows)
+        (made.token_loss / made.tokens + made.row_loss / made.rows).backward()
+        near(model.nll(rows).cpu(), here.nll(batch()))
+        grads.append({k: v.grad.cpu() for k, v in model.named_parameters() if v.requires_grad})
+    for key, grad in grads[0].items():
+        torch.testing.assert_close(grads[1][key], grad, rtol=0, atol=1e-7, msg=key)
+    low = there.float()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        made = low(batch().to("cuda"))
+        (made.token_loss + made.row_loss).backward()
+    assert made.token_loss.dtype == torch.float32
+    nats = float(here.nll(batch()).sum())
+    assert float(made.logged["nll"]) == pytest.approx(nats, rel=0.05)
