@@ -53,8 +53,10 @@ def rows(out: Path) -> list[dict]:
     "settings",
     [
         {"clip": 0.5},
-        # 65 rows: the last batch of an epoch has one row, so the second process has none.
-        {"train_rows": 65, "optimiser": "sgd", "lr": 0.5, "decay": 0.9, "evaluate_every": 2},
+        # 65 rows: the last batch of an epoch has one row, so the second process has none. A mean
+        # over several steps would tell if it counted another.
+        {"train_rows": 65, "optimiser": "sgd", "lr": 0.5, "decay": 0.9, "evaluate_every": 2}
+        | {"log_every": 3},
     ],
 )
 def test_two_processes_equal_one(gloo, tmp_path, settings):
@@ -64,7 +66,7 @@ def test_two_processes_equal_one(gloo, tmp_path, settings):
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
     pairs = list(zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True))
-    assert len(pairs) > 30
+    assert len(pairs) > 20
     for a, b in pairs:
         assert a.keys() == b.keys()
         for key in a.keys() - {"seconds", "tokens_per_second"}:
