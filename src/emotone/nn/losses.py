@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 CHUNK = 256
 #: The same on a GPU, which wants few large products.
 GPU_CHUNK = 8192
+#: Words whose gradient is turned from bf16 to float32 at once.
+_WORDS = 8192
 
 
 class Losses(NamedTuple):
@@ -62,7 +64,8 @@ def linear_cross_entropy(
 
     Equal to `cross_entropy(hidden @ weight.T + bias, target)`, but only [chunk, V] logits exist at
     once. As the result is one scalar, gradients are known up to a factor while the logits are at
-    hand: they are computed in the forward pass, and nothing is computed twice.
+    hand: they are computed in the forward pass, and nothing is computed twice. Under autocast the
+    three products are made in its type, all else in float32.
 
     Args:
         hidden: Features, [N, d].
@@ -80,8 +83,9 @@ def linear_cross_entropy(
     """
     if chunk < 1:
         chunk = GPU_CHUNK if hidden.is_cuda else CHUNK
-    # Mixed precision stops here: sums over a vocabulary want float32.
-    with torch.autocast(hidden.device.type, enabled=False):
+    kind = hidden.device.type
+    low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    with torch.autocast(kind, enabled=False):
         return _LinearCrossEntropy.apply(  # pyright: ignore[reportReturnType]
             hidden.to(weight.dtype),
             weight,
@@ -90,6 +94,7 @@ def linear_cross_entropy(
             None if token_weight is None else token_weight.to(weight.dtype),
             allowed,
             chunk,
+            low,
         )
 
 
@@ -104,6 +109,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         token_weight: Tensor | None,
         allowed: Allowed | None,
         chunk: int,
+        low: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         wants = any(ctx.needs_input_grad[:3])
         nll = hidden.new_empty(len(hidden))
@@ -112,11 +118,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias) if wants and bias is not None else None
         # Made once and written over: touching fresh memory costs as much as the softmax.
         room = hidden.new_empty(min(chunk, len(hidden)), len(weight))
+        # Mixed precision is for the products alone: sums over a vocabulary want float32.
+        exact, small, features = low == weight.dtype, weight.to(low), hidden.to(low)
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             h, y = hidden[part], target[part, None]
             logits = room[: len(h)]
-            if bias is None:
+            if not exact:
+                logits.copy_(features[part] @ small.T)
+                if bias is not None:
+                    logits += bias
+            elif bias is None:
                 torch.mm(h, weight.T, out=logits)
             else:
                 torch.addmm(bias, h, weight.T, out=logits)
@@ -132,8 +144,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 continue
             share = torch.ones_like(total) if token_weight is None else token_weight[part, None]
             grads.mul_(share / total).scatter_add_(1, y, -share)
-            torch.mm(grads, weight, out=grad_hidden[part])
-            grad_weight.addmm_(grads.T, h)
+            if exact:
+                torch.mm(grads, weight, out=grad_hidden[part])
+                grad_weight.addmm_(grads.T, h)
+            else:
+                rough = grads.to(low)
+                grad_hidden[part] = rough @ small
+                for words in range(0, len(weight), _WORDS):
+                    some = slice(words, words + _WORDS)
+                    grad_weight[some] += rough[:, some].T @ features[part]
             if grad_bias is not None:
                 grad_bias += grads.sum(0)
         # Not saved as tensors of the graph, which would copy the weight's gradient once more.
@@ -147,7 +166,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:  # pyright: ignore
         hidden, weight, bias = ctx.grads
         bias = None if bias is None else bias * grad
-        return hidden * grad, weight * grad, bias, None, None, None, None
+        return hidden * grad, weight * grad, bias, None, None, None, None, None
 
 
 def sampled_cross_entropy(

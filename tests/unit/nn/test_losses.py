@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from emotone.nn import expected as expectations
+from emotone.nn import losses
 from emotone.nn.expected import expected_embeddings
 from emotone.nn.losses import Allowed, linear_cross_entropy, sampled_cross_entropy
 from emotone.nn.memory import ExternalMemory, word_masks
@@ -89,6 +90,32 @@ def test_float32_in_chunks_is_within_a_millionth():
     _, nll = linear_cross_entropy(hidden, weight, shift, target, chunk=3)
     want = cross_entropy(plain(hidden, weight, shift, None), target, reduction="none")
     torch.testing.assert_close(nll, want.detach(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_under_autocast_only_the_products_are_coarse(bias: bool, masked: bool, monkeypatch):
+    monkeypatch.setattr(losses, "_WORDS", 5)
+    hidden, weight, shift, target = case(4, torch.float32, bias=bias)
+    allowed = allowed_words(target) if masked else None
+    leaves = [t for t in (hidden, weight, shift) if t is not None]
+    exact, _ = linear_cross_entropy(hidden, weight, shift, target, allowed=allowed)
+    with torch.autocast("cpu", torch.bfloat16):
+        total, nll = linear_cross_entropy(
+            hidden.bfloat16(), weight, shift, target, allowed=allowed, chunk=4
+        )
+    with torch.no_grad():
+        rough = (hidden.bfloat16() @ weight.bfloat16().T).float()
+        rough = rough if shift is None else rough + shift
+        if allowed is not None:
+            rough = rough.masked_fill(~allowed.masks[allowed.row], -torch.inf)
+    assert nll.dtype == total.dtype == torch.float32
+    torch.testing.assert_close(nll, cross_entropy(rough, target, reduction="none"))
+    assert 0 < (total - exact).detach().abs() < 0.02 * exact.detach()
+    theirs = torch.autograd.grad(exact, leaves)
+    for one, other in zip(torch.autograd.grad(total, leaves), theirs, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.cosine_similarity(one.flatten(), other.flatten(), 0) > 0.999
 
 
 def test_nothing_is_computed_for_gradients_that_nobody_wants_and_no_rows_lose_nothing():
