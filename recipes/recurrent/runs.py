@@ -31,8 +31,6 @@ MAIN: dict[tuple[str, str], tuple[str, ...]] = {
     ("emo_seq", "tag"): ("guide.weight=0.0",),
     ("ecm", "full"): (),
     ("emo_seq", "full"): (),
-    ("emo_seq", "lambda0.1"): ("guide.weight=0.1",),
-    ("emo_seq", "lambda0.5"): ("guide.weight=0.5",),
 }
 ABLATIONS: dict[tuple[str, str], tuple[str, ...]] = {
     ("a_seq2seq", "plain"): (),
@@ -44,9 +42,8 @@ ABLATIONS: dict[tuple[str, str], tuple[str, ...]] = {
     ("ecm", "no_emem"): ("parts.external=false",),
     ("emo_seq", "full"): (),
     ("emo_seq", "lambda0.05"): ("guide.weight=0.05",),
-    ("emo_seq", "lambda0.1"): ("guide.weight=0.1",),
     ("emo_seq", "lambda0.5"): ("guide.weight=0.5",),
-    ("emo_seq", "lambda4"): ("guide.weight=4.0",),
+    ("emo_seq", "lambda1"): ("guide.weight=1.0",),
     ("emo_seq", "threshold0"): ("guide.threshold=0.0",),
     ("emo_seq", "threshold0.1"): ("guide.threshold=0.1",),
     ("emo_seq", "not_renormalised"): ("guide.renormalise=false",),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotone.data.pairs import Pairs, encode
-from emotone.data.shape import mix
+from emotone.data.shape import Lang, mix
 from emotone.data.text import tokens
 from emotone.data.vocab import EOS, Vocabulary
 from emotone.emotions import TAXONOMIES, Taxonomy
@@ -41,7 +41,7 @@ class Corpus:
         longest: Longer posts keep their first so many words.
     """
 
-    lang: str
+    lang: Lang
     vocabulary: Vocabulary
     taxonomy: Taxonomy | None
     train: Pairs

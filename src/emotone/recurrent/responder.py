@@ -10,6 +10,7 @@ import torch
 from emotone.data.batch import collate
 from emotone.data.clean import clean
 from emotone.data.pairs import Pair, encode
+from emotone.data.shape import Lang
 from emotone.data.text import show, show_en, tokens
 from emotone.data.vocab import UNK, Vocabulary
 from emotone.emotions import TAXONOMIES, EmotionMix
@@ -166,7 +167,7 @@ class Recurrent:
             len(posts),
             seeds=seeds,
             candidates=count,
-            temperature=decoding.temperature,
+            temperature=decoding.temperature * (self._replies.spread if count > 1 else 1.0),
             top_p=decoding.top_p,
             max_tokens=decoding.max_tokens,
             repetition_penalty=decoding.repetition_penalty,
@@ -227,7 +228,7 @@ def tiny_sizes() -> Sizes:
     return Sizes(embedding=8, encoder_hidden=6, hidden=12, dropout=0.1)
 
 
-def tiny_corpus(lang: str, taxonomy: str | None) -> Corpus:
+def tiny_corpus(lang: Lang, taxonomy: str | None) -> Corpus:
     """A vocabulary of a few words and, where there are emotions, a word of each."""
     said = {
         "en": "i you we am are so very happy sad angry scared glad that is good bad . ! ?",

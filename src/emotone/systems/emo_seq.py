@@ -7,7 +7,8 @@
     Emb_new(t) = sum over kept words of P(y) Emb(y)              what is expected         (3-13)
     L = -sum_t log P(y_t)  +  lambda * -log M(e | Emb_new)                               (3-14, -16)
 
-What the paper leaves open, and our choice: lambda is 1; a word is kept with P >= 0.01, at least one
+What the paper leaves open, and our choice: lambda is 0.1, where 1 costs a fifth of
+the perplexity (docs/systems/recurrent-results.md); a word is kept with P >= 0.01, at least one
 and at most 50 a step, and kept probabilities are scaled to sum to 1; the classifier term is one a
 reply, as 3-15 pools over it, its n counting the step that expects the end; the tag e_x has a table
 of its own and so has e_y. The classifier reads embeddings of its own that never change (the word
@@ -62,7 +63,7 @@ class Guide:
         epochs: Passes over the replies when the classifier is trained first.
     """
 
-    weight: float = 1.0
+    weight: float = 0.1
     threshold: float = 0.01
     most: int = 50
     renormalise: bool = True
