@@ -132,19 +132,34 @@ def objective(lost: Losses) -> Tensor:
 
 
 class Training:
-    """A model and its optimiser."""
+    """A model, how its losses are computed, and an optimiser.
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model.train()
+    Args:
+        model: The model.
+        losses: What it loses on a batch; the model itself without it.
+        plain: Whether the optimiser is torch's default, not the training loop's.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        losses: Callable[[Batch], Losses] | None = None,
+        *,
+        plain: bool = False,
+    ) -> None:
+        self.losses = losses or model.train()
         settings = Settings()
         self.limit = settings.clip
         self.parameters = list(model.parameters())
-        self.optimizer = optimiser(self.parameters, settings, torch.device("cpu"))
+        if plain:
+            self.optimizer: torch.optim.Optimizer = torch.optim.Adam(self.parameters)
+        else:
+            self.optimizer = optimiser(self.parameters, settings, torch.device("cpu"))
 
     def step(self, batch: Batch, *, bf16: bool = False) -> float:
         """Take one step as the training loop does; return the loss."""
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            lost = objective(self.model(batch))
+            lost = objective(self.losses(batch))
         lost.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.limit)
         self.optimizer.step()
@@ -159,14 +174,29 @@ class Training:
         return sum(len(batch.kept) for batch in made) / (clock() - start)
 
 
-def pass_rate(
-    model: nn.Module, run: Callable[[Batch], Losses], batch: Batch, clock: Clock
-) -> float:
-    """Go forward and backward once; return real target tokens a second."""
-    model.zero_grad(set_to_none=True)
-    start = clock()
-    objective(run(batch)).backward()
-    return len(batch.kept) / (clock() - start)
+class Layer:
+    """The output layer alone: features of one batch to a loss and back.
+
+    Args:
+        model: Whose layer.
+        batch: Whose words.
+    """
+
+    def __init__(self, model: ASeq2Seq, batch: Batch) -> None:
+        self.core = model.train().core
+        self.target = batch.target_out.flatten()[batch.kept]
+        drawn = torch.Generator().manual_seed(SEED)
+        shape = len(self.target), self.core.decoder.width
+        self.features = torch.randn(shape, generator=drawn).requires_grad_()
+
+    def rate(self, clock: Clock, *, bf16: bool = False) -> float:
+        """Go forward and backward once; return tokens a second."""
+        self.core.zero_grad(set_to_none=True)
+        start = clock()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss, _ = self.core.word_loss(self.features, self.target)
+        loss.backward()
+        return len(self.target) / (clock() - start)
 
 
 class Searching:
