@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.naive_ecm import naive_losses
 from emotone.data.batch import Batch, collate, plan
 from emotone.data.pairs import Pair
 from emotone.nn.losses import Losses
@@ -38,8 +39,8 @@ EMOTIONS = 6
 #: Emotion words of each emotion.
 EMOTION_WORDS = 1000
 BEAMS, N_BEST, LONGEST = 20, 5, 20
-#: Posts that the loops are measured on.
-FEW = 4
+#: Posts that the loops are measured on, and posts that are compared with the loop over posts.
+FEW, COMPARED = 2, 16
 
 
 def pairs(count: int) -> list[Pair]:
@@ -269,6 +270,13 @@ def _train_alone(model: nn.Module) -> None:
         training.step(batches()["mixed"][0])
 
 
+def _naive_alone() -> None:
+    model = ecm()
+    training = Training(model, lambda batch: naive_losses(model, batch), plain=True)
+    for _ in range(2):
+        training.step(batches()["mixed"][0])
+
+
 def _search_alone() -> None:
     Searching(never_ending(a_seq2seq()), batches()["posts"][0]).together(range(ROWS), longest=2)
 
@@ -277,6 +285,7 @@ def _search_alone() -> None:
 ALONE: dict[str, Callable[[], None]] = {
     "A-Seq2Seq training": lambda: _train_alone(a_seq2seq()),
     "full ECM training": lambda: _train_alone(ecm()),
+    "naive ECM training": _naive_alone,
     "A-Seq2Seq beam": _search_alone,
 }
 

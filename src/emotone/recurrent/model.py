@@ -87,7 +87,8 @@ def core(words: int, sizes: Sizes, *, emotion: int = 0, internal: int = 0, **sha
 def initial(build: Callable[[Any, Corpus], Any], config: Any, corpus: Corpus) -> Any:
     """Build a network with weights that the config's seed decides."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(config.training.seed, "weights"))
+        # Only the CPU's generator: `torch.manual_seed` would seed every GPU too.
+        torch.default_generator.manual_seed(seed_for(config.training.seed, "weights"))
         network = build(config, corpus)
     if corpus.vectors is not None:
         network.core.set_vectors(torch.from_numpy(corpus.vectors))
