@@ -126,12 +126,18 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
     from itertools import islice
 
     from emotone.data.reading import Problems
-    from emotone.data.source import read_file
+    from emotone.data.source import SUFFIXES, read_file
 
     if not path.is_file():
         raise DataError(
             f"there is no file {path}; prepare it, for instance with `emotone data prepare"
             f" {data.lang}-pairs --output {path.parent}`"
+        )
+    if not path.name.removesuffix(".gz").endswith(SUFFIXES):
+        made = path.name.split(".")[0] + ".jsonl"
+        raise DataError(
+            f"{path.name} is no file of examples (.jsonl or .parquet); make one of it, such as with"
+            f" `emotone data prepare ecm --from {path} --output {made}` where it is ECM's"
         )
     found = list(islice(read_file(path, Problems()), limit or None))
     for example in found:
@@ -196,4 +202,12 @@ def _lists(
 
     if path is not None:
         return read_ememory(path, taxonomy)
-    return from_log_odds(labelled_words(train, taxonomy), min_count=LEAST_COUNT, taxonomy=taxonomy)
+    rows = labelled_words(train, taxonomy)
+    try:
+        return from_log_odds(rows, min_count=LEAST_COUNT, taxonomy=taxonomy)
+    except DataError as error:
+        why = str(error).split(";")[0]
+        raise DataError(
+            f"too few labelled replies to make the lists of emotion words from ({why}); name a file"
+            " of your own in parts.words, or set parts.external = false"
+        ) from error

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from emotone.errors import ConfigError
 from emotone.nn.decoder import Shape, State
 from emotone.nn.losses import Losses
 from emotone.nn.seq2seq import Batch, Reading, Seq2Seq
@@ -85,7 +86,17 @@ def core(words: int, sizes: Sizes, *, emotion: int = 0, internal: int = 0, **sha
 
 
 def initial(build: Callable[[Any, Corpus], Any], config: Any, corpus: Corpus) -> Any:
-    """Build a network with weights that the config's seed decides."""
+    """Build a network with weights that the config's seed decides.
+
+    Raises:
+        ConfigError: If the word vectors have another width than the embeddings.
+    """
+    if corpus.vectors is not None and corpus.vectors.shape[1] != config.sizes.embedding:
+        width = corpus.vectors.shape[1]
+        raise ConfigError(
+            f"the word vectors are {width} wide and sizes.embedding is {config.sizes.embedding};"
+            f" set sizes.embedding = {width} or leave data.vectors out"
+        )
     with torch.random.fork_rng(devices=[]):
         # Only the CPU's generator: `torch.manual_seed` would seed every GPU too.
         torch.default_generator.manual_seed(seed_for(config.training.seed, "weights"))

@@ -15,9 +15,11 @@ from emotone.data import synthetic
 from emotone.data.vocab import EOS
 from emotone.emotions import EKMAN
 from emotone.errors import ConfigError, DataError, UnknownName
-from emotone.recurrent.config import Data
+from emotone.recurrent.config import Data, Sizes
 from emotone.recurrent.corpus import read_corpus
 from emotone.recurrent.fitting import drawn_rows
+from emotone.recurrent.model import initial
+from emotone.systems import a_seq2seq
 
 
 @pytest.fixture
@@ -141,6 +143,34 @@ def test_a_file_that_is_not_there_is_named(side: str, data: Data):
     with pytest.raises(DataError, match="there is no file") as caught:
         read_corpus(replace(data, **changes), emotional=True)
     assert str(gone) in one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("side", ["train", "dev"])
+def test_a_corpus_as_it_was_published_is_told_to_be_prepared(side: str, data: Data):
+    raw = data.train.parent / "estc.json.gz"
+    raw.write_bytes(b"")
+    changes: dict[str, Any] = {side: raw}
+    with pytest.raises(
+        DataError, match="data prepare ecm --from .* --output estc.jsonl`"
+    ) as caught:
+        read_corpus(replace(data, **changes), emotional=True)
+    one_sentence(caught.value)
+
+
+def test_too_few_replies_for_lists_of_emotion_words_say_what_to_give(data: Data):
+    with pytest.raises(DataError, match=r"list of \w+ is empty.*in parts\.words") as caught:
+        read_corpus(replace(data, limit=3), emotional=True, word_lists=True)
+    assert "min_count" not in one_sentence(caught.value)
+
+
+def test_word_vectors_must_be_as_wide_as_the_embeddings(data: Data):
+    path = data.train.parent / "vectors.txt"
+    path.write_text("hooray 3 4\n", "utf-8")
+    corpus = read_corpus(replace(data, vectors=path), emotional=False)
+    config = a_seq2seq.Config(sizes=Sizes(embedding=3))
+    with pytest.raises(ConfigError, match=r"2 wide.*set sizes\.embedding = 2") as caught:
+        initial(a_seq2seq.build, config, corpus)
+    one_sentence(caught.value)
 
 
 @pytest.mark.parametrize("side", ["train", "dev"])
