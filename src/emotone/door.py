@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any
 
 from emotone import config as configs
@@ -19,10 +20,15 @@ class Door:
     """A system with a door for single posts.
 
     Args:
-        responder: The system itself, for batches.
+        responder: The system itself, for batches; where it has a model of each language and none
+            was named, that of English.
+        others: Language -> loads the system for it; a post in its script is answered by that.
     """
 
     responder: Responder
+    others: Mapping[str, Callable[[], Responder]] = field(
+        default_factory=dict[str, "Callable[[], Responder]"]
+    )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -45,9 +51,11 @@ class Door:
             seed: The same seed gives the same reply.
             decoding: How to decode; its seed gives way to `seed`.
         """
-        return self.responder.reply(
-            [_dialogue(post)],
-            [self._mix(emotion)],
+        dialogue = _dialogue(post)
+        responder = self._for(dialogue)
+        return responder.reply(
+            [dialogue],
+            [_mix(emotion, responder.capabilities)],
             decoding=replace(decoding or Decoding(), seed=seed),
         )[0]
 
@@ -64,21 +72,32 @@ class Door:
         Raises:
             Unsupported: If the system cannot stream.
         """
-        if not isinstance(self.responder, StreamingResponder):
+        dialogue = _dialogue(post)
+        responder = self._for(dialogue)
+        if not isinstance(responder, StreamingResponder):
             raise Unsupported("this system does not stream; use reply")
-        return self.responder.stream(
-            _dialogue(post),
-            self._mix(emotion),
+        return responder.stream(
+            dialogue,
+            _mix(emotion, responder.capabilities),
             decoding=replace(decoding or Decoding(), seed=seed),
         )
 
-    def _mix(self, emotion: str | Mapping[str, float] | EmotionMix | None) -> EmotionMix | None:
-        if emotion is None or isinstance(emotion, EmotionMix):
-            return emotion
-        taxonomy = self.capabilities.taxonomy
-        if isinstance(emotion, str):
-            return EmotionMix.parse(emotion, taxonomy) if taxonomy else EmotionMix.parse(emotion)
-        return EmotionMix.of(emotion, taxonomy) if taxonomy else EmotionMix.of(emotion)
+    def _for(self, dialogue: Dialogue) -> Responder:
+        from emotone.data.shape import language
+
+        load = self.others.get(language(dialogue.posts[-1].text))
+        return self.responder if load is None else load()
+
+
+def _mix(
+    emotion: str | Mapping[str, float] | EmotionMix | None, capabilities: Capabilities
+) -> EmotionMix | None:
+    if emotion is None or isinstance(emotion, EmotionMix):
+        return emotion
+    taxonomy = capabilities.taxonomy
+    if isinstance(emotion, str):
+        return EmotionMix.parse(emotion, taxonomy) if taxonomy else EmotionMix.parse(emotion)
+    return EmotionMix.of(emotion, taxonomy) if taxonomy else EmotionMix.of(emotion)
 
 
 def _dialogue(post: str | Dialogue) -> Dialogue:
@@ -88,4 +107,10 @@ def _dialogue(post: str | Dialogue) -> Dialogue:
 def open_door(system: str, model: str | None, device: str, settings: Mapping[str, Any]) -> Door:
     """Load a system and put a door before it."""
     overrides = [f"{k}={configs.literal(v)}" for k, v in settings.items()]
-    return Door(systems.load(system, model, device=device, overrides=overrides))
+
+    def load(lang: str | None) -> Responder:
+        return systems.load(system, model, device=device, overrides=overrides, lang=lang)
+
+    languages = getattr(systems.module(system), "MODELS", {}) if model is None else {}
+    others = {lang: cache(partial(load, lang)) for lang in languages if lang != "en"}
+    return Door(load("en" if "en" in languages else None), others)

@@ -25,6 +25,7 @@ def chat(
     emotion: options.Emotion = None,
     system: options.System = "steered",
     model: options.Model = None,
+    lang: options.Lang = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     max_tokens: options.MaxTokens = None,
@@ -40,7 +41,7 @@ def chat(
 
     options.check_emotion(emotion)
     chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
-    responder = options.load(system, model, device, settings)
+    responder = options.load(system, model, device, settings, lang)
     taxonomy = responder.capabilities.taxonomy
     mix = options.parse_emotion(emotion, taxonomy)
     posts: list[Post] = []

@@ -19,6 +19,7 @@ def generate(
     emotion: options.Emotion = None,
     system: options.System = "steered",
     model: options.Model = None,
+    lang: options.Lang = None,
     shard: Annotated[
         str, typer.Option("--shard", help="One share of the file, such as 2/4.")
     ] = "1/1",
@@ -53,7 +54,7 @@ def generate(
     from emotone import systems
 
     systems.module(system)  # an unknown system fails before the file is read
-    responder = options.load(system, model, device, settings)
+    responder = options.load(system, model, device, settings, lang, "".join(lines[:50]))
     taxonomy = responder.capabilities.taxonomy
     examples = read_input(lines, source, taxonomy)
     mix = options.parse_emotion(emotion, taxonomy)

@@ -41,6 +41,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of the system, such as candidates=1 or told=true."),
 ]
+Lang = Annotated[
+    str | None,
+    typer.Option("--lang", help="en or zh, for systems with a model of each; else by the script."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -107,8 +111,29 @@ def check_emotion(text: str | None) -> None:
         raise first  # else the system's own labels may hold it
 
 
-def load(system: str, model: str | None, device: str, overrides: list[str] | None) -> Responder:
-    """Load a system with its heavy libraries."""
-    from emotone import systems
+def load(
+    system: str,
+    model: str | None,
+    device: str,
+    overrides: list[str] | None,
+    lang: str | None = None,
+    text: str = "",
+) -> Responder:
+    """Load a system with its heavy libraries.
 
-    return systems.load(system, model, device=device, overrides=overrides or ())
+    Args:
+        system: Its name.
+        model: Its weights; None for its own.
+        device: Where it runs.
+        overrides: Settings.
+        lang: "en" or "zh", as asked; None goes by `text`.
+        text: What is to be answered, whose script tells the language.
+    """
+    from emotone import systems
+    from emotone.data.shape import language
+    from emotone.errors import UsageError
+
+    if lang not in (None, "en", "zh"):
+        raise UsageError(f"--lang is {lang!r}; use en or zh")
+    chosen = lang or language(text)
+    return systems.load(system, model, device=device, overrides=overrides or (), lang=chosen)

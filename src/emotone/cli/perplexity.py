@@ -20,6 +20,7 @@ def perplexity(
     emotion: options.Emotion = None,
     system: options.System = "steered",
     model: options.Model = None,
+    lang: options.Lang = None,
     device: options.Device = "auto",
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Draws for each interval.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
@@ -40,7 +41,7 @@ def perplexity(
     options.check_emotion(emotion)
     systems.module(system)  # an unknown system fails before the file is read
     lines = read_lines(str(source))
-    responder = options.load(system, model, device, settings)
+    responder = options.load(system, model, device, settings, lang, "".join(lines[:50]))
     taxonomy = responder.capabilities.taxonomy
     examples = read_input(lines, str(source), taxonomy)
     mix = options.parse_emotion(emotion, taxonomy)

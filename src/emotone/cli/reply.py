@@ -16,6 +16,7 @@ def reply(
     emotion: options.Emotion = None,
     system: options.System = "steered",
     model: options.Model = None,
+    lang: options.Lang = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     max_tokens: options.MaxTokens = None,
@@ -38,7 +39,7 @@ def reply(
         raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
     options.check_emotion(emotion)
     chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
-    responder = options.load(system, model, device, settings)
+    responder = options.load(system, model, device, settings, lang, dialogue.posts[-1].text)
     mix = options.parse_emotion(emotion, responder.capabilities.taxonomy)
     start = time.perf_counter()
     made = responder.reply([dialogue], [mix], decoding=chosen)[0]

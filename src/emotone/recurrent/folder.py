@@ -7,7 +7,7 @@ quarter of the size, which is how the zoo holds them. Either is read back to flo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from torch import Tensor
 from emotone import config as configs
 from emotone.data.atomic import replacing
 from emotone.data.pairs import encode
-from emotone.data.vocab import Vocabulary
+from emotone.data.vocab import SPECIALS, Vocabulary
 from emotone.emotions import TAXONOMIES
 from emotone.errors import CheckpointError, EmotoneError, ModelMissing
 from emotone.models import zoo
@@ -35,6 +35,8 @@ VOCABULARY, MANIFEST = "vocab.json", "manifest.json"
 LARGE = 4096
 #: Parts of a network that only training needs; they are not packed.
 TRAINING_ONLY = ("classifier.",)
+#: Tensors with one row a word.
+BY_WORD = frozenset({"core.source.weight", "core.target.weight", "core.output", "core.bias"})
 _ROWS = ".int8"
 _SCALES = ".scale"
 
@@ -128,22 +130,40 @@ def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def pack_folder(source: Path, out: Path) -> None:
+def pack_folder(
+    source: Path, out: Path, *, model: str | None = None, words: Collection[str] | None = None
+) -> None:
     """Copy a model folder with packed weights and without what only training needs.
 
     Args:
         source: A folder that `save_folder` wrote.
         out: The new folder.
+        model: Name of the model in its manifest; None for the folder's name.
+        words: Words that stay in the vocabulary, where rare ones may not be given away; None for
+            all. Those that go are unknown words from then on.
     """
     out.mkdir(parents=True, exist_ok=True)
+    vocabulary = Vocabulary.load(source / VOCABULARY)
+    signs = len(SPECIALS)
+    kept = [
+        i for i, word in enumerate(vocabulary.words) if i < signs or words is None or word in words
+    ]
     with safe_open(source / WEIGHTS, framework="pt") as file:
-        names = [n for n in file.keys() if not n.startswith(TRAINING_ONLY)]  # noqa: SIM118
-        tensors = {name: file.get_tensor(name) for name in names}
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = {
+        name: value[kept] if name in BY_WORD else value
+        for name, value in unpack(stored).items()
+        if not name.startswith(TRAINING_ONLY)
+    }
     with replacing(out / WEIGHTS) as path:
-        save_file(pack(unpack(tensors), small=True), path)
-    for name in (CONFIG, VOCABULARY, MANIFEST):
-        with replacing(out / name) as path:
-            path.write_bytes((source / name).read_bytes())
+        save_file(pack(tensors, small=True), path)
+    Vocabulary(tuple(vocabulary.words[i] for i in kept)).save(out / VOCABULARY)
+    with replacing(out / CONFIG) as path:
+        path.write_bytes((source / CONFIG).read_bytes())
+    manifest = {**_manifest(source), "model": model or out.name}
+    with replacing(out / MANIFEST) as path:
+        text = json.dumps(manifest, ensure_ascii=False, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def load_folder(

@@ -1,7 +1,8 @@
 """One file a published system; the file's name is the system's name, and nothing is registered.
 
 A system module offers `Config` (a frozen dataclass), `load(model, *, device, config)`,
-`train(config, out)` and `tiny()`, a seconds-on-CPU instance for tests and docs.
+`train(config, out)` and `tiny()`, a seconds-on-CPU instance for tests and docs. One whose models
+speak one language each may offer `MODELS`, language -> name of its model.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def load(
     *,
     device: str = "auto",
     overrides: Sequence[str] = (),
+    lang: str | None = None,
 ) -> Responder:
     """Load a system, ready to answer.
 
@@ -61,11 +63,18 @@ def load(
         model: Catalogue name, folder or hub id of its weights; None for the system's default.
         device: "auto", "cpu", "cuda" or "mps".
         overrides: Items like "candidates=1" for the system's `Config`.
+        lang: Language of the posts, "en" or "zh", where the system has a model for each and none
+            is named.
 
     Raises:
-        UnknownName: If there is no such system.
+        UnknownName: If there is no such system, or it has no model of the language.
         ConfigError: If an override names no field of its config.
     """
     system = module(name)
     config = configs.load(system.Config, None, overrides)
+    by_language = getattr(system, "MODELS", None)
+    if model is None and by_language is not None and lang is not None:
+        if lang not in by_language:
+            raise unknown_name(f"language of {name}", lang, by_language)
+        model = by_language[lang]
     return system.load(model, device=device, config=config)

@@ -33,6 +33,8 @@ from emotone.recurrent.responder import Recurrent, tiny_corpus, tiny_sizes
 from emotone.training import Training
 
 NAME = "a_seq2seq"
+#: Language -> its model in the zoo.
+MODELS = {"zh": "a_seq2seq-zh", "en": "a_seq2seq-en"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ from emotone.recurrent.responder import Recurrent, tiny_corpus, tiny_sizes
 from emotone.training import Training
 
 NAME = "ecm"
+#: Language -> its model in the zoo.
+MODELS = {"zh": "ecm-zh", "en": "ecm-en"}
 
 #: Lengths that the released code pads to: posts, and replies with their end.
 BUCKETS = (12, 16, 20, 30)

@@ -46,6 +46,8 @@ from emotone.recurrent.responder import Recurrent, tiny_corpus, tiny_sizes
 from emotone.training import Training
 
 NAME = "emo_seq"
+#: Language -> its model in the zoo.
+MODELS = {"zh": "emo_seq-zh", "en": "emo_seq-en"}
 
 
 @dataclass(frozen=True, slots=True)
