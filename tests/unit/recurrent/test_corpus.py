@@ -150,9 +150,7 @@ def test_a_corpus_as_it_was_published_is_told_to_be_prepared(side: str, data: Da
     raw = data.train.parent / "estc.json.gz"
     raw.write_bytes(b"")
     changes: dict[str, Any] = {side: raw}
-    with pytest.raises(
-        DataError, match="data prepare ecm --from .* --output estc.jsonl`"
-    ) as caught:
+    with pytest.raises(DataError, match=r"prepare ecm --from .* --output estc\.jsonl`") as caught:
         read_corpus(replace(data, **changes), emotional=True)
     one_sentence(caught.value)
 
