@@ -2,20 +2,23 @@
 
 For candidate y of post x in emotion e, n tokens long with its end,
 
-    score = (log p(y | x, e) - topic * log p(y | no post, e)) / n + emotion * log P(e | x, y)
-    P(e | x, y) = p(y | x, e) / sum_e' p(y | x, e')            Bayes, all emotions alike before
+    score = (log p(y | x, e) - topic * log p(y | no post, e)) / n + emotion * log odds(e)
+    odds(e) = p(y | x, e) / mean of p(y | x, e') over the other emotions e'
 
 The first part is maximum mutual information: what would be said to any post is worth less. The
-second asks whether the reply could be told from one in another emotion. A system without emotions
-has the first part only. Both are read off the trained network, so nothing is learnt here, and the
-judge of a result has no part in it. Neither is in the papers; `candidates = 1`, greedy and beam
-search leave it out.
+second asks how well the reply can be told from one in another emotion; odds, not a probability,
+because a plain "that's awful" is soon 99 % disgust to such a model, and "that's gross" is clearer
+still. They are not divided by the length: a reply that says more of an emotion says it better. A
+system without emotions has the first part only. Both are read off the trained network, so nothing
+is learnt here, and the judge of a result has no part in it. Neither is in the papers;
+`candidates = 1`, greedy and beam search leave it out.
 
 Source: Li et al. 2016, "A Diversity-Promoting Objective Function", for the first part.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -53,7 +56,7 @@ def choose(
         emotions: Place of each post's asked emotion; None for a system without emotions.
         classes: Number of emotions.
         topic: Share of log p(y | no post) taken off.
-        emotion: Weight of log P(e | x, y).
+        emotion: Weight of log odds(e).
         device: Where the network is.
     """
     weigh = emotion > 0 and emotions is not None and classes > 1
@@ -71,8 +74,10 @@ def choose(
         for reply in listed:
             if weigh and emotions is not None:
                 under = torch.tensor([-next(nats) for _ in range(classes)])
-                score = float(under[emotions[i]]) / (len(reply) + 1)
-                score += emotion * float(under.log_softmax(0)[emotions[i]])
+                own = float(under[emotions[i]])
+                under[emotions[i]] = -torch.inf
+                others = float(under.logsumexp(0)) - math.log(classes - 1)
+                score = own / (len(reply) + 1) + emotion * (own - others)
             else:
                 score = -next(nats) / (len(reply) + 1)
             if topic:

@@ -127,7 +127,8 @@ class Replies:
         candidates: Replies drawn for each post; 1 takes the first.
         spread: Candidates are drawn at so many times the asked temperature, for the choice narrows
             them again.
-        emotion: Weight of log P(emotion | reply), in nats, by Bayes from the model itself.
+        emotion: Weight of the log odds that the reply is in the asked emotion, in nats, told by the
+            model itself.
         topic: Share of log p(reply | no post) that is taken off, so that what fits every post
             loses; needs a model that was trained with `blank`.
         batch: Posts a pass.
@@ -135,7 +136,7 @@ class Replies:
 
     candidates: int = 32
     spread: float = 1.4
-    emotion: float = 2.0
+    emotion: float = 0.15
     topic: float = 0.6
     batch: int = 16
 

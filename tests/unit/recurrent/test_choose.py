@@ -49,7 +49,8 @@ def plainly(model: Any, emotions: Any, classes: int, topic: float, emotion: floa
             score /= n
             if classes and emotion:
                 under = [log_p(model, post, reply, other) for other in range(classes)]
-                score += emotion * (under[e] - math.log(sum(math.exp(u) for u in under)))
+                others = [math.exp(u) for other, u in enumerate(under) if other != e]
+                score += emotion * (under[e] - math.log(sum(others) / len(others)))
             scores.append(score)
         best.append(scores.index(max(scores)))
     return best
