@@ -48,7 +48,7 @@ def main() -> None:
     arguments.add_argument("--docs", type=Path, default=ROOT / "docs/systems")
     given = arguments.parse_args()
     results = json.loads(given.result.read_text(encoding="utf-8"))
-    write(given.docs / "recurrent-results.md", page(results))
+    write(given.docs / f"{given.result.stem}-results.md", page(results, given.result.name))
     if given.runs is not None:
         from recipes.recurrent.everyday import everyday_page
 
@@ -62,14 +62,30 @@ def write(path: Path, text: str) -> None:
     print(f"wrote {path}")
 
 
-def page(results: Mapping[str, Any]) -> str:
-    """The page of results as Markdown."""
+def page(results: Mapping[str, Any], source: str = "recurrent.json") -> str:
+    """The page of results as Markdown.
+
+    Args:
+        results: What `evaluate` wrote.
+        source: Name of its file; "recurrent-shipped.json" is of the models of the zoo.
+    """
+    shipped = source == "recurrent-shipped.json"
+    about = (
+        "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
+        " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
+        " the package does it today."
+        if shipped
+        else "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y)"
+        " with a weight of 2; [the models of the zoo](recurrent-shipped-results.md) use today's."
+    )
     judges = ", ".join(f"`{name}`" for name in results["manifest"]["judges"])
     lines = [
-        "# Recurrent systems, measured",
+        f"# Recurrent systems{' of the zoo' if shipped else ''}, measured",
         "",
-        "Written by `python -m recipes.recurrent.table` from docs/results/recurrent.json; do not"
+        f"Written by `python -m recipes.recurrent.table` from docs/results/{source}; do not"
         " edit. How the systems are trained and compared: `recipes/recurrent/README.md`.",
+        "",
+        about,
         "",
         "Brackets hold 95 % intervals over the choice of posts and the seeds of training; ¹ marks"
         " rows of one seed, whose intervals cover the posts alone. Rows marked (10k) were trained"
@@ -129,6 +145,22 @@ def language(lang: str, found: Mapping[str, Any]) -> list[str]:
             *_differences(scored["differences"], ppl["differences"], facts, neutral),
         ]
     return lines
+
+
+def row_values(results: Mapping[str, Any], lang: str, row: str) -> list[tuple[str, str]]:
+    """Headings and values of one row, default decoding, those that were measured."""
+    found = results["langs"][lang]
+    scored = found["decodings"]["default"]
+    numbers = {
+        **found["perplexity"]["rows"].get(row, {}).get("numbers", {}),
+        **scored["rows"].get(row, {}).get("numbers", {}),
+    }
+    neutral = scored["neutral"] or "neutral"
+    values = [
+        (heading.format(neutral=neutral), shown(numbers.get(key), digits, times))
+        for key, (heading, digits, times) in COLUMNS.items()
+    ]
+    return [(heading, value) for heading, value in values if value]
 
 
 def _name(fact: Mapping[str, Any], seeds: Sequence[int]) -> list[str]:

@@ -71,7 +71,8 @@ def load(
         ConfigError: If an override names no field of its config.
     """
     system = module(name)
-    config = configs.load(system.Config, None, overrides)
+    # A model folder may say how its replies are chosen; only settings that are given overrule it.
+    config = configs.load(system.Config, None, overrides) if overrides else None
     by_language = getattr(system, "MODELS", None)
     if model is None and by_language is not None and lang is not None:
         if lang not in by_language:

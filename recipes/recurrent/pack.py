@@ -1,0 +1,130 @@
+"""Put the trained systems into the zoo, with cards.
+
+`python -m recipes.recurrent.pack RUNS` packs the first seed's run of each system and language;
+`python -m recipes.recurrent.pack` writes the cards anew, from docs/results/recurrent-shipped.json.
+
+Words that the training texts hold fewer than 5 times are taken out of the vocabulary, for a rare
+word may be a person's; they are unknown words from then on. Weights become int8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from emotone.data.reading import Problems
+from emotone.data.source import read_file
+from emotone.data.text import tokens
+from emotone.recurrent.folder import CONFIG, pack_folder
+from recipes.recurrent.names import LANGS as NAMES
+from recipes.recurrent.names import SYSTEMS
+from recipes.recurrent.runs import LANGS, ROOT
+from recipes.recurrent.shipped import VARIANTS
+
+ZOO = ROOT / "zoo/src/emotone_zoo/systems"
+FIGURES = ROOT / "docs/results/recurrent-shipped.json"
+LEAST = 5
+USES = {
+    "a_seq2seq": "the yardstick that takes no emotion, for comparison",
+    "ecm": "replies of one post in one of its emotions, for research and play",
+    "emo_seq": "replies of one post in one of its emotions, for research and play",
+}
+LIMITS = {
+    "en": "It was trained on some 60,000 short exchanges, most of them of crowd workers who talk"
+    " about feelings. Its replies are short, often generic and sometimes beside the point.",
+    "zh": "It was trained on some 38,000 short exchanges from weibos, television and translated"
+    " lessons, few of which are angry, sad or disgusted: those three emotions are often not heard,"
+    " and sentences are often broken or beside the point.",
+}
+
+
+def words(lang: str) -> set[str]:
+    """Words that may be given away: those of the training texts that come often enough."""
+    counts: Counter[str] = Counter()
+    for part in ("train", "texts"):
+        for example in read_file(ROOT / f"out/pairs/{lang}/{part}.jsonl", Problems()):
+            for text in (example.dialogue.posts[-1].text, example.reply or ""):
+                counts.update(tokens(text, lang))
+    return {word for word, count in counts.items() if count >= LEAST}
+
+
+def pack(runs: Path) -> None:
+    """Pack the first seed's run of each system and language."""
+    for lang in LANGS:
+        kept = words(lang)
+        for system, variant in VARIANTS.items():
+            out = ZOO / f"{system}-{lang}"
+            pack_folder(runs / f"{lang}-{system}-{variant}-s1", out, words=kept)
+            text = (out / CONFIG).read_text(encoding="utf-8")
+            # How candidates are chosen is the code's default, also where it has changed since.
+            (out / CONFIG).write_text(text.split("[replies]")[0].rstrip() + "\n", encoding="utf-8")
+
+
+def cards() -> None:
+    """Write README.md into the folder of each system."""
+    results = json.loads(FIGURES.read_text(encoding="utf-8"))
+    for folder in sorted(p.parent for p in ZOO.glob("*/manifest.json")):
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        system, lang = manifest["system"], manifest["lang"]
+        pool = json.loads((ROOT / f"out/pairs/{lang}/pool.json").read_text(encoding="utf-8"))
+        text = card(folder.name, manifest, pool, figures(results, lang, system))
+        (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def card(
+    name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list[tuple[str, str]]
+) -> str:
+    """Write the card of one model."""
+    system, lang = manifest["system"], manifest["lang"]
+    taxonomy = manifest["taxonomy"]
+    training = manifest["training"]
+    licences = "; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items())
+    lines = [
+        f"# {name}",
+        "",
+        f"{SYSTEMS[system]}, {NAMES[lang]}, small: {manifest['parameters'] / 1e6:.1f} million"
+        " weights when trained, stored as int8.",
+        "",
+        f"- Intended use: {USES[system]}.",
+        f"- Emotions: {'none' if taxonomy is None else taxonomy}.",
+        f"- Trained on: {manifest['pairs']} rows (pairs, and single texts without a post), labelled"
+        f" by {', '.join(manifest['judges'])}; {training['best_step']} steps,"
+        f" {training['seconds']:.0f} s on one GPU shared with other runs.",
+        f"- Licence of the data: {licences}. These weights are for research, not for commerce.",
+        f"- Recipe: `emotone data prepare {lang}-pairs`, `python -m recipes.recurrent.runs`, then"
+        " `python -m recipes.recurrent.pack`. Words that the texts hold fewer than"
+        f" {LEAST} times are not in the vocabulary.",
+        f"- Limits: {LIMITS[lang]} It repeats the manners and biases of its texts. It feels and"
+        " knows nothing; it is no help for people in need.",
+        "",
+        "## Scores of this file on held-out posts (95 % intervals)",
+        "",
+        "| measure | value |",
+        "|---|---|",
+        *(f"| {measure} | {value} |" for measure, value in scores),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def figures(results: dict[str, Any], lang: str, system: str) -> list[tuple[str, str]]:
+    """Values of a model's row in the results, with intervals."""
+    from recipes.recurrent.table import row_values
+
+    return row_values(results, lang, f"{system}-{VARIANTS[system]}")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("runs", type=Path, nargs="?")
+    chosen = arguments.parse_args()
+    if chosen.runs:
+        pack(chosen.runs)
+    if FIGURES.is_file():
+        cards()
+
+
+if __name__ == "__main__":
+    main()
