@@ -27,6 +27,8 @@ Step = Callable[[Tensor, S], tuple[Tensor, S]]
 #: Hypotheses that a CPU takes a step for at once. Logits of more do not fit its cache, and so much
 #: memory is asked of the system anew at each step.
 _ROWS = 160
+#: From this many words for each that is wanted, the best are looked for in blocks of so many.
+_MANY, _BLOCK = 512, 64
 
 
 class Hypothesis(NamedTuple):
@@ -323,12 +325,27 @@ def _continue(logprobs: Tensor, runs: Tensor, count: int) -> tuple[Tensor, Tenso
         runs: Log-probabilities so far, [R, K]; -inf at empty places.
         count: Continuations wanted, C; fewer where there are fewer.
     """
-    top = logprobs.topk(min(count, logprobs.shape[1]))
-    each = top.values.shape[1]
-    values = top.values.cpu().double().view(*runs.shape, each)
+    values, ids = _top(logprobs, min(count, logprobs.shape[1]))
+    each = values.shape[1]
+    values = values.cpu().double().view(*runs.shape, each)
     score, place = (runs[..., None] + values).flatten(1).sort(dim=1, descending=True, stable=True)
     score, place = score[:, :count], place[:, :count]
-    return score, place // each, top.indices.cpu().view(len(runs), -1).gather(1, place)
+    return score, place // each, ids.cpu().view(len(runs), -1).gather(1, place)
+
+
+def _top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the `count` best of each row and where they are, as `topk` does; scores [N, V]."""
+    words = scores.shape[1]
+    if scores.is_cuda or words < _MANY * count:
+        top = scores.topk(count)
+        return top.values, top.indices
+    # They are in the blocks whose best are best; to find those takes a CPU one pass.
+    whole = words - words % _BLOCK
+    best = scores[:, :whole].unflatten(1, (-1, _BLOCK)).amax(2).topk(count).indices
+    among = (best[..., None] * _BLOCK + torch.arange(_BLOCK)).flatten(1)
+    among = torch.cat((among, torch.arange(whole, words).expand(len(scores), -1)), 1)
+    top = scores.gather(1, among).topk(count)
+    return top.values, among.gather(1, top.indices)
 
 
 def _take(words: Tensor, place: Tensor) -> Tensor:

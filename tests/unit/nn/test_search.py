@@ -244,6 +244,20 @@ def test_posts_that_do_not_fit_into_one_pass_are_searched_in_several(monkeypatch
     assert beam(model.step, model.start(), 7, **rules) == whole
 
 
+@pytest.mark.parametrize("block", [1, 3, 7])
+@pytest.mark.parametrize("words", [21, 40])
+def test_the_best_of_many_words_are_found_in_blocks(monkeypatch, block, words):
+    monkeypatch.setattr(search, "_MANY", 7)
+    monkeypatch.setattr(search, "_BLOCK", block)
+    scores = torch.randn(50, words, generator=torch.Generator().manual_seed(block))
+    scores[:10, ::2] = -torch.inf
+    scores[10:20] = scores[10:20].round()  # equals
+    values, ids = search._top(scores, 3)
+    assert torch.equal(values, scores.topk(3).values)
+    assert torch.equal(scores.gather(1, ids), values)
+    assert all(len(set(row)) == 3 for row in ids.tolist())
+
+
 def test_no_part_of_the_memory_stays_behind(monkeypatch):
     """The tabled decoder refuses to go on when its two memories differ."""
     model = Tabled(2, 6, 4, seed=1)
