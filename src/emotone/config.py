@@ -27,7 +27,8 @@ def load(kind: type[C], path: Path | None = None, overrides: Sequence[str] = ())
     Args:
         kind: The frozen dataclass to build.
         path: TOML file with what differs from the defaults; None for none.
-        overrides: Items like "optim.lr=3e-4"; values are read as TOML, else taken as text.
+        overrides: Items like "optim.lr=3e-4"; values are read as TOML, else taken as text. A path
+            that may be left out is left out by nothing, as in "data.vectors=".
 
     Returns:
         The config.
@@ -119,6 +120,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in args:
             return None
         inner = [a for a in args if a is not type(None)]
+        if value == "" and inner == [Path]:  # no path is empty, and a command line has no null
+            return None
         if len(inner) == 1:
             return _convert(inner[0], value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):

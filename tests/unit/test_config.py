@@ -35,6 +35,7 @@ class Run:
     noisy: bool = False
     ceiling: float | None = None
     folder: Path = Path("out")
+    words: Path | None = None
     inner: Inner = field(default_factory=Inner)
     optim: Optim = field(default_factory=Optim)
 
@@ -107,6 +108,13 @@ def test_a_whole_number_is_a_float_but_not_the_other_way_round():
 
 
 # -- refusing ---------------------------------------------------------------------------------
+
+
+def test_a_path_that_may_be_left_out_is_left_out_by_nothing(tmp_path: Path):
+    path = write(tmp_path, 'words = "list.txt"\ntitle = "b"\n')
+    assert config.load(Run, path).words == Path("list.txt")
+    loaded = config.load(Run, path, ["words=", "title="])
+    assert (loaded.words, loaded.title) == (None, "")
 
 
 def test_an_unknown_key_is_refused_with_file_and_nearest_name(tmp_path: Path):

@@ -86,7 +86,10 @@ class Parts:
         if self.width < 1 or self.memory < 1:
             raise ConfigError(f"width {self.width}, memory {self.memory}; use 1 or more")
         if self.words is not None and not self.external:
-            raise ConfigError("emotion words came without an external memory; set external = true")
+            raise ConfigError(
+                "parts.words came without an external memory; leave it out (--set parts.words=) or"
+                " set parts.external = true"
+            )
 
 
 @dataclass(frozen=True, slots=True)
