@@ -52,7 +52,7 @@ class Recurrent:
         judges: Sequence[str] = (),
     ) -> None:
         self.capabilities = Capabilities(corpus.taxonomy)
-        self.lang = corpus.lang
+        self.lang: Lang = corpus.lang
         self._system, self._model = system, model
         self.network: Network = network.to(device).eval().requires_grad_(False)
         self._corpus, self._replies = corpus, replies
