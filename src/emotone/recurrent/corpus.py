@@ -37,7 +37,7 @@ class Corpus:
         vectors: Word vectors of the vocabulary, [V, d]; None where none were given.
         covered: Share of the vocabulary that a vector was found for.
         emotion_words: Words of each emotion, for an external memory; empty without one.
-        hashes: File -> sha256 of what was read.
+        hashes: "train", "dev", "texts", "vectors" or "words" -> sha256 of the file that was read.
         longest: Longer posts keep their first so many words.
     """
 
@@ -104,8 +104,8 @@ def read_corpus(
         norm = np.linalg.norm(made[found], axis=1).mean() if found.any() else 1.0
         made[found] /= norm
         vectors, covered = made, float(found.mean())
-    files = [data.train, data.dev, *([words] if words else [])]
-    files += [data.texts] if data.texts else []
+    files = {"train": data.train, "dev": data.dev, "texts": data.texts, "vectors": data.vectors}
+    files["words"] = words if word_lists else None
     longest = {"post_words": data.longest, "reply_words": data.longest - 1}
     pairs = encode(train, vocabulary, taxonomy, **longest)
     return Corpus(
@@ -117,7 +117,7 @@ def read_corpus(
         vectors,
         covered,
         lists,
-        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        {part: _sha256(path) for part, path in files.items() if path is not None},
         data.longest,
     )
 
@@ -211,3 +211,8 @@ def _lists(
             f"too few labelled replies to make the lists of emotion words from ({why}); name a file"
             " of your own in parts.words, or set parts.external = false"
         ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from emotone.recurrent.responder import Recurrent
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.toml"
-VOCABULARY, MANIFEST = "vocab.json", "manifest.json"
+VOCABULARY, MANIFEST, CARD = "vocab.json", "manifest.json", "README.md"
 #: Matrices of at least so many numbers are packed.
 LARGE = 4096
 #: Parts of a network that only training needs; they are not packed.
@@ -66,13 +66,14 @@ def save_folder(
         path.write_text(configs.dump(config), encoding="utf-8")
     corpus.vocabulary.save(out / VOCABULARY)
     pool = _pool(config.data.train)
+    judge = pool.get("judge")
     manifest = {
         "system": system,
-        "model": out.name,
+        "model": out.resolve().name,
         "lang": corpus.lang,
         "taxonomy": None if corpus.taxonomy is None else corpus.taxonomy.name,
         "seed": config.training.seed,
-        "judges": pool.get("judges", []),
+        "judges": [judge] if isinstance(judge, str) else [],
         "data": corpus.hashes,
         "emotion_words": [list(words) for words in corpus.emotion_words],
         **facts,
@@ -80,6 +81,33 @@ def save_folder(
     with replacing(out / MANIFEST) as path:
         text = json.dumps(manifest, ensure_ascii=False, indent=1)
         path.write_text(text + "\n", encoding="utf-8")
+    with replacing(out / CARD) as path:
+        path.write_text(_card(manifest, pool), encoding="utf-8")
+
+
+def _card(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
+    """What somebody who finds the folder should know."""
+    licences = pool.get("licences")
+    said = licences.items() if isinstance(licences, dict) else ()
+    data = "; ".join(f"{name}: {text}" for name, text in said) or "not known; ask who made it"
+    judges = ", ".join(manifest["judges"]) or "nobody that is known"
+    training = manifest.get("training", {})
+    loss = training.get("dev_loss")
+    lines = [
+        f"# {manifest['model']}",
+        "",
+        f"A model of emotone's system `{manifest['system']}`, language {manifest['lang']}, emotions"
+        f" {manifest['taxonomy'] or 'none'}; load it with"
+        f" `emotone reply TEXT --system {manifest['system']} --model FOLDER`.",
+        "",
+        f"- Labels of the training data: by {judges}.",
+        f"- Licence of the training data: {data}.",
+        f"- Training: {manifest.get('pairs')} rows, {training.get('steps')} steps, seed"
+        f" {manifest['seed']}; settings in {CONFIG}, checksums of the data in {MANIFEST}.",
+    ]
+    if loss is not None:
+        lines.append(f"- Development data: {loss:.4f} nats a token.")
+    return "\n".join(lines) + "\n"
 
 
 def _pool(train: Path) -> dict[str, Any]:
@@ -88,8 +116,7 @@ def _pool(train: Path) -> dict[str, Any]:
         found = json.loads((train.parent / "pool.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    judge = found.get("judge") if isinstance(found, dict) else None
-    return {"judges": [judge]} if isinstance(judge, str) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _tensors(network: torch.nn.Module) -> dict[str, Tensor]:
