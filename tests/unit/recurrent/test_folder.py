@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from emotone import config as configs
 from emotone.errors import CheckpointError, ModelMissing
 from emotone.recurrent.config import Replies
-from emotone.recurrent.folder import LARGE, pack, save_folder, unpack
+from emotone.recurrent.folder import LARGE, pack, pack_folder, save_folder, unpack
 from emotone.recurrent.responder import Recurrent, tiny_corpus, tiny_sizes
 from emotone.systems import a_seq2seq, ecm, emo_seq
 from emotone.types import Decoding, Dialogue
@@ -253,3 +253,20 @@ def test_a_folder_without_a_model_is_missing(tmp_path: Path):
         load(tmp_path)
     with pytest.raises(ModelMissing, match=r"there is no folder .*no-such-model"):
         load(tmp_path / "no-such-model")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_words_that_may_not_be_given_away_are_taken_out(name: str, tmp_path: Path):
+    module, *_ = SYSTEMS[name]
+    before = saved(name, tmp_path / "m")
+    words = before._corpus.vocabulary.words
+    gone = words[6]
+    pack_folder(tmp_path / "m", tmp_path / "small", words=set(words) - {gone})
+    after = module.load(str(tmp_path / "small"), device="cpu")
+    left = after._corpus.vocabulary.words
+    assert left == tuple(w for w in words if w != gone)
+    rows = before.network.core.source.weight[[i for i, w in enumerate(words) if w != gone]]
+    torch.testing.assert_close(after.network.core.source.weight, rows, rtol=0, atol=0.05)
+    assert len(after.network.core.bias) == len(left)
+    assert after.reply(POSTS, [None] * 3, decoding=SHORT)[0].model == str(tmp_path / "small")
+    assert json.loads((tmp_path / "small" / "manifest.json").read_text("utf-8"))["model"] == "small"
