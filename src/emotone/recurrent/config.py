@@ -136,7 +136,7 @@ class Replies:
 
     candidates: int = 32
     spread: float = 1.4
-    emotion: float = 0.15
+    emotion: float = 0.1
     topic: float = 0.6
     batch: int = 16
 
