@@ -1,7 +1,10 @@
 """Put the trained systems into the zoo, with cards.
 
-`python -m recipes.recurrent.pack RUNS` packs the first seed's run of each system and language;
-`python -m recipes.recurrent.pack` writes the cards anew, from docs/results/recurrent-shipped.json.
+`python -m recipes.recurrent.pack RUNS` packs the first seed's run of each system and language. The
+two systems that take an emotion then learn a second time, from what is clear (`clear.py` and
+`configs/*/*-clear.toml`), and `python -m recipes.recurrent.pack --second FOLDER` packs what came of
+it, folders `<system>-<lang>`. `python -m recipes.recurrent.pack` writes the cards anew, from
+docs/results/recurrent-shipped.json.
 
 Words that the training texts hold fewer than 5 times are taken out of the vocabulary, for a rare
 word may be a person's; they are unknown words from then on. Weights become int8.
@@ -27,6 +30,10 @@ from recipes.recurrent.shipped import VARIANTS
 ZOO = ROOT / "zoo/src/emotone_zoo/systems"
 FIGURES = ROOT / "docs/results/recurrent-shipped.json"
 LEAST = 5
+SECOND = (
+    "These are rows and steps of the second stage, on what the labelling judge is sure of; the"
+    " first was on the whole pool, as in docs/systems/recurrent-results.md."
+)
 USES = {
     "a_seq2seq": "the yardstick that takes no emotion, for comparison",
     "ecm": "replies of one post in one of its emotions, for research and play",
@@ -58,9 +65,20 @@ def pack(runs: Path) -> None:
         for system, variant in VARIANTS.items():
             out = ZOO / f"{system}-{lang}"
             pack_folder(runs / f"{lang}-{system}-{variant}-s1", out, words=kept)
-            text = (out / CONFIG).read_text(encoding="utf-8")
-            # How candidates are chosen is the code's default, also where it has changed since.
-            (out / CONFIG).write_text(text.split("[replies]")[0].rstrip() + "\n", encoding="utf-8")
+            _without_replies(out)
+
+
+def pack_second(folder: Path) -> None:
+    """Pack models of the second stage, whose words are those of the first."""
+    for source in sorted(p.parent for p in folder.glob("*/manifest.json")):
+        pack_folder(source, ZOO / source.name)
+        _without_replies(ZOO / source.name)
+
+
+def _without_replies(out: Path) -> None:
+    """How candidates are chosen is the code's default, also where it has changed since."""
+    text = (out / CONFIG).read_text(encoding="utf-8")
+    (out / CONFIG).write_text(text.split("[replies]")[0].rstrip() + "\n", encoding="utf-8")
 
 
 def cards() -> None:
@@ -91,12 +109,11 @@ def card(
         f"- Intended use: {USES[system]}.",
         f"- Emotions: {'none' if taxonomy is None else taxonomy}.",
         f"- Trained on: {manifest['pairs']} rows (pairs, and single texts without a post), labelled"
-        f" by {', '.join(manifest['judges'])}; {training['best_step']} steps,"
-        f" {training['seconds']:.0f} s on one GPU shared with other runs.",
+        f" by {', '.join(manifest['judges'])}; {training['best_step']} steps."
+        + (f" {SECOND}" if system != "a_seq2seq" else ""),
         f"- Licence of the data: {licences}. These weights are for research, not for commerce.",
-        f"- Recipe: `emotone data prepare {lang}-pairs`, `python -m recipes.recurrent.runs`, then"
-        " `python -m recipes.recurrent.pack`. Words that the texts hold fewer than"
-        f" {LEAST} times are not in the vocabulary.",
+        f"- Recipe: `emotone data prepare {lang}-pairs` and recipes/recurrent/README.md. Words"
+        f" that the texts hold fewer than {LEAST} times are not in the vocabulary.",
         f"- Limits: {LIMITS[lang]} It repeats the manners and biases of its texts. It feels and"
         " knows nothing; it is no help for people in need.",
         "",
@@ -119,9 +136,12 @@ def figures(results: dict[str, Any], lang: str, system: str) -> list[tuple[str, 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("runs", type=Path, nargs="?")
+    arguments.add_argument("--second", type=Path)
     chosen = arguments.parse_args()
     if chosen.runs:
         pack(chosen.runs)
+    if chosen.second:
+        pack_second(chosen.second)
     if FIGURES.is_file():
         cards()
 

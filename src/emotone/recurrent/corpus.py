@@ -60,6 +60,7 @@ def read_corpus(
     words: Path | None = None,
     word_lists: bool = False,
     seed: int = 0,
+    vocabulary: Vocabulary | None = None,
 ) -> Corpus:
     """Read training and development pairs and all that goes with them.
 
@@ -72,6 +73,7 @@ def read_corpus(
         words: File of emotion words, a JSON list of one list an emotion.
         word_lists: Whether lists of emotion words are wanted; made by log-odds without a file.
         seed: Of the vectors of words that have none.
+        vocabulary: Words by id; None takes those of the training pairs.
 
     Raises:
         ConfigError: If no files are named.
@@ -92,7 +94,9 @@ def read_corpus(
     texts = [] if data.texts is None else _texts(data.texts, data, taxonomy)
     said = [e.dialogue.posts[-1].text for e in (*train, *texts)]
     said += [e.reply for e in train if e.reply]
-    vocabulary = Vocabulary.build((tokens(text, data.lang) for text in said), data.vocabulary)
+    if vocabulary is None:
+        words_of = (tokens(text, data.lang) for text in said)
+        vocabulary = Vocabulary.build(words_of, data.vocabulary)
     lists: tuple[tuple[str, ...], ...] = ()
     if word_lists and taxonomy is not None:
         lists = _lists(words, [*train, *texts], taxonomy)

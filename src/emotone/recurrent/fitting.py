@@ -12,7 +12,7 @@ import torch
 
 from emotone.data.batch import Batch, collate, plan
 from emotone.recurrent.corpus import Corpus, read_corpus
-from emotone.recurrent.folder import save_folder
+from emotone.recurrent.folder import save_folder, start_from, start_vocabulary
 from emotone.recurrent.model import initial
 from emotone.training.loop import fit
 from emotone.training.seeding import seed_for
@@ -60,8 +60,11 @@ def fit_system(
         words=words,
         word_lists=word_lists,
         seed=seed_for(settings.seed, "vectors"),
+        vocabulary=None if config.start is None else start_vocabulary(config.start),
     )
     network = initial(build, config, corpus)
+    if config.start is not None:
+        start_from(network, config.start)
     figures = prepare(network, config, corpus) if prepare else {}
     train, dev = corpus.train, corpus.dev
 

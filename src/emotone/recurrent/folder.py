@@ -259,6 +259,43 @@ def load_folder(
     )
 
 
+def start_vocabulary(folder: Path) -> Vocabulary:
+    """Read the words of a model folder that a training begins from.
+
+    Raises:
+        ModelMissing: If it is no model folder.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise ModelMissing(
+            f"{folder} holds no {WEIGHTS}; name the folder that `emotone train` wrote, or leave"
+            " start out"
+        )
+    return Vocabulary.load(folder / VOCABULARY)
+
+
+def start_from(network: torch.nn.Module, folder: Path) -> int:
+    """Take a model folder's weights wherever a name and a shape are the same.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        CheckpointError: If the file is damaged, or has nothing that fits.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as source:
+            values = unpack({name: source.get_tensor(name) for name in source.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); train or install again") from error
+    own = network.state_dict()
+    fitting = {n: v for n, v in values.items() if n in own and own[n].shape == v.shape}
+    if not fitting:
+        raise CheckpointError(f"nothing in {path} fits this network; begin from one of like sizes")
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)
+
+
 def _find(system: str, model: str | None) -> Path:
     name = model or f"{system}-en"
     as_path = Path(name)

@@ -46,12 +46,15 @@ class Config:
         sizes: Encoder and decoder.
         training: The loop.
         replies: Choice among candidates.
+        start: Model folder to begin from: its vocabulary, and its weights wherever name and shape
+            are the same (ECM's `--pretrain_dir`); random weights without it.
     """
 
     data: Data = field(default_factory=Data)
     sizes: Sizes = field(default_factory=Sizes)
     training: Training = field(default_factory=Training)
     replies: Replies = field(default_factory=Replies)
+    start: Path | None = None
 
 
 class ASeq2Seq(nn.Module):

@@ -102,6 +102,8 @@ class Config:
         parts: ECM's parts.
         training: The loop.
         replies: Choice among candidates.
+        start: Model folder to begin from: its vocabulary, and its weights wherever name and shape
+            are the same (ECM's `--pretrain_dir`); random weights without it.
     """
 
     data: Data = field(default_factory=Data)
@@ -109,6 +111,7 @@ class Config:
     parts: Parts = field(default_factory=Parts)
     training: Training = field(default_factory=Training)
     replies: Replies = field(default_factory=Replies)
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         """Check what the parts ask of the sizes."""

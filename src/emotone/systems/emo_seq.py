@@ -96,6 +96,8 @@ class Config:
         guide: Tags and classifier.
         training: The loop.
         replies: Choice among candidates.
+        start: Model folder to begin from: its vocabulary, and its weights wherever name and shape
+            are the same (ECM's `--pretrain_dir`); random weights without it.
     """
 
     data: Data = field(default_factory=Data)
@@ -103,6 +105,7 @@ class Config:
     guide: Guide = field(default_factory=Guide)
     training: Training = field(default_factory=Training)
     replies: Replies = field(default_factory=Replies)
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         """Check what the guide asks of the sizes."""

@@ -27,8 +27,9 @@ PAPER = [path for path in FILES if "paper" in path.stem]
 
 
 def header(path: Path) -> str:
-    lines = path.read_text("utf-8").split("\n[")[0].splitlines()
-    assert all(line.startswith("#") or not line for line in lines), f"{path} has no header"
+    lines = path.read_text("utf-8").split("\n\n")[0].splitlines()
+    assert lines, f"{path} has no header"
+    assert all(line.startswith("#") for line in lines), f"{path} has no header"
     return "\n".join(line.removeprefix("# ") for line in lines)
 
 
@@ -75,6 +76,9 @@ def test_the_data_of_the_header_are_those_of_the_file(path: Path):
         assert data.vectors == Path(
             f"out/word_vectors/{data.lang}-{config(path).sizes.embedding}.txt.gz"
         )
+    elif path.stem.endswith("clear"):
+        assert "`python -m recipes.recurrent.clear`" in text
+        assert config(path).start == Path(f"out/{path.parent.name}-{data.lang}")
     elif path.stem == "synthetic":
         assert f"`emotone data prepare synthetic --output {data.train.parent}`" in text
     else:
@@ -82,7 +86,7 @@ def test_the_data_of_the_header_are_those_of_the_file(path: Path):
         assert data.vectors is None or data.vectors.name.split(".bz2")[0] in text
     for page in re.findall(r"docs/\S+\.md", text):
         # The page of results is written from the runs.
-        assert (ROOT / page).exists() or page.endswith("recurrent-results.md"), page
+        assert (ROOT / page).exists() or re.search(r"recurrent-.*results\.md$", page), page
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
