@@ -5,6 +5,7 @@ The page's table is read: a row without a test fails, and a test takes its setti
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -325,7 +326,9 @@ def data_dir(ecm: Ecm) -> None:
     train, dev = settings("`--data_dir`")
     pool = ecm.folder / "pool"
     run = ecm.train(f"{train}={pool}/test.jsonl", f"{dev}={pool}/train.jsonl", "data.limit=0")
-    assert manifest(run)["data"].keys() == {"test.jsonl", "train.jsonl", "ememory.json"}
+    read = manifest(run)["data"]
+    assert read.keys() == {"train", "dev", "words"}
+    assert read["train"] == hashlib.sha256((pool / "test.jsonl").read_bytes()).hexdigest()
 
 
 @row("data file, `data/train`")
