@@ -30,10 +30,14 @@ tables = st.builds(
 
 
 def same(found: list[Hypothesis], wanted: list[Reply], rounding: float = ROUNDING) -> None:
-    assert [h.tokens for h in found] == [r.tokens for r in wanted]
-    for h, r in zip(found, wanted, strict=True):
+    assert len({h.tokens for h in found}) == len(found)
+    for i, (h, r) in enumerate(zip(found, wanted, strict=True)):
         assert h.finished
         assert h.logprob == pytest.approx(r.logprob, abs=rounding)
+        # Of two replies that float32 cannot tell apart, either may come first.
+        near = [w.logprob for j, w in enumerate(wanted) if j != i] + [-math.inf]
+        tie = i == len(wanted) - 1 or min(abs(n - r.logprob) for n in near) <= rounding
+        assert h.tokens == r.tokens or tie
 
 
 def words(model: Tabled) -> range:
@@ -152,7 +156,7 @@ def test_a_gru_s_best_replies_are_those_of_a_search_through_all(seed, penalty):
         return Reply(said, total)
 
     found = beam(
-        step, start, posts, beams=100, n_best=5, max_tokens=longest, length_penalty=penalty, **IDS
+        step, start, posts, beams=WIDE, n_best=5, max_tokens=longest, length_penalty=penalty, **IDS
     )
     with torch.inference_mode():
         for state, row in zip(start, found, strict=True):

@@ -198,7 +198,7 @@ def test_steps_are_the_paper_s(layers: int):
 
 
 def test_without_threshold_limit_and_scale_it_is_the_full_expectation_of_emods():
-    guide = Guide(width=3, threshold=0.0, most=V, renormalise=False)
+    guide = Guide(weight=1.0, width=3, threshold=0.0, most=V, renormalise=False)
     ours = network(guide)
     assert ours.classifier is not None
     table, weight = ours.classifier.embedding.numpy(), ours.classifier.weight.detach().numpy()
@@ -207,7 +207,7 @@ def test_without_threshold_limit_and_scale_it_is_the_full_expectation_of_emods()
         p = np.array(Paper(ours).run(pair))
         heard -= np.log(softmax(weight @ (p @ table).mean(0))[pair.emotion])
     assert float(ours(collate(PAIRS)).row_loss.detach()) == pytest.approx(heard, abs=1e-6)
-    scaled = network(Guide(width=3, threshold=0.0, most=V))
+    scaled = network(Guide(weight=1.0, width=3, threshold=0.0, most=V))
     assert float(scaled(collate(PAIRS)).row_loss.detach()) == pytest.approx(heard, abs=1e-6)
 
 

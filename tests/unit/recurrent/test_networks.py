@@ -152,7 +152,7 @@ def test_settings_that_do_not_go_together_are_refused():
         ecm.Config(parts=ecm.Parts(style="faithful"))
     with pytest.raises(ConfigError, match="two softmaxes"):
         ecm.Config(sizes=Sizes(softmax="sampled"))
-    with pytest.raises(ConfigError, match="set external = true"):
+    with pytest.raises(ConfigError, match=r"set parts\.external = true"):
         ecm.Parts(external=False, words=__file__)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="hears the whole distribution"):
         emo_seq.Config(sizes=Sizes(softmax="sampled"))
