@@ -73,7 +73,9 @@ def page(results: Mapping[str, Any], source: str = "recurrent.json") -> str:
     about = (
         "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
         " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
-        " the package does it today."
+        " the package does it today. ECM and Emo-Seq learnt a second time, from what is clear"
+        " (decision 0017), and their rows, pairs and steps are of that stage, so that here the"
+        " systems do not differ in their equations alone."
         if shipped
         else "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y)"
         " with a weight of 2; [the models of the zoo](recurrent-shipped-results.md) use today's."
