@@ -46,7 +46,8 @@ def everyday_page(folder: Path) -> str:
         "# Replies of the recurrent systems",
         "",
         "Written by `python -m recipes.recurrent.table RUNS`; do not edit. Replies to everyday"
-        " posts that were written for this page and that no system was trained or tuned on; the"
+        " posts that were written for this page and that no system was trained on; one weight of"
+        " the choice among candidates was lowered after reading earlier replies to them. The"
         " first seed of each system, default decoding, nothing chosen by hand. ✓ marks replies"
         " in which the scoring judge hears the asked emotion. A-Seq2Seq takes no emotion.",
     ]
