@@ -167,10 +167,14 @@ def _balanced(
     shares = np.full(len(groups), units // len(groups))
     shares[generator.permutation(len(groups))[: units % len(groups)]] += 1
     return [
-        # Whole passes over the group, then a part of one.
-        np.concatenate(
-            [generator.permutation(group) for _ in range(-(-int(share) * unit // len(group)))]
-            or [group[:0]]
-        )[: int(share) * unit]
+        passes(group, int(share) * unit, generator)
         for group, share in zip(groups, shares, strict=True)
     ]
+
+
+def passes(rows: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw `count` rows in whole shuffled passes over all of them, and a part of one."""
+    import numpy as np
+
+    whole = [generator.permutation(rows) for _ in range(-(-count // len(rows)))]
+    return np.concatenate(whole or [rows[:0]])[:count]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotone.errors import CheckpointError, RunError, Unsupported, unknown_name
-from emotone.models import catalog
+from emotone.errors import CheckpointError, RunError, Unsupported
+from emotone.models import catalog, devices
 from emotone.models.chat import give_template
 from emotone.models.reading import read_folder, read_hub
 from emotone.models.store import locate
@@ -62,9 +61,12 @@ def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True
     if str(name) in entries and entries[str(name)].kind != "causal-lm":
         writers = ", ".join(e.name for e in entries.values() if e.kind == "causal-lm")
         raise Unsupported(f"model {str(name)!r} writes no text; use one of {writers}")
-    _check_device_name(device)
+    devices.check_name(device)
     location = locate(name, fetch=fetch)
-    place, dtype = _device(device)
+    import torch
+
+    place = devices.place(device)
+    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     if location.path is None:
         model, tokenizer, commit = read_hub(location.name, dtype, fetch=fetch)
         location = replace(location, revision=commit)
@@ -82,25 +84,6 @@ def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True
         device=str(place),
         stop=stop,
     )
-
-
-def _check_device_name(asked: str) -> None:
-    # Apart from `_device`, so that a slip is told before torch is loaded or weights are fetched.
-    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:[0-9]+)?", asked):
-        raise unknown_name("device", asked, ("auto", "cpu", "cuda", "cuda:0", "mps"))
-
-
-def _device(asked: str) -> tuple[torch.device, torch.dtype]:
-    import torch
-
-    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if asked == "auto":
-        asked = "cuda" if has_cuda else "mps" if has_mps else "cpu"
-    kind, _, number = asked.partition(":")
-    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}[kind]
-    if int(number or 0) >= count:
-        raise Unsupported(f"device {asked!r} is not on this machine; use auto or cpu")
-    return torch.device(asked), torch.bfloat16 if kind == "cuda" else torch.float32
 
 
 def _move(model: Any, place: torch.device, name: str) -> PreTrainedModel:

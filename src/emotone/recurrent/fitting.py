@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from emotone.data.batch import Batch, collate, plan
+from emotone.data.batch import Batch, collate, passes, plan
 from emotone.recurrent.corpus import Corpus, read_corpus
 from emotone.recurrent.folder import save_folder, start_from, start_vocabulary
 from emotone.recurrent.model import initial
@@ -137,12 +137,12 @@ def drawn_rows(emotions: np.ndarray, balance: float, seed: int, epoch: int) -> n
     classes, counts = np.unique(emotions, return_counts=True)
     shares = counts ** (1.0 - balance)
     wanted = np.maximum(1, np.round(total * shares / shares.sum())).astype(int)
-    rows: list[np.ndarray] = []
-    for label, count in zip(classes, wanted, strict=True):
-        own = np.flatnonzero(emotions == label)
-        whole = [draws.permutation(own) for _ in range(-(-count // len(own)))]
-        rows.append(np.concatenate(whole)[:count])
-    return np.concatenate(rows)
+    return np.concatenate(
+        [
+            passes(np.flatnonzero(emotions == label), int(count), draws)
+            for label, count in zip(classes, wanted, strict=True)
+        ]
+    )
 
 
 def _what_matters(config: Any) -> dict[str, Any]:

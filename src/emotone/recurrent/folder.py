@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from emotone import config as configs
@@ -23,8 +23,9 @@ from emotone.data.pairs import encode
 from emotone.data.vocab import SPECIALS, Vocabulary
 from emotone.emotions import TAXONOMIES
 from emotone.errors import CheckpointError, EmotoneError, ModelMissing
-from emotone.models import zoo
+from emotone.models import devices, zoo
 from emotone.recurrent.corpus import Corpus
+from emotone.training.checkpoint import weights
 
 if TYPE_CHECKING:
     from emotone.recurrent.responder import Recurrent
@@ -61,7 +62,7 @@ def save_folder(
     """
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / WEIGHTS) as path:
-        save_file(pack(_tensors(network), small=False), path)
+        save_file(weights(network), path)
     with replacing(out / CONFIG) as path:
         path.write_text(configs.dump(config), encoding="utf-8")
     corpus.vocabulary.save(out / VOCABULARY)
@@ -78,11 +79,15 @@ def save_folder(
         "emotion_words": [list(words) for words in corpus.emotion_words],
         **facts,
     }
+    _write_manifest(out, manifest)
+    with replacing(out / CARD) as path:
+        path.write_text(_card(manifest, pool), encoding="utf-8")
+
+
+def _write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
     with replacing(out / MANIFEST) as path:
         text = json.dumps(manifest, ensure_ascii=False, indent=1)
         path.write_text(text + "\n", encoding="utf-8")
-    with replacing(out / CARD) as path:
-        path.write_text(_card(manifest, pool), encoding="utf-8")
 
 
 def _card(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
@@ -117,14 +122,6 @@ def _pool(train: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _tensors(network: torch.nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, tied ones once."""
-    kept: dict[int, tuple[str, Tensor]] = {}
-    for name, value in network.state_dict(keep_vars=True).items():
-        kept.setdefault(id(value), (name, value))
-    return {name: value.detach().cpu().contiguous() for name, value in kept.values()}
 
 
 def pack(tensors: Mapping[str, Tensor], *, small: bool) -> dict[str, Tensor]:
@@ -175,11 +172,9 @@ def pack_folder(
     kept = [
         i for i, word in enumerate(vocabulary.words) if i < signs or words is None or word in words
     ]
-    with safe_open(source / WEIGHTS, framework="pt") as file:
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     tensors = {
         name: value[kept] if name in BY_WORD else value
-        for name, value in unpack(stored).items()
+        for name, value in _read(source / WEIGHTS).items()
         if not name.startswith(TRAINING_ONLY)
     }
     with replacing(out / WEIGHTS) as path:
@@ -187,10 +182,7 @@ def pack_folder(
     Vocabulary(tuple(vocabulary.words[i] for i in kept)).save(out / VOCABULARY)
     with replacing(out / CONFIG) as path:
         path.write_bytes((source / CONFIG).read_bytes())
-    manifest = {**_manifest(source), "model": model or out.name}
-    with replacing(out / MANIFEST) as path:
-        text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
+    _write_manifest(out, {**_manifest(source), "model": model or out.name})
 
 
 def load_folder(
@@ -218,6 +210,7 @@ def load_folder(
     """
     from emotone.recurrent.responder import Recurrent
 
+    devices.check_name(device)
     where = _find(system, model)
     manifest = _manifest(where)
     if manifest.get("system") != system:
@@ -254,7 +247,7 @@ def load_folder(
         network,
         corpus,
         own.replies,
-        device=_device(device),
+        device=_place(device),
         judges=tuple(manifest.get("judges", [])),
     )
 
@@ -283,12 +276,7 @@ def start_from(network: torch.nn.Module, folder: Path) -> int:
         CheckpointError: If the file is damaged, or has nothing that fits.
     """
     path = folder / WEIGHTS
-    try:
-        with safe_open(path, framework="pt") as source:
-            values = unpack({name: source.get_tensor(name) for name in source.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); train or install again") from error
-    own = network.state_dict()
+    values, own = _read(path), network.state_dict()
     fitting = {n: v for n, v in values.items() if n in own and own[n].shape == v.shape}
     if not fitting:
         raise CheckpointError(f"nothing in {path} fits this network; begin from one of like sizes")
@@ -329,13 +317,16 @@ def _manifest(where: Path) -> dict[str, Any]:
     return found
 
 
-def _put(network: torch.nn.Module, path: Path) -> None:
+def _read(path: Path) -> dict[str, Tensor]:
+    """Read weights, packed or not, as float32."""
     try:
-        with safe_open(path, framework="pt") as source:
-            stored = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
-        values = unpack(stored)
+        return unpack(load_file(path))
     except (OSError, SafetensorError, KeyError, RuntimeError, IndexError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); train or install again") from error
+
+
+def _put(network: torch.nn.Module, path: Path) -> None:
+    values = _read(path)
     own = network.state_dict(keep_vars=True)
     tied = {id(value) for name, value in own.items() if name in values}
     lacks = [
@@ -352,7 +343,7 @@ def _put(network: torch.nn.Module, path: Path) -> None:
     network.load_state_dict(values, strict=False)
 
 
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _place(asked: str) -> str:
+    if asked == "auto" and not torch.cuda.is_available():
+        asked = "cpu"  # MPS only when it is asked for, as nothing here was tried on it
+    return str(devices.place(asked))

@@ -18,6 +18,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from emotone.errors import EmotoneError, RunError, Unsupported
+from emotone.models import devices
 
 T = TypeVar("T")
 
@@ -88,11 +89,7 @@ def ranks(device: str, *, tensorboard: Path | None = None) -> Ranks:
     """
     if tensorboard is not None and not is_tensorboard_available():
         raise Unsupported("tensorboard is not installed; pip install tensorboard, or leave it off")
-    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device == "auto":
-        device = "cuda" if has_cuda else "mps" if has_mps else "cpu"
-    if not {"cpu": True, "cuda": has_cuda, "mps": has_mps}[device]:
-        raise Unsupported(f"device {device!r} is not on this machine; use auto or cpu")
+    device = devices.place(device).type
     # accelerate keeps the first run's answer for the whole process; a second run may differ.
     AcceleratorState._reset_state()
     if not torch.distributed.is_initialized():

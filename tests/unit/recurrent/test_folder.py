@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from emotone import config as configs
-from emotone.errors import CheckpointError, ModelMissing
+from emotone.errors import CheckpointError, ModelMissing, UnknownName, Unsupported
 from emotone.recurrent.config import Replies
 from emotone.recurrent.folder import LARGE, pack, pack_folder, save_folder, unpack
 from emotone.recurrent.responder import Recurrent, tiny_corpus, tiny_sizes
@@ -270,3 +270,11 @@ def test_words_that_may_not_be_given_away_are_taken_out(name: str, tmp_path: Pat
     assert len(after.network.core.bias) == len(left)
     assert after.reply(POSTS, [None] * 3, decoding=SHORT)[0].model == str(tmp_path / "small")
     assert json.loads((tmp_path / "small" / "manifest.json").read_text("utf-8"))["model"] == "small"
+
+
+def test_a_device_that_is_not_here_is_one_sentence(tmp_path: Path):
+    saved("ecm", tmp_path / "m")
+    with pytest.raises(Unsupported, match="'cuda:99' is not on this machine"):
+        ecm.load(str(tmp_path / "m"), device="cuda:99")
+    with pytest.raises(UnknownName, match="unknown device 'gpu'"):
+        ecm.load(str(tmp_path / "m"), device="gpu")
