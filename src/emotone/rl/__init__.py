@@ -1,0 +1,1 @@
+"""Reinforcement: policies that write replies, and two algorithms that raise a reward."""
