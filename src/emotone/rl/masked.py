@@ -23,12 +23,12 @@ class Spread(NamedTuple):
     Args:
         mean: Their mean, a scalar.
         var: Their variance with Bessel's correction (divided by n - 1), a scalar.
-        count: How many there are, a scalar.
+        n: How many there are, a scalar.
     """
 
     mean: Tensor
     var: Tensor
-    count: Tensor
+    n: Tensor
 
 
 def alone(values: Tensor) -> Tensor:
@@ -73,14 +73,14 @@ def spread(values: Tensor, mask: Tensor, *, sum_over: SumOver = alone) -> Spread
     """
     x = values.detach().masked_fill(~mask, 0).to(wide(values.device))
     sums = sum_over(torch.stack([x.sum(), mask.sum().to(x.dtype)]))
-    mean, count = sums[0] / sums[1].clamp(min=1), sums[1]
-    if count < 2:
+    mean, n = sums[0] / sums[1].clamp(min=1), sums[1]
+    if n < 2:
         raise DataError(
-            f"a variance needs 2 real tokens, but the batch has {int(count)}; give more replies a"
+            f"a variance needs 2 real tokens, but the batch has {int(n)}; give more replies a"
             " step, or longer ones"
         )
     squares = (x - mean).masked_fill(~mask, 0).square().sum()
-    return Spread(mean, sum_over(squares[None])[0] / (count - 1), count)
+    return Spread(mean, sum_over(squares[None])[0] / (n - 1), n)
 
 
 def whiten(
