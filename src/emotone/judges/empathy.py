@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from emotone.judges.empathy_heard import HeardContexts
     from emotone.judges.empathy_model import IdentifierNet
 
 CARD = "judge.json"
 WEIGHTS = "weights.safetensors"
 KIND = "identifier"
 FORMAT = 1
+#: Pairs whose contexts' states are held at once.
+_PART = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,12 @@ class TrainedIdentifier:
     Args:
         card: What it says about itself.
         nets: One network for all mechanisms, or several that share them out.
-        batch: Pairs a forward pass.
+        batch: Texts a forward pass; on a CPU, padding costs more than few rows do.
     """
 
     card: IdentifierCard
     nets: tuple[IdentifierNet, ...]
-    batch: int = 32
+    batch: int = 8
 
     def __post_init__(self) -> None:
         """Check that each mechanism is scored once and has its numbers."""
@@ -98,27 +101,63 @@ class TrainedIdentifier:
 
         return f"{self.card.name}-{self.card.version}-{card_hash(asdict(self.card))}"
 
+    def hear(self, contexts: Sequence[str]) -> HeardContexts:
+        """Read contexts once, so that responses to them can be scored; equal ones are read once.
+
+        A context of 96 tokens keeps some 150 kB, so hear thousands in parts.
+        """
+        from emotone.judges.empathy_heard import HeardContexts, context_states
+
+        different = list(dict.fromkeys(contexts))
+        place = {text: i for i, text in enumerate(different)}
+        states: list[list[Tensor]] = []
+        for net in self.nets:
+            read = context_states(net, different, batch=self.batch)
+            states.append([read[place[text]] for text in contexts])
+        return HeardContexts(self, tuple(states))
+
     def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
         """Choose the levels of each (context, response), in order."""
+        return self.decide(self.probabilities(pairs))
+
+    def decide(self, probabilities: np.ndarray) -> list[EmpathyLevels]:
+        """Choose levels from `probabilities`, [N, 3, 3]."""
         from emotone.judges.empathy_model import MECHANISMS
 
-        chances = self.probabilities(pairs)
-        chosen = [decide(chances[:, i], self.card.offsets[m]) for i, m in enumerate(MECHANISMS)]
+        chosen = [
+            decide(probabilities[:, i], self.card.offsets[m]) for i, m in enumerate(MECHANISMS)
+        ]
         return [EmpathyLevels(*map(int, row)) for row in zip(*chosen, strict=True)]
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-        """Calibrated probabilities, [N, 3, 3]: pairs, mechanisms in `MECHANISMS`' order, levels."""
+        """Calibrated probabilities, [N, 3, 3]: pairs, mechanisms in `MECHANISMS`' order, levels.
+
+        A context that stands in several pairs is read once.
+        """
         import numpy as np
 
-        from emotone.judges.calibration import softmax
         from emotone.judges.empathy_model import LEVELS, MECHANISMS
 
         out = np.zeros((len(pairs), len(MECHANISMS), LEVELS))
-        for net in self.nets:
-            for mechanism, logits in level_logits(net, pairs, batch=self.batch).items():
-                chances = softmax(logits, self.card.temperatures[mechanism])
-                out[:, MECHANISMS.index(mechanism)] = chances
+        for part in _by_context(pairs):
+            heard = self.hear([pairs[i][0] for i in part])
+            out[part] = heard.probabilities(range(len(part)), [pairs[i][1] for i in part])
         return out
+
+
+def _by_context(pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Part pairs so that a context's responses stand together, in parts of some `_PART` pairs."""
+    groups: dict[str, list[int]] = {}
+    # Parts of pairs of like length hold little padding.
+    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]))
+    for i in order:
+        groups.setdefault(pairs[i][0], []).append(i)
+    parts: list[list[int]] = []
+    for rows in groups.values():
+        if not parts or len(parts[-1]) >= _PART:
+            parts.append([])
+        parts[-1] += rows
+    return parts
 
 
 def _finite(value: object) -> TypeGuard[float]:
@@ -134,26 +173,24 @@ def decide(probabilities: np.ndarray, offsets: Sequence[float] | np.ndarray) -> 
 
 
 def level_logits(
-    net: IdentifierNet, pairs: Sequence[tuple[str, str]], *, batch: int = 32
+    net: IdentifierNet, pairs: Sequence[tuple[str, str]], *, batch: int = 8
 ) -> dict[str, np.ndarray]:
     """Level logits of each mechanism of a network, [N, 3] in float64, in the pairs' order.
 
-    Pairs of like length go together, so little is padding; the order does not change a score.
+    A context that stands in several pairs is read once; see `response_logits`.
     """
     import numpy as np
-    import torch
 
-    rows = net.tokens(pairs) if pairs else []
-    out = {m: np.zeros((len(rows), 3)) for m in net.spec.mechanisms}
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i][1]), len(rows[i][0])))
-    net.eval()
-    with torch.inference_mode():
-        for start in range(0, len(order), batch):
-            at = order[start : start + batch]
-            context = net.response.pad([rows[i][0] for i in at])
-            response = net.response.pad([rows[i][1] for i in at])
-            for mechanism, evidence in net(*context, *response).items():
-                out[mechanism][at] = evidence.levels.double().numpy()
+    from emotone.judges.empathy_heard import context_states, response_logits
+
+    out = {m: np.zeros((len(pairs), 3)) for m in net.spec.mechanisms}
+    for part in _by_context(pairs):
+        different = list(dict.fromkeys(pairs[i][0] for i in part))
+        states = context_states(net, different, batch=batch)
+        at = [different.index(pairs[i][0]) for i in part]
+        found = response_logits(net, states, at, [pairs[i][1] for i in part], batch=batch)
+        for mechanism, logits in found.items():
+            out[mechanism][part] = logits
     return out
 
 
@@ -212,7 +249,7 @@ def trained_parts(net: IdentifierNet) -> dict[str, Tensor]:
     return {k: v.detach().half().contiguous().clone() for k, v in parts.items()}
 
 
-def load_identifier(folder: Path, *, batch: int = 32) -> TrainedIdentifier:
+def load_identifier(folder: Path, *, batch: int = 8) -> TrainedIdentifier:
     """Load an identifier from its folder, its low-rank change merged into the encoder.
 
     Raises:
