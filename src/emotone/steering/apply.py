@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from emotone.errors import SteeringError, Unsupported
 from emotone.steering.attach import ATTACH, OPERATIONS, Operation, Tier
-from emotone.steering.layers import Site, blocks, fold_target
+from emotone.steering.layers import Site, blocks, fold_target, unwrapped
 from emotone.steering.positions import POSITIONS, Columns, Positions
 from emotone.steering.selftest import verify
 
@@ -66,7 +66,7 @@ def steering(
     raise. Blocks whose displacement is zero are left alone.
 
     Args:
-        model: Any unmodified Hugging Face causal language model.
+        model: Any unmodified Hugging Face causal language model, or one with adapters of peft.
         displacement: What to add, in units of the activation: [L, d] for all rows, or [B, L, d]
             for each row. With beams or several returned sequences, n rows of the model in a
             group belong to one row here.
@@ -81,6 +81,7 @@ def steering(
         SteeringError: If the shapes differ, the values are not finite, the model is already
             steered, or the test finds that steering would not act as asked.
     """
+    model = unwrapped(model)
     listed = blocks(model)
     _check(model, displacement, len(listed), positions, operation)
     chosen = _chosen(displacement)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from emotone.steering.listen import Listener, hear
 
@@ -14,6 +14,9 @@ from emotone.steering.listen import Listener, hear
 #: is 1 nat higher is e^SHARPNESS times likelier to be kept. At strength 0 all are alike, so that
 #: intensity acts on the choice as smoothly as on the dose.
 SHARPNESS = 4.0
+
+#: Score of an empty candidate: below that of any reply.
+NO_REPLY = -1e9
 
 
 def choose(
@@ -40,8 +43,39 @@ def choose(
         The index of the kept candidate of each row.
     """
     picks = [0] * len(prompts)
+    scores = emotion_scores(model, tokenizer, listener, prompts, candidates, strengths)
+    for i, value in enumerate(scores):
+        if value is not None:
+            draw = torch.Generator().manual_seed(seeds[i])
+            picks[i] = int(torch.multinomial((SHARPNESS * value).softmax(0), 1, generator=draw))
+    return picks
+
+
+def emotion_scores(
+    model: nn.Module,
+    tokenizer: Any,
+    listener: Listener | None,
+    prompts: Sequence[list[int]],
+    candidates: Sequence[Sequence[str]],
+    strengths: Sequence[Mapping[str, float]],
+) -> list[Tensor | None]:
+    """Score how well each candidate carries its row's emotion.
+
+    Args:
+        model: The model, not steered.
+        tokenizer: Its tokenizer.
+        listener: What hears the emotion; None hears nothing.
+        prompts: Ids of each row's prompt.
+        candidates: Replies of each row.
+        strengths: Label -> strength in [-1, 1] of each row.
+
+    Returns:
+        For each row the sum over emotions of strength times log-probability in nats, one a
+        candidate, far below all others for an empty one; None where there is nothing to hear.
+    """
+    values: list[Tensor | None] = [None] * len(prompts)
     if listener is None:
-        return picks
+        return values
     known = set(listener.labels)
     rows = [
         i
@@ -50,7 +84,7 @@ def choose(
     ]
     pairs = [(prompts[i], text) for i in rows for text in candidates[i]]
     if not pairs:
-        return picks
+        return values
     heard = hear(model, tokenizer, listener, [(p, t or ".") for p, t in pairs])
     at = 0
     for i in rows:
@@ -63,7 +97,6 @@ def choose(
                 value = value + strength * scores[:, listener.labels.index(label)]
         for j, text in enumerate(group):
             if not text.strip():
-                value[j] = -1e9
-        draw = torch.Generator().manual_seed(seeds[i])
-        picks[i] = int(torch.multinomial((SHARPNESS * value).softmax(0), 1, generator=draw))
-    return picks
+                value[j] = NO_REPLY
+        values[i] = value
+    return values

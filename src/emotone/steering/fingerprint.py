@@ -16,7 +16,9 @@ def fingerprint(model: nn.Module) -> str:
 
     A hash over the shape of the model, the first 256 token embeddings and every block's norms,
     all rounded to bfloat16, so that the same weights in float32 and bfloat16 agree. Quantised
-    loading leaves these tensors alone.
+    loading leaves these tensors alone, and so do low-rank adapters, merged or not: an adapted
+    model counts as its base. Calibration was measured on the base, so intensities may act a
+    little more or less strongly on the adapted one.
     """
     config = model.config
     digest = hashlib.sha256()

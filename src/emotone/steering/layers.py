@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -69,6 +69,12 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside of peft's wrapper, with its adapters; any other model as it is."""
+    inner: Any = getattr(model, "get_base_model", None)
+    return inner() if callable(inner) else model  # pyright: ignore[reportReturnType]
+
+
 def architecture(model: nn.Module) -> Architecture | None:
     """Return the known paths of a model's family, or None for an unknown family."""
     kind = getattr(getattr(model, "config", None), "model_type", "")
@@ -84,6 +90,7 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     Raises:
         Unsupported: If no such list, or more than one, is found.
     """
+    model = unwrapped(model)
     known = architecture(model)
     if known is not None:
         return list(model.get_submodule(known.blocks))  # pyright: ignore[reportArgumentType]
@@ -128,7 +135,8 @@ def fold_target(model: nn.Module, block: nn.Module, site: Site) -> tuple[nn.Modu
     except AttributeError:  # a mixture-of-experts block has no single map
         return None
     if type(target) is not nn.Linear and type(target).__name__ != "Conv1D":
-        return None  # quantised maps differ in how they treat a bias
+        # Quantised maps differ in how they treat a bias, and an adapter's map holds it inside.
+        return None
     divisor = 1.0
     if site == "resid" and known.multiplier:
         divisor = float(getattr(model.config, known.multiplier))  # pyright: ignore
@@ -137,5 +145,6 @@ def fold_target(model: nn.Module, block: nn.Module, site: Site) -> tuple[nn.Modu
 
 def decoder(model: nn.Module) -> nn.Module:
     """Return the module under the language-model head, the one that sees ids and cache."""
+    model = unwrapped(model)
     inner = getattr(model, "base_model", model)
     return inner if isinstance(inner, nn.Module) else model

@@ -15,20 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from emotone.emotions import EmotionMix
-from emotone.errors import ConfigError, SteeringError, Unsupported
+from emotone.errors import ConfigError, Unsupported
 from emotone.models.chat_format import FRIEND, prompt_ids, told
-from emotone.models.decode import Written, stream, write
-from emotone.models.likelihood import reply_nats
 from emotone.protocols import check_request
-from emotone.steering.apply import Applied, steering
-from emotone.steering.choose import choose
+from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.steering.fluency import told_perplexity
-from emotone.steering.vectors import EmotionVectors, shipped_names
+from emotone.steering.mood import Doses, Mood
+from emotone.steering.vectors import EmotionVectors
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ class Config:
     """How the system answers.
 
     Args:
-        vectors: A vector file; "" takes the set that is shipped for the model.
+        vectors: A vector file or the name of a shipped set; "" takes that of the model.
         system: System prompt; "" takes the one that the vectors were made with.
         told: Also tell the model the emotion in words.
         candidates: Replies to choose from, for each post with an emotion; 1 takes the first.
@@ -65,11 +63,10 @@ class Steered:
     """A chat model with emotion vectors."""
 
     def __init__(self, lm: CausalLM, vectors: EmotionVectors, config: Config) -> None:
-        vectors.check_model(lm.model)
+        self._mood = Mood(lm, vectors, config.batch)
         self._lm = lm
         self._config = config
         self.vectors = vectors
-        self._judges = _judges(vectors)
         self._system = config.system or vectors.card.system_prompt or FRIEND
         self.capabilities = Capabilities(
             vectors.taxonomy, graded=True, mixes=True, history=True, streaming=True
@@ -85,7 +82,7 @@ class Steered:
     ) -> list[Reply]:
         """Answer each dialogue in its emotion."""
         check_request("steered", self.capabilities, dialogues, emotions, empathy)
-        doses = [self.vectors.doses(e) if e else {} for e in emotions]
+        doses = self._mood.doses(emotions)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         return self._answer(prompts, list(emotions), doses, decoding)
 
@@ -108,15 +105,8 @@ class Steered:
     ) -> list[tuple[float, int]]:
         """Return nats and tokens of given replies, steered as in `reply`, without a choice."""
         check_request("steered", self.capabilities, dialogues, emotions)
-        doses = [self.vectors.doses(e) if e else {} for e in emotions]
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
-        return reply_nats(
-            self._lm.model,
-            self._lm.tokenizer,
-            list(zip(prompts, replies, strict=True)),
-            batch=self._config.batch,
-            steer=lambda places: self._steer([doses[i] for i in places]),
-        )
+        return self._mood.nats(prompts, self._mood.doses(emotions), replies)
 
     def told_likelihood(self, label: str, pairs: Sequence[tuple[Dialogue, str]]) -> float:
         """Perplexity of replies under the unsteered model told an emotion; for calibrating."""
@@ -131,88 +121,32 @@ class Steered:
         self,
         prompts: list[list[int]],
         emotions: list[EmotionMix | None],
-        doses: list[dict[str, float]],
+        doses: Sequence[Doses],
         decoding: Decoding,
     ) -> list[Reply]:
         # A row without a push has one candidate: there is nothing to choose by.
         counts = [self._config.candidates if any(d.values()) else 1 for d in doses]
-        rows = [(i, j) for i, n in enumerate(counts) for j in range(n)]
-        written: list[list[Written]] = [[] for _ in prompts]
-        how: list[Applied | None] = [None] * len(prompts)
-        for start in range(0, len(rows), self._config.batch):
-            part = rows[start : start + self._config.batch]
-            seeds = [_seed(decoding.seed + i, j) for i, j in part]
-            with self._steer([doses[i] for i, _ in part]) as applied:
-                made = write(
-                    self._lm.model,
-                    self._lm.tokenizer,
-                    [prompts[i] for i, _ in part],
-                    decoding,
-                    seeds,
-                    stop=self._lm.stop,
+        drawn = self._mood.draw(prompts, doses, counts, decoding)
+        texts = [[w.text for w in row.written] for row in drawn]
+        seeds = [decoding.seed + i for i in range(len(prompts))]
+        replies: list[Reply] = []
+        for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds)):
+            kept = drawn[i].written[pick]
+            said = told("", emotions[i]) if self._config.told else ""
+            applied = self._mood.report(drawn[i].applied, doses[i], counts[i], told=said)
+            replies.append(
+                Reply(
+                    kept.text,
+                    emotions[i],
+                    "steered",
+                    self._lm.name,
+                    seeds[i],
+                    kept.tokens,
+                    kept.logprob,
+                    applied,
                 )
-            for (i, _), out in zip(part, made, strict=True):
-                written[i].append(out)
-                how[i] = applied
-        chosen = choose(
-            self._lm.model,
-            self._lm.tokenizer,
-            self.vectors.listener,
-            prompts,
-            [[w.text for w in group] for group in written],
-            [{k: self._strength(k, v) for k, v in d.items()} for d in doses],
-            [decoding.seed + i for i in range(len(prompts))],
-        )
-        return [
-            Reply(
-                written[i][pick].text,
-                emotions[i],
-                "steered",
-                self._lm.name,
-                decoding.seed + i,
-                written[i][pick].tokens,
-                written[i][pick].logprob,
-                self._report(how[i], doses[i], counts[i], emotions[i]),
             )
-            for i, pick in enumerate(chosen)
-        ]
-
-    def _strength(self, label: str, dose: float) -> float:
-        """Return a dose as a fraction of the emotion's ceiling on its side, in [-1, 1]."""
-        curve = self.vectors.card.curves.get(label)
-        full = abs(curve.dose(100.0 if dose > 0 else -100.0)) if curve else 1.0
-        if not full:  # a curve without a side below 0
-            return 0.0
-        return max(-1.0, min(1.0, dose / full))
-
-    def _steer(self, doses: Sequence[Mapping[str, float]]) -> Any:
-        first = doses[0]
-        same = all(d == first for d in doses)
-        rows = [self.vectors.displacement(raw_scale=d) for d in (doses[:1] if same else doses)]
-        displacement = rows[0] if same else torch.stack(rows)
-        return steering(self._lm.model, displacement, site=self.vectors.card.site)
-
-    def _report(
-        self,
-        applied: Applied | None,
-        doses: Mapping[str, float],
-        candidates: int,
-        emotion: EmotionMix | None,
-    ) -> dict[str, Any]:
-        acted = applied is not None and any(doses.values())
-        displacement = self.vectors.displacement(raw_scale=doses)
-        return {
-            "tier": applied.tier if applied and acted else "none",
-            "site": self.vectors.card.site,
-            "positions": "all",
-            "blocks": list(applied.blocks) if applied and acted else [],
-            "dose": {k: round(v, 4) for k, v in doses.items()},
-            "relative_dose": round(self.vectors.relative_dose(displacement), 4),
-            "candidates": candidates,
-            "told": told("", emotion) if self._config.told else "",
-            "vectors": self.vectors.card.data,
-            "judges": list(self._judges),
-        }
+        return replies
 
     def stream(
         self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
@@ -223,34 +157,7 @@ class Steered:
         """
         check_request("steered", self.capabilities, [dialogue], [emotion])
         prompt = self._prompt(dialogue, emotion)
-        doses = self.vectors.doses(emotion) if emotion else {}
-
-        def pieces() -> Iterator[str]:
-            with self._steer([doses]):
-                yield from stream(
-                    self._lm.model,
-                    self._lm.tokenizer,
-                    prompt,
-                    decoding,
-                    _seed(decoding.seed, 0),
-                    stop=self._lm.stop,
-                )
-
-        return pieces()
-
-
-def _judges(vectors: EmotionVectors) -> tuple[str, ...]:
-    """Name the judges that touched the vectors: who calibrated, who chose the training replies.
-
-    The card names the second in its notes as "label judge", with source and licence in brackets.
-    """
-    card = vectors.card
-    named = (card.measured.get("judge", ""), card.notes.get("label judge", ""))
-    return tuple(dict.fromkeys(n for name in named if (n := str(name).split(" (")[0].strip())))
-
-
-def _seed(seed: int, candidate: int) -> int:
-    return (seed + candidate * 0x9E3779B1) % 2**63
+        return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
 
 
 def load(
@@ -261,23 +168,15 @@ def load(
     Raises:
         Unsupported: If no vectors are shipped for the model and none are named.
     """
-    from emotone.models import DEFAULT, entry, known, load_causal_lm
+    from emotone.models import DEFAULT, load_causal_lm
 
     config = config or Config()
     name = model or DEFAULT
-    if config.vectors:
-        vectors = EmotionVectors.load(config.vectors)
-    else:
-        named = entry(name).vectors if name in known() else ""
-        vectors = EmotionVectors.shipped(named) if named in shipped_names() else None
+    vectors = vectors_named(name, config.vectors)
     lm = load_causal_lm(name, device=device)
+    # A folder may hold the default model under another name: its weights tell.
+    vectors = vectors or vectors_fitting(lm.model)
     if vectors is None:
-        # A folder may hold the default model under another name: its weights tell.
-        for candidate in map(EmotionVectors.shipped, shipped_names()):
-            try:
-                return Steered(lm, candidate, config)
-            except SteeringError:
-                continue
         raise Unsupported(
             f"no emotion vectors are shipped for {name!r}; make them with "
             "`emotone vectors extract` and give the file with --set vectors=FILE"

@@ -213,9 +213,9 @@ def test_a_curve_that_falls_or_moves_zero_is_refused():
 
 
 def test_a_steered_system_names_every_judge_that_touched_its_vectors():
-    from emotone.systems.steered import _judges
+    from emotone.steering.mood import vector_judges
 
-    assert _judges(EmotionVectors.shipped("smollm2")) == (
+    assert vector_judges(EmotionVectors.shipped("smollm2")) == (
         "pair-empathetic-dailydialog-1",
         "pair-goemotions-a-1",
     )
