@@ -16,6 +16,12 @@ from emotone.training.checkpoint import writing
 TIMINGS = frozenset({"seconds", "tokens_per_second"})
 #: Seconds between lines where stderr is no terminal.
 EVERY = 30.0
+#: What a person sees of a line of the log, and how; a figure is left out until it is there.
+FIGURES = {
+    "loss": "loss {:.3f}",
+    "dev_perplexity": "dev perplexity {:.2f}",
+    "tokens_per_second": "{:.0f} tokens/s",
+}
 #: Steps after which the time of the whole run is foretold.
 ESTIMATED_AFTER = 20
 
@@ -68,9 +74,19 @@ class Display:
         total: Steps of the whole run.
         done: Steps made before a resume.
         shown: Whether anything is shown at all.
+        figures: Which keys of the log a person sees, and how each is written.
+        evaluation: The key that only the line of an evaluation has; without a bar, it is told.
     """
 
-    def __init__(self, total: int, done: int, shown: bool) -> None:
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        shown: bool,
+        figures: Mapping[str, str] = FIGURES,
+        evaluation: str = "dev_loss",
+    ) -> None:
+        self._figures, self._evaluation = figures, evaluation
         self._total, self._shown = total, shown
         self._first, self._step = done, done
         self._began = self._said = time.monotonic()
@@ -103,15 +119,11 @@ class Display:
         """Show the newest figures of the log."""
         new = self._newest
         new.update(values)
-        parts = [
-            f"loss {new['loss']:.3f}" if "loss" in new else "",
-            f"dev perplexity {new['dev_perplexity']:.2f}" if "dev_perplexity" in new else "",
-            f"{new['tokens_per_second']:.0f} tokens/s" if "tokens_per_second" in new else "",
-        ]
-        self._text = "".join(f"{part}, " for part in parts if part)
+        parts = [form.format(new[key]) for key, form in self._figures.items() if key in new]
+        self._text = "".join(f"{part}, " for part in parts)
         if self._shown and self._bar is not None:
             self._bar.update(self._task, text=self._text.rstrip(", "))
-        elif self._shown and "dev_loss" in values:
+        elif self._shown and self._evaluation in values:
             self._say(f"step {self._step} of {self._total}, {self._text}lr {values['lr']:g}")
 
     def pause(self, seconds: float) -> None:

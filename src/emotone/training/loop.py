@@ -72,7 +72,7 @@ def fit(
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(settings.threads)
         team = ranks(settings.device, tensorboard=out if settings.tensorboard else None)
-        team.first_does(lambda: _alone(out, stack))
+        team.first_does(lambda: alone(out, stack))
         stack.enter_context(own_randomness(team.device))
         made = identity(settings, model, plan, made_with or {})
         run = Run(model, team, settings, out, asked, dev_batches, made)
@@ -108,7 +108,7 @@ def _due(every: int, step: int, ended: bool) -> bool:
     return step % every == 0 if every else ended
 
 
-def _alone(out: Path, stack: ExitStack) -> None:
+def alone(out: Path, stack: ExitStack) -> None:
     """Hold the folder until the stack closes; the lock of a killed run is free."""
     folder = out / "checkpoints"
     with writing(folder):

@@ -1,0 +1,247 @@
+"""The trainer: every policy learns from rewards in these steps, whatever the algorithm.
+
+Each step: 1 choose prompts, 2 draw replies, 3 score them, 4 hear what the policy, its values and
+the reference say of them, 5 turn rewards into advantages, 6 learn, 7 log, evaluate and save.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from emotone.errors import ConfigError, DataError
+from emotone.rl.chosen import chosen
+from emotone.rl.development import Development, distinct_2
+from emotone.rl.exchange import all_of, whole
+from emotone.rl.experience import Scored, deserve, hear, parts, score
+from emotone.rl.kl import adapt
+from emotone.rl.learning import Learned, learn
+from emotone.rl.losses import explained
+from emotone.rl.moments import Moments
+from emotone.rl.rollout import roll_out
+from emotone.rl.run import Run
+from emotone.rl.settings import Reinforce, Reinforced
+from emotone.rl.state import identity
+from emotone.rl.types import Policy, RewardFunction
+from emotone.training import optim
+from emotone.training.distributed import ranks
+from emotone.training.log import say
+from emotone.training.loop import alone
+from emotone.training.seeding import own_randomness, reseed, seed_for
+from emotone.training.stopping import listening
+
+
+def reinforce(
+    policy: Policy,
+    *,
+    prompts: Sequence[list[int]],
+    reward: RewardFunction,
+    settings: Reinforce,
+    out: Path,
+    development: Development | None = None,
+    made_with: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Reinforced:
+    """Train a policy by reward, from the start or from where a killed run stood.
+
+    A run is a function of its arguments: interrupted and resumed, it gives the same weights and
+    log (bit for bit in one process on the CPU with one thread), and several processes give the
+    same as one but for rounding and dropout. The reward must be a function of its arguments too.
+
+    Args:
+        policy: What is trained; what `Policy.reference` says is what it is held to. It is moved to
+            the device and ends with the weights of the best evaluation, or the last ones without
+            development data.
+        prompts: Prompts as token ids, N of them.
+        reward: Says what replies are worth; its rows are places among `prompts`.
+        settings: How.
+        out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
+        development: Data to choose the best weights by.
+        made_with: What else the run depends on, such as a fingerprint of the reward, of values
+            that JSON has; a resumed run must have the same.
+        progress: Whether to show progress on stderr.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ConfigError: If the run to resume was made with something else, processes cannot share the
+            batch, or ppo is asked of a policy without a value head.
+        CheckpointError: If the checkpoint to resume is damaged.
+        DataError: If there are fewer prompts than a step takes, or the reward is no number.
+        RunError: If the loss is no number any more, or the folder cannot be written.
+        Stopped: If SIGTERM or SIGINT came; the run is saved.
+    """
+    if len(prompts) < settings.prompts_a_step:
+        raise DataError(
+            f"there are {len(prompts)} prompts, but a step takes {settings.prompts_a_step}; give"
+            " more prompts, or lower batch"
+        )
+    with ExitStack() as stack:
+        asked = stack.enter_context(listening())
+        if settings.threads:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(settings.threads)
+        team = ranks(settings.device)
+        if settings.batch % (settings.updates * team.world):
+            raise ConfigError(
+                f"reinforce: batch is {settings.batch}; use a multiple of updates times processes,"
+                f" {settings.updates * team.world}"
+            )
+        team.first_does(lambda: alone(out, stack))
+        stack.enter_context(own_randomness(team.device))
+        held = [] if development is None else [development.prompts, development.replies]
+        learning = stack.enter_context(_learning(policy, settings))
+        made = identity(settings, learning, prompts, held, made_with or {})
+        run = Run(policy, learning, team, settings, out, asked, made)
+        stack.callback(run.close)
+        run.open_logs(shown=progress)
+
+        state = run.state
+        fresh = state.step == 0 and not state.curve
+        state.pending = state.pending or (fresh and development is not None)
+        while True:
+            if state.pending and development is not None:
+                run.evaluate(development)
+            if state.step % settings.save_every == 0:
+                run.save()
+            run.leave_if_asked()
+            if state.stopped(settings) is not None:
+                return run.finish(development)
+            _step(run, prompts, reward)
+            due = state.step % settings.evaluate_every == 0
+            state.pending = due and development is not None
+
+
+def _step(run: Run, prompts: Sequence[list[int]], reward: RewardFunction) -> None:
+    policy, settings, team, state = run.policy, run.settings, run.team, run.state
+    clock = [time.perf_counter()]
+
+    # 1. Choose prompts; those of a group stand together.
+    rows = chosen(len(prompts), settings.prompts_a_step, settings.seed, state.step)
+    rows = np.repeat(rows, settings.replies_a_prompt)
+    at = np.arange(settings.batch)[team.rank :: team.world]
+
+    # 2. Draw replies; a reply's random numbers depend on its place in the batch alone.
+    policy.eval()
+    padded = policy.prompts([prompts[i] for i in rows[at]]).to(team.device)
+    seeds = [seed_for(settings.seed, "rollout", state.step, int(i)) for i in at]
+    with torch.no_grad(), run.half():
+        rollout = roll_out(policy, padded, settings.sampling, seeds)
+    clock.append(time.perf_counter())
+
+    # 3. Score them.
+    scored = score(reward, rows, at, rollout.texts, team)
+    clock.append(time.perf_counter())
+
+    # 4. Hear the policy, its values and the reference.
+    cut = parts(rollout, settings)
+    with run.half():
+        heard = hear(policy, rollout, cut, settings)
+    clock.append(time.perf_counter())
+
+    # 5. Turn rewards into advantages.
+    mask = rollout.written.mask
+    moments = Moments(*state.moments) if state.moments else Moments()
+    deserved = deserve(
+        scored,
+        heard,
+        mask,
+        at,
+        settings=settings,
+        kl_weight=state.kl_weight,
+        moments=moments,
+        team=team,
+    )
+
+    # 6. Learn.
+    lr = run.rate()
+    optim.set_lr(run.optimizer, lr)
+    reseed(seed_for(settings.seed, "dropout", state.step, team.rank), team.device)
+    run.parallel.train(settings.dropout)
+    learned = learn(
+        run.parallel,
+        cut,
+        heard,
+        deserved,
+        optimizer=run.optimizer,
+        parameters=run.parameters,
+        settings=settings,
+        team=team,
+    )
+    policy.eval()
+    clock.append(time.perf_counter())
+
+    # 7. Log; the KL weight of the next step follows from this one.
+    kl = float(deserved.kl.mean())
+    row = _row(scored, learned)
+    row |= {"score_norm": float(deserved.scores.mean())}
+    row |= {"kl": kl, "kl_coefficient": state.kl_weight}
+    if heard.values is not None and deserved.returns is not None:
+        share = explained(heard.values, deserved.returns, mask, sum_over=team.sum)
+        row["value_explained"] = float(share)
+    else:
+        del row["value_loss"]
+    row["length"] = float(whole(team, mask.sum(1), at, len(rows)).mean())
+    row["ended"] = float(whole(team, rollout.ended, at, len(rows)).mean())
+    row["distinct_2"] = distinct_2(all_of(team, rollout.texts))
+    row["lr"] = lr
+    if kl < 0 and not state.kl_negative:
+        state.kl_negative = row["kl_negative"] = True
+        if team.first:
+            say(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
+    if settings.kl_adaptive:
+        state.kl_weight = adapt(
+            state.kl_weight,
+            kl,
+            rows=settings.batch,
+            target=settings.kl_target,
+            horizon=settings.kl_horizon,
+        )
+    state.moments = [deserved.moments.mean, deserved.moments.var, deserved.moments.count]
+    state.step += 1
+    if run.display is not None:
+        run.display.step()
+    if state.step % settings.log_every == 0:
+        names = ("rollout_seconds", "score_seconds", "listen_seconds", "learn_seconds")
+        spent = zip(names, clock, clock[1:], strict=False)
+        run.write({**row, **{name: round(b - a, 3) for name, a, b in spent}})
+
+
+@contextmanager
+def _learning(policy: Policy, settings: Reinforce) -> Iterator[dict[str, nn.Parameter]]:
+    """Take the parameters that learn; but for ppo the value head is left as it is inside.
+
+    Processes would wait for the gradient of a parameter that gets none.
+    """
+    found = dict(policy.trained())
+    head = [] if settings.algorithm == "ppo" else [k for k in found if k.startswith("value_head.")]
+    idle = [found.pop(name).requires_grad_(False) for name in head]
+    try:
+        yield found
+    finally:
+        for parameter in idle:
+            parameter.requires_grad_(True)
+
+
+def _row(scored: Scored, learned: Learned) -> dict[str, Any]:
+    return {
+        "reward": float(scored.total.mean()),
+        **{f"term/{name}": float(values.mean()) for name, values in scored.terms.items()},
+        "policy_loss": learned.policy_loss,
+        "value_loss": learned.value_loss,
+        "ratio_mean": learned.ratio_mean,
+        "clipped": learned.clipped,
+        "update_kl": learned.update_kl,
+        "entropy": learned.entropy,
+        "grad_norm": learned.grad_norm,
+        "updates": learned.made,
+        "skipped": learned.skipped,
+    }
