@@ -285,7 +285,7 @@ def one_step(
     }
     for name, parameter in model.named_parameters():
         if parameter.grad is not None and len(set(lengths)) > 1:
-            found[f"gradient.{name}"] = parameter.grad
+            found[f"gradient.{name}"] = parameter.grad.clone()
     return found
 
 
