@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -121,6 +122,50 @@ class EmpathyLevels:
             if getattr(self, name) not in (0, 1, 2):
                 raise DataError(f"empathy level {name} is {getattr(self, name)}; use 0, 1 or 2")
 
+    def __str__(self) -> str:
+        """Write the levels so that `parse` reads them."""
+        names = ("reaction", "interpretation", "exploration")
+        return " ".join(f"{name}:{getattr(self, name)}" for name in names)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read levels such as "reaction:2 interpretation:1 exploration:0".
+
+        The order is free, blanks or commas part them, and EPITOME's own names of the mechanisms
+        (`emotional_reactions` and so on) are read too.
+
+        Raises:
+            DataError: If a name or level is unknown, or a mechanism is missing or said twice.
+        """
+        levels: dict[str, int] = {}
+        for part in _PART.sub(r"\1:\2", text.lower()).replace(",", " ").split():
+            said, _, level = part.partition(":")
+            name = _MECHANISMS.get(said.replace("-", "_"))
+            if name is None or level not in ("0", "1", "2"):
+                raise DataError(f"empathy {part!r} cannot be read; {_HOW}")
+            if name in levels:
+                raise DataError(f"empathy {text!r} says {name} twice; {_HOW}")
+            levels[name] = int(level)
+        missing = [n for n in ("reaction", "interpretation", "exploration") if n not in levels]
+        if missing:
+            raise DataError(f"empathy {text!r} leaves out {' and '.join(missing)}; {_HOW}")
+        return cls(**levels)
+
+
+_HOW = "give a level of 0, 1 or 2 for each, as in 'reaction:2 interpretation:1 exploration:0'"
+#: Blanks around a colon or an equals sign.
+_PART = re.compile(r"(\w)\s*[:=]\s*(\S)")
+_MECHANISMS = {
+    "reaction": "reaction",
+    "reactions": "reaction",
+    "emotional_reaction": "reaction",
+    "emotional_reactions": "reaction",
+    "interpretation": "interpretation",
+    "interpretations": "interpretation",
+    "exploration": "exploration",
+    "explorations": "exploration",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -183,6 +228,8 @@ class Decoding:
         beams: Hypotheses that a beam search follows at once.
         length_penalty: A beam search ranks replies of n tokens by logprob / ((5 + n) / 6) **
             length_penalty; 0 is off, higher is longer.
+        top_k: Sample from so many of the likeliest tokens at most; 0 is off (chat models only).
+        min_tokens: No reply ends before so many tokens; 0 is off (chat models only).
     """
 
     strategy: Strategy = "sample"
@@ -194,6 +241,8 @@ class Decoding:
     seed: int = 0
     beams: int = 20
     length_penalty: float = 0.0
+    top_k: int = 0
+    min_tokens: int = 0
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -205,6 +254,8 @@ class Decoding:
         _within("seed", self.seed, 0, 2**63 - 1)
         _within("beams", self.beams, 1, 1000)
         _within("length_penalty", self.length_penalty, 0.0, 5.0)
+        _within("top_k", self.top_k, 0, 1_000_000)
+        _within("min_tokens", self.min_tokens, 0, 4096)
         if self.strategy not in ("sample", "greedy", "beam"):
             raise ConfigError(f"strategy is {self.strategy!r}; use 'sample', 'greedy' or 'beam'")
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError, Unsupported
+from emotone.models.forward import CausalSteps, Seq2SeqSteps, is_seq2seq, pad
 from emotone.types import Decoding
 
 #: After this share of the longest reply, it ends with its sentence.
@@ -49,7 +50,7 @@ def write(
     """Decode one reply a prompt; row i draws from a generator seeded with `seeds[i]`.
 
     Args:
-        model: A causal language model.
+        model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
         prompts: Token ids, one list a row.
         decoding: How to choose; its seed is not used here.
@@ -112,7 +113,7 @@ def steps(
     """Yield each step's token and log-probability of every row; None for a finished row.
 
     Args:
-        model: A causal language model.
+        model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
         prompts: Token ids, one list a row.
         decoding: How to choose; its seed is not used here.
@@ -127,37 +128,23 @@ def steps(
         raise Unsupported(
             "chat models offer no beam search; leave out --beams to sample, or use --greedy"
         )
+    _check_length(model, prompts, decoding)
     device = next(model.parameters()).device
-    pad = tokenizer.pad_token_id or 0
-    longest = max(len(p) for p in prompts)
-    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)  # pyright: ignore
-    if limit and longest + decoding.max_tokens > limit:
-        raise DataError(
-            f"the text is {longest} tokens long, and with a reply of up to {decoding.max_tokens} "
-            f"it exceeds the model's {limit}; shorten the text or the conversation"
-        )
+    filler = tokenizer.pad_token_id or 0
     ends = end_tokens(model, tokenizer)
-    chunk = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    position = (mask.cumsum(1) - 1).clamp_min(0)
+    ids, mask = pad(list(prompts), filler, left=not is_seq2seq(model))
+    kind = Seq2SeqSteps if is_seq2seq(model) else CausalSteps
+    passes = kind(model, ids.to(device), mask.to(device))
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
     replies: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
-    cache: Any = None
     soft = max(1, int(decoding.max_tokens * _SOFT_END))
+    fed: Tensor | None = None
     for step in range(decoding.max_tokens):
-        out = model(
-            input_ids=chunk,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = out.past_key_values
-        logits = out.logits[:, -1].float().cpu()
+        logits = (passes.first() if fed is None else passes.next(fed)).cpu()
         total = logits.logsumexp(-1)
-        tops = _candidates(logits, replies, decoding)
+        banned = ends if step < decoding.min_tokens else []
+        tops = _candidates(logits, replies, decoding, banned)
         tokens: list[int | None] = []
         logprobs: list[float] = []
         for i, reply in enumerate(replies):
@@ -166,7 +153,8 @@ def steps(
                 logprobs.append(0.0)
                 continue
             said = _text(tokenizer, reply) if step >= soft or stop else ""
-            if _cut(said, stop) != said or (step >= soft and said.rstrip().endswith(_SENTENCE_END)):
+            over = step >= soft and said.rstrip().endswith(_SENTENCE_END)
+            if _cut(said, stop) != said or (over and step >= decoding.min_tokens):
                 token = ends[0]
             else:
                 token = _choose(tops[0][i], tops[1][i], decoding, draws[i])
@@ -177,17 +165,29 @@ def steps(
         yield tokens, logprobs
         if all(done):
             return
-        fed = [pad if t is None else t for t in tokens]
-        chunk = torch.tensor(fed, device=device)[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(fed), 1)], dim=1)
-        position = position[:, -1:] + 1
+        fed = torch.tensor([filler if t is None else t for t in tokens], device=device)
+
+
+def _check_length(model: nn.Module, prompts: Sequence[list[int]], decoding: Decoding) -> None:
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)  # pyright: ignore
+    longest = max(len(p) for p in prompts)
+    reply = decoding.max_tokens
+    # Encoder and decoder have positions of their own.
+    needed = max(longest, reply) if is_seq2seq(model) else longest + reply
+    if limit and needed > limit:
+        raise DataError(
+            f"the text is {longest} tokens long, and with a reply of up to {reply} "
+            f"it exceeds the model's {limit}; shorten the text or the conversation"
+        )
 
 
 def _candidates(
-    logits: Tensor, replies: list[list[int]], decoding: Decoding
+    logits: Tensor, replies: list[list[int]], decoding: Decoding, banned: list[int]
 ) -> tuple[Tensor, Tensor]:
     """Return the likeliest tokens of each row after penalties: logits and ids, [B, K]."""
     logits = logits.clone()
+    if banned:
+        logits[:, banned] = -torch.inf
     for i, reply in enumerate(replies):
         if reply and decoding.repetition_penalty != 1.0:
             seen = torch.tensor(sorted(set(reply)))
@@ -197,7 +197,7 @@ def _candidates(
         for token in _repeats(reply, decoding.no_repeat):
             logits[i, token] = -torch.inf
     # The nucleus lies within the few hundred likeliest tokens for any useful top_p.
-    top = logits.topk(min(256, logits.shape[-1]))
+    top = logits.topk(min(decoding.top_k or 256, logits.shape[-1]))
     return top.values, top.indices
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from emotone.errors import DataError
 from emotone.models.decode import end_tokens
+from emotone.models.forward import is_seq2seq, pad, start_token
+from emotone.models.head import logits
 
 Steer = Callable[[Sequence[int]], AbstractContextManager[Any]]
 """Rows of a batch (their places) -> what surrounds the model's pass over them."""
@@ -30,7 +32,7 @@ def reply_nats(
     know when a reply is over.
 
     Args:
-        model: A causal language model.
+        model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
         rows: Token ids of the prompt, and the reply.
         batch: Rows a forward pass; rows of like length share one.
@@ -58,7 +60,7 @@ def token_nats(
     """Negative log-likelihood of each token of each reply, in nats, one tensor [T] a row.
 
     Args:
-        model: A causal language model.
+        model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
         rows: Token ids of the prompt, and the reply; all in one forward pass.
         end: Whether the end token after the reply counts too.
@@ -68,32 +70,60 @@ def token_nats(
     """
     if not rows:
         return []
-    device = next(model.parameters()).device
     last = end_tokens(model, tokenizer)[:1] if end else []
     pairs = [
         (head, [*tokenizer(text, add_special_tokens=False)["input_ids"], *last])
         for head, text in rows
     ]
+    read = _seq2seq_states if is_seq2seq(model) else _causal_states
+    states = read(model, pairs, tokenizer.pad_token_id or 0)
+    out: list[Tensor] = []
+    for (_, tail), found in zip(pairs, states, strict=True):
+        gold = torch.tensor(tail, device=found.device, dtype=torch.long)
+        said = logits(model, found)
+        out.append(nn.functional.cross_entropy(said, gold, reduction="none").cpu())
+    return out
+
+
+def _causal_states(
+    model: nn.Module, pairs: Sequence[tuple[list[int], list[int]]], filler: int
+) -> list[Tensor]:
+    """Last states before each token of the replies, [T, d] a row."""
+    device = next(model.parameters()).device
     longest = max(len(h) + len(t) for h, t in pairs)
+    _check_length(model, longest)
+    # Padded on the right, where no real token looks: positions are those of a row alone.
+    ids, mask = pad([h + t for h, t in pairs], filler, left=False)
+    inner: Any = model.base_model
+    states = inner(
+        input_ids=ids.to(device), attention_mask=mask.long().to(device), use_cache=False
+    ).last_hidden_state
+    return [states[i, len(h) - 1 : len(h) + len(t) - 1] for i, (h, t) in enumerate(pairs)]
+
+
+def _seq2seq_states(
+    model: Any, pairs: Sequence[tuple[list[int], list[int]]], filler: int
+) -> list[Tensor]:
+    """Last states of the decoder before each token of the replies, [T, d] a row."""
+    device = next(model.parameters()).device
+    _check_length(model, max(max(len(h), len(t)) for h, t in pairs))
+    ids, mask = (x.to(device) for x in pad([h for h, _ in pairs], filler, left=False))
+    read = model.get_encoder()(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    start = start_token(model)
+    fed, _ = pad([[start, *t[:-1]][: len(t)] for _, t in pairs], filler, left=False)
+    states = model.get_decoder()(
+        input_ids=fed.to(device),
+        encoder_hidden_states=read,
+        encoder_attention_mask=mask.long(),
+        use_cache=False,
+    ).last_hidden_state
+    return [states[i, : len(t)] for i, (_, t) in enumerate(pairs)]
+
+
+def _check_length(model: nn.Module, longest: int) -> None:
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)  # pyright: ignore
     if limit and longest > limit:
         raise DataError(
             f"a text and its reply are {longest} tokens long, which exceeds the model's {limit};"
             " shorten the text or the conversation"
         )
-    # Padded on the right, where no real token looks: positions are those of a row alone.
-    pad = tokenizer.pad_token_id or 0
-    ids = torch.tensor([h + t + [pad] * (longest - len(h) - len(t)) for h, t in pairs])
-    mask = torch.tensor(
-        [[1] * (len(h) + len(t)) + [0] * (longest - len(h) - len(t)) for h, t in pairs]
-    )
-    inner = model.base_model(  # pyright: ignore
-        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
-    ).last_hidden_state
-    out: list[Tensor] = []
-    for i, (head, tail) in enumerate(pairs):
-        states = inner[i, len(head) - 1 : len(head) + len(tail) - 1]
-        logits = model.get_output_embeddings()(states).float()  # pyright: ignore
-        gold = torch.tensor(tail, device=device, dtype=torch.long)
-        out.append(nn.functional.cross_entropy(logits, gold, reduction="none").cpu())
-    return out

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from emotone.errors import CheckpointError, RunError, Unsupported
+from emotone.errors import Unsupported
 from emotone.models import catalog, devices
 from emotone.models.chat import give_template
 from emotone.models.reading import read_folder, read_hub
+from emotone.models.ready import forget_path, move, set_padding
 from emotone.models.store import locate
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -72,11 +72,11 @@ def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True
         location = replace(location, revision=commit)
     else:
         model, tokenizer = read_folder(location.path, location.name, dtype)
-    _forget_path(model, tokenizer, location.name)
+    forget_path(model, tokenizer, location.name)
     stop = give_template(tokenizer)
-    _set_padding(model, tokenizer, location.name)
+    set_padding(model, tokenizer, location.name)
     return CausalLM(
-        model=_move(model.eval(), place, location.name),
+        model=move(model.eval(), place, location.name),
         tokenizer=tokenizer,
         name=location.name,
         revision=location.revision,
@@ -84,34 +84,3 @@ def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True
         device=str(place),
         stop=stop,
     )
-
-
-def _move(model: Any, place: torch.device, name: str) -> PreTrainedModel:
-    import torch
-
-    try:
-        return model.to(place)
-    except torch.OutOfMemoryError as error:
-        raise RunError(
-            f"model {name!r} does not fit on {place}; free memory there or use device cpu"
-        ) from error
-
-
-def _forget_path(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    # Whatever is saved from this model later must not name a folder of this machine.
-    model.config._name_or_path = name
-    model.name_or_path = name
-    tokenizer.name_or_path = name
-
-
-def _set_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token is None:
-            raise CheckpointError(
-                f"the tokenizer of model {name!r} has neither a pad nor an end token; set eos_token"
-                " in its tokenizer_config.json"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id
-    if model.generation_config is not None:
-        model.generation_config.pad_token_id = tokenizer.pad_token_id

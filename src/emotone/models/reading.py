@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from emotone.errors import CheckpointError, ModelMissing, Unsupported
 from emotone.models import progress
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+#: How a model writes: after what it read, or from an encoder of its own.
+Kind = Literal["causal", "seq2seq"]
+
 # Seconds until the hub counts as out of reach; its client would retry for half a minute.
 _HUB_TIMEOUT = 10.0
 
 
 def read_folder(
-    path: Path, name: str, dtype: torch.dtype
+    path: Path, name: str, dtype: torch.dtype, kind: Kind = "causal"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Read a model from a folder.
 
@@ -28,7 +31,7 @@ def read_folder(
     """
     try:
         with quiet():
-            return _read(str(path), name, dtype, local_files_only=True)
+            return _read(str(path), name, dtype, kind, local_files_only=True)
     except _failures() as error:
         raise CheckpointError(
             f"model {name!r} in {path} cannot be loaded ({_first_line(error)}); copy or save it"
@@ -37,7 +40,7 @@ def read_folder(
 
 
 def read_hub(
-    name: str, dtype: torch.dtype, *, fetch: bool
+    name: str, dtype: torch.dtype, kind: Kind = "causal", *, fetch: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
     """Read a model of the hub, out of the hub's own cache where it is there.
 
@@ -54,7 +57,7 @@ def read_hub(
     if commit := _cached_commit(name):
         try:
             with quiet():
-                return *_read(name, name, dtype, local_files_only=True), commit
+                return *_read(name, name, dtype, kind, local_files_only=True), commit
         except OSError:  # transformers' word for a file that is not in the cache
             pass
         except _failures() as error:
@@ -68,7 +71,7 @@ def read_hub(
     progress.say(f"fetching {name} from the model hub")
     try:
         with quiet(bars=True):
-            read = _read(name, name, dtype, local_files_only=False)
+            read = _read(name, name, dtype, kind, local_files_only=False)
     except _failures() as error:
         raise _unreadable(name, error) from error
     return *read, _cached_commit(name) or ""
@@ -107,15 +110,22 @@ def _ask_hub(name: str) -> None:
 
 
 def _read(
-    source: str, name: str, dtype: torch.dtype, **options: Any
+    source: str, name: str, dtype: torch.dtype, kind: Kind, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        AutoTokenizer,
+    )
 
     options["trust_remote_code"] = False
     config = AutoConfig.from_pretrained(source, **options)
-    _check_writes_text(config, name)
-    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **options)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    _check_writes_text(config, name, kind)
+    causal = kind == "causal"
+    side = "left" if causal else "right"
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side=side, **options)
+    loaded: Any = (AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM).from_pretrained(
         source,
         config=config,
         dtype=dtype,
@@ -134,15 +144,18 @@ def _read(
     return model, tokenizer
 
 
-def _check_writes_text(config: Any, name: str) -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+def _check_writes_text(config: Any, name: str, kind: Kind) -> None:
+    from transformers.models.auto import modeling_auto as auto
 
     named = config.architectures or []
-    if named and not set(named) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()):
-        raise Unsupported(
-            f"model {name!r} is a {named[0]}, which writes no text from left to right; use a"
-            " causal language model such as smollm2"
-        )
+    if kind == "causal":
+        known = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        lacks = "writes no text from left to right; use a causal language model such as smollm2"
+    else:
+        known = auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+        lacks = "has no encoder and decoder that write text; use a model such as google-t5/t5-base"
+    if named and not set(named) & set(known.values()):
+        raise Unsupported(f"model {name!r} is a {named[0]}, which {lacks}")
 
 
 def _failures() -> tuple[type[Exception], ...]:

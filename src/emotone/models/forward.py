@@ -1,0 +1,146 @@
+"""Passes of a model that writes a batch of replies token by token, with its cache.
+
+What is drawn from the logits is the business of who calls: the loop of all chat models
+(`emotone.models.decode`) and the rollouts of reinforcement draw by rules of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class CausalSteps:
+    """A causal language model that writes a batch of replies.
+
+    Args:
+        model: In evaluation mode.
+        ids: Prompts, [P, S], padded on the left.
+        mask: 1 or True at real tokens, [P, S].
+        rows: The prompt that each reply answers, [B]; None for one reply a prompt. Each prompt is
+            read once, however many replies it gets.
+    """
+
+    def __init__(
+        self, model: nn.Module, ids: Tensor, mask: Tensor, *, rows: Tensor | None = None
+    ) -> None:
+        self._model = model
+        self._ids = ids
+        self._mask = mask.long()
+        self._position = (self._mask.cumsum(1) - 1).clamp_min(0)
+        self._rows = rows
+        self._cache: Any = None
+
+    @torch.no_grad()
+    def first(self) -> Tensor:
+        """Logits of the first token of each reply, [B, V], float32."""
+        logits = self._pass(self._ids)
+        if self._rows is not None:
+            self._cache.batch_select_indices(self._rows)
+            self._mask, self._position = self._mask[self._rows], self._position[self._rows]
+            logits = logits[self._rows]
+        return logits
+
+    @torch.no_grad()
+    def next(self, tokens: Tensor) -> Tensor:
+        """Take the tokens just drawn, [B]; return the logits of the next ones, [B, V], float32."""
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        self._position = self._position[:, -1:] + 1
+        return self._pass(tokens[:, None])
+
+    def _pass(self, ids: Tensor) -> Tensor:
+        out = self._model(
+            input_ids=ids,
+            attention_mask=self._mask,
+            position_ids=self._position,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._cache = out.past_key_values
+        return out.logits[:, -1].float()
+
+
+class Seq2SeqSteps:
+    """An encoder-decoder model that writes a batch of replies.
+
+    Args:
+        model: In evaluation mode.
+        ids: What the encoder reads, [P, S], padded on the right.
+        mask: 1 or True at real tokens, [P, S].
+        rows: As in `CausalSteps`.
+    """
+
+    def __init__(
+        self, model: nn.Module, ids: Tensor, mask: Tensor, *, rows: Tensor | None = None
+    ) -> None:
+        self._model = model
+        self._ids = ids
+        self._mask = mask.long()
+        self._rows = rows
+        self._states: Any = None
+        self._cache: Any = None
+
+    @torch.no_grad()
+    def first(self) -> Tensor:
+        """Logits of the first token of each reply, [B, V], float32."""
+        encoder: Any = self._model.get_encoder()  # pyright: ignore[reportCallIssue]
+        self._states = encoder(input_ids=self._ids, attention_mask=self._mask).last_hidden_state
+        logits = self._pass(self._ids.new_full((len(self._ids),), start_token(self._model)))
+        if self._rows is not None:
+            self._cache.batch_select_indices(self._rows)
+            self._mask, self._states = self._mask[self._rows], self._states[self._rows]
+            logits = logits[self._rows]
+        return logits
+
+    @torch.no_grad()
+    def next(self, tokens: Tensor) -> Tensor:
+        """Take the tokens just drawn, [B]; return the logits of the next ones, [B, V], float32."""
+        return self._pass(tokens)
+
+    def _pass(self, tokens: Tensor) -> Tensor:
+        out = self._model(
+            encoder_outputs=(self._states,),
+            attention_mask=self._mask,
+            decoder_input_ids=tokens[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._cache = out.past_key_values
+        return out.logits[:, -1].float()
+
+
+def is_seq2seq(model: nn.Module) -> bool:
+    """Tell whether a model has an encoder of its own for what is answered."""
+    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+
+
+def start_token(model: nn.Module) -> int:
+    """Return the token that a decoder's input begins with; for T5 it is the pad token."""
+    config: Any = model.config
+    start = getattr(config, "decoder_start_token_id", None)
+    start = config.pad_token_id if start is None else start
+    return int(start or 0)
+
+
+def pad(rows: list[list[int]], token: int, *, left: bool) -> tuple[Tensor, Tensor]:
+    """Make a batch of lists of token ids.
+
+    Args:
+        rows: Token ids, one list a row.
+        token: What fills the shorter ones.
+        left: Whether the padding comes first, as a causal model's prompt needs.
+
+    Returns:
+        Ids and mask, True at real tokens, both [B, T].
+    """
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), token)
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        real = slice(longest - len(row), longest) if left else slice(0, len(row))
+        ids[i, real] = torch.tensor(row, dtype=torch.long)
+        mask[i, real] = True
+    return ids, mask

@@ -1,0 +1,222 @@
+"""Low-rank adapters in a causal language model: put in, saved, loaded and folded in.
+
+The model keeps its class and the paths of its blocks, so that emotion vectors still find their
+places in it. The feed-forward maps have no adapters by default, since a vector is folded into
+their bias (`emotone.steering.layers.fold_target`).
+
+Source: Hu et al. 2021, LoRA, by peft.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emotone.data.atomic import replacing
+from emotone.errors import CheckpointError, ConfigError, Unsupported
+from emotone.training.seeding import own_randomness, reseed
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+# What peft's own wrapper sets before the names of a model's weights.
+_PREFIX = "base_model.model."
+_NAME = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Where adapters sit and how large they are.
+
+    Args:
+        rank: Rank of each.
+        alpha: The product of an adapter is scaled by alpha / rank.
+        targets: Names of the linear maps that get one.
+        top: Only so many of the last blocks get them; 0 for all. No gradient goes below them, so
+            fewer is faster.
+        dropout: Dropout before each adapter in training.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    top: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        if self.rank < 1:
+            raise ConfigError(f"rank of the adapters is {self.rank}; use 1 or more")
+        if not self.targets:
+            raise ConfigError("adapters have no targets; name linear maps, such as q_proj")
+        if self.top < 0:
+            raise ConfigError(f"top of the adapters is {self.top}; use 0 for all blocks, or more")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout of the adapters is {self.dropout}; use 0 up to below 1")
+
+
+def add_adapters(model: nn.Module, adapters: Adapters, *, seed: int = 0) -> None:
+    """Put new adapters into a model; they change nothing yet, and all else is frozen.
+
+    Args:
+        model: Changed in place; its class and the paths of its blocks stay.
+        adapters: Which.
+        seed: Seed of their weights.
+
+    Raises:
+        ConfigError: If the model has fewer blocks than asked for.
+        Unsupported: If the model has adapters already, or none of the targets.
+    """
+    from peft import LoraConfig
+
+    blocks = int(model.config.num_hidden_layers)  # pyright: ignore
+    if adapters.top > blocks:
+        raise ConfigError(f"the model has {blocks} blocks, not {adapters.top}; use top = 0 for all")
+    kept = list(range(blocks - adapters.top, blocks)) if adapters.top else None
+    config = LoraConfig(
+        r=adapters.rank,
+        lora_alpha=adapters.alpha,  # pyright: ignore[reportArgumentType]
+        target_modules=list(adapters.targets),
+        lora_dropout=adapters.dropout,
+        layers_to_transform=kept,
+        task_type="CAUSAL_LM",
+    )
+    device = next(model.parameters()).device
+    with own_randomness(device):
+        reseed(seed, device)
+        _inject(model, config)
+    _set_trainable(model, True)
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Tell whether a model has adapters."""
+    return any(True for _ in layers(model))
+
+
+def layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield the path and module of each linear map that has an adapter."""
+    from peft.tuners.lora import LoraLayer
+
+    return ((name, m) for name, m in model.named_modules() if isinstance(m, LoraLayer))
+
+
+def weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the adapters' weights by their name in the model."""
+    return {name: p for name, p in model.named_parameters() if "lora_" in name}
+
+
+def save_adapters(model: nn.Module, folder: Path, *, base: str) -> None:
+    """Save adapters as a folder that `peft.PeftModel.from_pretrained` loads too.
+
+    Args:
+        model: The model that has them.
+        folder: Made if it is not there.
+        base: Name of the model they belong to, as `load_causal_lm` takes it.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _config(model).to_dict()
+    config |= {"base_model_name_or_path": base, "inference_mode": True}
+    plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    tensors = {
+        _PREFIX + name.replace(f".{_NAME}.", "."): p.detach().cpu().contiguous()
+        for name, p in weights(model).items()
+    }
+    with replacing(folder / WEIGHTS) as path:
+        save_file(tensors, path, metadata={"format": "pt"})
+    with replacing(folder / CONFIG) as path:
+        path.write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_adapters(model: nn.Module, folder: Path, *, trainable: bool = False) -> None:
+    """Put saved adapters into a model.
+
+    Args:
+        model: The model they were made for; changed in place.
+        folder: As `save_adapters` or peft wrote it.
+        trainable: Whether they go on learning.
+
+    Raises:
+        CheckpointError: If the folder is not whole, or belongs to another model.
+        Unsupported: If the model has adapters already.
+    """
+    from peft import LoraConfig
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"folder {str(folder)!r} has no {name}; give a folder that holds adapters"
+            )
+    try:
+        config = LoraConfig.from_pretrained(str(folder))
+        saved = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(
+            f"the adapters in {str(folder)!r} cannot be read ({first}); copy or save them again"
+        ) from error
+    _inject(model, config)  # pyright: ignore[reportArgumentType]
+    _fill(model, saved, folder)
+    _set_trainable(model, trainable)
+
+
+@torch.no_grad()
+def merge_adapters(model: nn.Module) -> None:
+    """Add adapters to the weights they belong to; the model is then as if it never had any."""
+    for name, layer in list(layers(model)):
+        layer.merge()
+        base = layer.get_base_layer()
+        base.requires_grad_(False)
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, base)
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+
+
+def _inject(model: nn.Module, config: Any) -> None:
+    from peft import inject_adapter_in_model
+
+    if has_adapters(model):
+        raise Unsupported("the model has adapters already; merge them first, or load it anew")
+    try:
+        inject_adapter_in_model(config, model, adapter_name=_NAME)
+    except ValueError as error:
+        names = ", ".join(sorted(config.target_modules))
+        raise Unsupported(
+            f"adapters do not fit the model's maps {names}; name linear maps that it has"
+        ) from error
+    for p in weights(model).values():
+        p.data = p.data.float()  # small steps vanish in bfloat16
+
+
+def _set_trainable(model: nn.Module, trainable: bool) -> None:
+    model.requires_grad_(False)
+    for p in weights(model).values():
+        p.requires_grad_(trainable)
+
+
+def _config(model: Any) -> Any:
+    return model.peft_config[_NAME]
+
+
+@torch.no_grad()
+def _fill(model: nn.Module, saved: dict[str, Tensor], folder: Path) -> None:
+    own = {_PREFIX + n.replace(f".{_NAME}.", "."): p for n, p in weights(model).items()}
+    wrong = sorted(own.keys() ^ saved.keys())
+    wrong = wrong or [n for n, p in own.items() if p.shape != saved[n].shape]
+    if wrong:
+        raise CheckpointError(
+            f"the adapters in {str(folder)!r} do not fit the model ({wrong[0]}); load the model"
+            f" that {CONFIG} names"
+        )
+    for name, p in own.items():
+        p.copy_(saved[name])
