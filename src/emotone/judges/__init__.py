@@ -14,7 +14,8 @@ from emotone.errors import unknown_name
 
 if TYPE_CHECKING:
     from emotone.judges.card import JudgeCard
-    from emotone.protocols import EmotionClassifier, EmpathyIdentifier
+    from emotone.judges.empathy import TrainedIdentifier
+    from emotone.protocols import EmotionClassifier
 
 #: What labels and what scores, by language.
 LABEL = {"en": "en-label", "zh": "zh-label"}
@@ -78,7 +79,7 @@ def card_of(name: str | Path) -> JudgeCard:
     return read_card(_folder(name)[0])
 
 
-def open_identifier(name: str | Path = "empathy-score") -> EmpathyIdentifier:
+def open_identifier(name: str | Path = "empathy-score") -> TrainedIdentifier:
     """Load an identifier of empathy levels.
 
     Args:

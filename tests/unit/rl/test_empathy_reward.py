@@ -156,7 +156,7 @@ def test_emotion_is_added_and_needed_where_it_is_weighed():
     found = score(CHANCES, TARGETS, plain(), settings, emotion=np.array([0.6]))
     assert found.total == pytest.approx([0.14 + 0.3])
     assert found.terms["emotion"] == pytest.approx([0.6])
-    with pytest.raises(ConfigError, match="emotion_weight is 0.5"):
+    with pytest.raises(ConfigError, match=r"emotion_weight is 0\.5"):
         score(CHANCES, TARGETS, plain(), settings)
 
 

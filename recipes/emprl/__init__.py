@@ -1,0 +1,1 @@
+"""How EmpRL is scored: its replies, its curves, and what games its reward."""
