@@ -79,8 +79,9 @@ POSTS, REFERENCES, SENSIBLE = map(list, zip(*DIALOGUES, strict=True))
 LONG = (
     "I am so sorry to hear that and I can imagine how you feel because my brother told me about "
     "the very same thing some years ago when he lived near the river and worked in a shop that "
-    "sold lamps and chairs and much else, and what happened then, and how do you feel about it now, and "
-    "who else knows of it, and where were you when it began, and was anybody there to help you?"
+    "sold lamps and chairs and much else, and what happened then, and how do you feel about it "
+    "now, and who else knows of it, and where were you when it began, and was anybody there to "
+    "help you?"
 )
 
 
