@@ -42,6 +42,22 @@ def decayed(lr: float, decay: float, loss: float, before: Sequence[float]) -> fl
     return lr * decay if len(before) > 2 and loss > max(before[-3:]) else lr
 
 
+def scheduled(lr: float, step: int, warmup: int, linear: int) -> float:
+    """Learning rate of a step under a straight rise and a straight fall.
+
+    Args:
+        lr: The rate between them.
+        step: Steps made before this one.
+        warmup: Steps of the rise; 0 for none.
+        linear: Step at which the rate is 0; 0 for no fall.
+    """
+    if warmup and step < warmup:
+        return lr * (step + 1) / warmup
+    if not linear:
+        return lr
+    return lr * max(0.0, (linear - step) / max(linear - warmup, 1))
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every group."""
     for group in optimizer.param_groups:
@@ -49,7 +65,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def flatten(
-    model: nn.Module, optimizer: torch.optim.Optimizer
+    parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
     """Take the optimiser's state apart, by the names of the parameters.
 
@@ -58,7 +74,7 @@ def flatten(
     """
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, dict[str, Any]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"{name}/{key}"] = value
@@ -68,7 +84,7 @@ def flatten(
 
 
 def restore(
-    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     tensors: Mapping[str, Tensor],
     scalars: Mapping[str, Mapping[str, Any]],
@@ -76,23 +92,22 @@ def restore(
     """Put back what `flatten` took apart.
 
     Raises:
-        CheckpointError: If the state is of other parameters than the model has.
+        CheckpointError: If the state is of other parameters than these.
     """
-    named = dict(model.named_parameters())
     found: dict[str, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         name, _, state = key.rpartition("/")
         found.setdefault(name, {})[state] = tensor
     for name, values in scalars.items():
         found.setdefault(name, {}).update(values)
-    if strange := found.keys() - named.keys():
+    if strange := found.keys() - parameters.keys():
         raise CheckpointError(
             f"the optimiser's state names {min(strange)!r}, which the model lacks; resume with the"
             " settings the run began with"
         )
     optimizer.state.clear()
     for name, values in found.items():
-        parameter = named[name]
+        parameter = parameters[name]
         optimizer.state[parameter] = {
             # A fused step counter stays on the parameter's device, as do the moments.
             key: value.to(parameter.device) if isinstance(value, Tensor) else value

@@ -65,8 +65,7 @@ class Run:
         self.parallel = team.accelerator.prepare_model(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.optimiser(self.parameters, settings, team.device)
-        optim.restore(model, self.optimizer, moments, self.state.optimizer)
-        optim.set_lr(self.optimizer, self.state.lr)
+        optim.restore(dict(model.named_parameters()), self.optimizer, moments, self.state.optimizer)
         self.interval = Sums(self.state.interval, first=team.first)
         self.since = Sums(self.state.since, first=team.first)
         self.norm = self.stop = torch.zeros((), device=team.device)
@@ -117,6 +116,7 @@ class Run:
         norm = team.accelerator.clip_grad_norm_(self.parameters, limit)
         self.norm = torch.as_tensor(norm)
         self.sound = torch.isfinite(self.norm) & torch.isfinite(loss.detach())
+        optim.set_lr(self.optimizer, self._lr())
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.interval.add(names, sums)
@@ -138,7 +138,7 @@ class Run:
         spent = time.perf_counter() - self.mark
         self.mark = time.perf_counter()
         speed = sums[TOKENS] / max(spent, 1e-9)
-        row = {**means(sums), "lr": self.state.lr, "grad_norm": self.norm.item()}
+        row = {**means(sums), "lr": self._lr(), "grad_norm": self.norm.item()}
         self._write({**row, "tokens_per_second": round(speed, 1)})
 
     def evaluate(self) -> None:
@@ -179,7 +179,7 @@ class Run:
                 "dev_loss": loss,
                 "dev_perplexity": math.exp(min(loss, 700.0)),
                 **{f"dev_{name}": value for name, value in measured.items()},
-                "lr": self.state.lr,
+                "lr": self._lr(),
                 "best_step": self.state.best_step,
             }
         )
@@ -196,7 +196,6 @@ class Run:
             state.worse += 1
         state.lr = optim.decayed(state.lr, self.settings.decay, train_loss, state.before)
         state.before = [*state.before, train_loss][-3:]
-        optim.set_lr(self.optimizer, state.lr)
 
     def save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
@@ -210,7 +209,8 @@ class Run:
         state.seconds = self._seconds()
         if self.log is not None:  # the first process
             state.log_bytes = self.log.synced()
-            moments, state.optimizer = optim.flatten(self.model, self.optimizer)
+            named = dict(self.model.named_parameters())
+            moments, state.optimizer = optim.flatten(named, self.optimizer)
             here = state.best_step == state.step and not state.pending
             checkpoints.save(
                 self.folder,
@@ -266,6 +266,10 @@ class Run:
             curve=tuple(state.curve),
             log=self.out / "log.jsonl",
         )
+
+    def _lr(self) -> float:
+        settings = self.settings
+        return optim.scheduled(self.state.lr, self.state.step, settings.warmup, settings.linear)
 
     def _precision(self) -> AbstractContextManager[Any]:
         half = self.settings.precision == "bf16"

@@ -37,6 +37,8 @@ class Training:
         lr: Learning rate of the first step.
         decay: Factor on the learning rate when the mean training loss since the last evaluation
             is above each of the last 3, as in ECM's code (.99 there); 1 never changes it.
+        warmup: Steps in which the learning rate rises in a line from near 0.
+        linear: The learning rate falls in a line, to 0 at this step; 0 never.
         weight_decay: L2 penalty, as torch's optimisers have it.
         clip: Largest global norm of the gradient; 0 for no limit.
         balanced: Draw the emotions equally often; read by whoever makes the plan of rows.
@@ -63,6 +65,8 @@ class Training:
     optimiser: Literal["adam", "sgd"] = "adam"
     lr: float = 1e-3
     decay: float = 1.0
+    warmup: int = 0
+    linear: int = 0
     weight_decay: float = 0.0
     clip: float = 5.0
     balanced: bool = False
@@ -83,7 +87,7 @@ class Training:
         for name in ("epochs", "batch", "keep", "log_every"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
         whole = ("patience", "evaluate_every", "save_every", "max_steps", "seed", "threads")
-        for name in whole:
+        for name in (*whole, "warmup", "linear"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         for name in ("weight_decay", "clip"):
             value = getattr(self, name)

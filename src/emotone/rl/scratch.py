@@ -1,0 +1,151 @@
+"""A small T5 made from nothing: its vocabulary from texts, its weights from a seed.
+
+Pretrained T5 weights are what the paper uses; this is for where none can be had, and for proving
+the pipeline on a laptop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from emotone.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
+
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+#: Stands between the posts of a dialogue.
+TURN = "<turn>"
+#: What is left out of a text in denoising, in T5's own words.
+BLANKS = tuple(f"<extra_id_{i}>" for i in range(20))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Size of a new T5.
+
+    Args:
+        pieces: Size of the vocabulary.
+        width: d_model.
+        inner: Width of the feed-forward layers.
+        heads: Attention heads, each of `width / heads`.
+        encoder_blocks: Blocks of the encoder.
+        decoder_blocks: Blocks of the decoder.
+        gated: Gated GELU as in T5 1.1, else ReLU as in T5.
+        dropout: Share dropped in training.
+    """
+
+    pieces: int = 8000
+    width: int = 256
+    inner: int = 1024
+    heads: int = 4
+    encoder_blocks: int = 2
+    decoder_blocks: int = 2
+    gated: bool = False
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        names = ("pieces", "width", "inner", "heads", "encoder_blocks", "decoder_blocks")
+        for name in names:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"new: {name} is {getattr(self, name)}; use 1 or more")
+        if self.width % self.heads:
+            raise ConfigError(
+                f"new: width is {self.width} and heads is {self.heads}; use a width that the heads"
+                " divide"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"new: dropout is {self.dropout}; use 0 to below 1")
+
+
+def new_tokenizer(texts: Iterable[str], pieces: int) -> PreTrainedTokenizerBase:
+    """Learn a SentencePiece vocabulary (unigram language model) from texts.
+
+    `tokenizers` learns it: the model is the one of SentencePiece, and transformers reads no other.
+    An end token closes each text, as in T5.
+
+    Args:
+        texts: What to learn from.
+        pieces: Size of the vocabulary, special tokens included.
+
+    Raises:
+        DataError: If there is no text.
+
+    Source: Kudo 2018, the unigram language model; Raffel et al. 2020 for T5's special tokens.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import processors as post
+    from tokenizers.trainers import UnigramTrainer
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.Unigram())
+    core.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    )
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Metaspace()
+    special = [PAD, END, UNKNOWN, TURN, *BLANKS]
+    trainer = UnigramTrainer(
+        vocab_size=pieces, special_tokens=special, unk_token=UNKNOWN, show_progress=False
+    )
+    seen = 0
+
+    def counted() -> Iterable[str]:
+        nonlocal seen
+        for text in texts:
+            seen += 1
+            yield text
+
+    core.train_from_iterator(counted(), trainer)
+    if not seen:
+        raise DataError("there is no text to learn a vocabulary from; name files with dialogues")
+    core.post_processor = post.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, core.token_to_id(END))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        extra_special_tokens=[TURN, *BLANKS],
+        model_max_length=512,
+    )
+
+
+def new_t5(
+    tokenizer: PreTrainedTokenizerBase, shape: Shape, seed: int
+) -> T5ForConditionalGeneration:
+    """Make a T5 with weights drawn from a seed; embeddings of both sides and output are one.
+
+    Args:
+        tokenizer: Of `new_tokenizer`.
+        shape: Its size; the vocabulary is the tokenizer's.
+        seed: Decides the weights.
+    """
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    pad: Any = tokenizer.pad_token_id
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=shape.width,
+        d_kv=shape.width // shape.heads,
+        d_ff=shape.inner,
+        num_layers=shape.encoder_blocks,
+        num_decoder_layers=shape.decoder_blocks,
+        num_heads=shape.heads,
+        feed_forward_proj="gated-gelu" if shape.gated else "relu",
+        dropout_rate=shape.dropout,
+        pad_token_id=pad,
+        eos_token_id=tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
+        decoder_start_token_id=pad,
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = T5ForConditionalGeneration(config)
+    return model.eval()

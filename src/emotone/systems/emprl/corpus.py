@@ -1,0 +1,121 @@
+"""The dialogues that EmpRL learns from: read, and cut in two by conversation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from emotone.data.reading import Problems
+from emotone.data.source import read_file
+from emotone.data.text import text_key
+from emotone.errors import DataError
+from emotone.models.files import sha256
+from emotone.systems.emprl.config import Data
+from emotone.training.seeding import seed_for
+from emotone.types import Dialogue, Example, Post, Speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Examples with replies, to learn from and to choose by.
+
+    Args:
+        train: Learned from.
+        dev: Other conversations; they choose the best weights.
+        hashes: "train" and "dev" -> sha256 of the file that was read.
+    """
+
+    train: list[Example]
+    dev: list[Example]
+    hashes: dict[str, str]
+
+
+def read_corpus(data: Data, seed: int) -> Corpus:
+    """Read the examples of a config.
+
+    Args:
+        data: Which.
+        seed: Decides what is drawn where fewer rows are asked.
+
+    Raises:
+        DataError: If a file is missing or malformed, or no example has a reply.
+    """
+    train = _with_replies(data.train)
+    hashes = {"train": _hash(data.train)}
+    if data.dev is not None:
+        dev = _with_replies(data.dev)
+        hashes["dev"] = _hash(data.dev)
+    else:
+        kept = [_apart(example, data.dev_share) for example in train]
+        dev = [e for e, apart in zip(train, kept, strict=True) if apart]
+        train = [e for e, apart in zip(train, kept, strict=True) if not apart]
+    if not train or not dev:
+        raise DataError(
+            f"{data.train} leaves {len(train)} examples to learn from and {len(dev)} to choose by;"
+            " name a file with more conversations, or one of its own with data.dev"
+        )
+    if data.rows:
+        train = drawn(train, data.rows, seed_for(seed, "rows"))
+    return Corpus(train, drawn(dev, data.dev_rows, 0), hashes)
+
+
+def read_base(paths: Sequence[Path]) -> list[Example]:
+    """Read dialogues that a new model learns from first, with the turns of both sides.
+
+    Raises:
+        DataError: If a file is missing or malformed.
+    """
+    return [side for path in paths for example in _with_replies(path) for side in sides(example)]
+
+
+def sides(example: Example) -> Iterator[Example]:
+    """Yield an example, and the one whose reply is its last post, where posts stand before it."""
+    yield example
+    *before, last = example.dialogue.posts
+    if before and before[-1].speaker is Speaker.ASSISTANT:
+        turned = tuple(Post(p.text, _other(p.speaker), p.emotion) for p in before)
+        yield replace(example, id=f"{example.id}-other", dialogue=Dialogue(turned), reply=last.text)
+
+
+def drawn(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Draw so many examples without replacement, in their order; all where there are fewer."""
+    if count >= len(examples):
+        return list(examples)
+    order = np.random.default_rng(seed).permutation(len(examples))[:count]
+    return [examples[i] for i in sorted(order)]
+
+
+def texts(examples: Iterable[Example]) -> Iterator[str]:
+    """Yield the last post and the reply of each example, to learn a vocabulary from."""
+    for example in examples:
+        yield example.dialogue.posts[-1].text
+        yield example.reply or ""
+
+
+def _with_replies(path: Path) -> list[Example]:
+    if not path.is_file():
+        raise DataError(
+            f"there is no file {path}; make it with `emotone data prepare empathetic_dialogues"
+            " --from FOLDER --split train --output FILE`, or name another with data.train"
+        )
+    found = read_file(path, Problems("raise"))
+    return [example for example in found if example.reply and example.reply.strip()]
+
+
+def _apart(example: Example, share: float) -> bool:
+    """Tell whether a conversation is kept apart: all its examples are, or none."""
+    key = text_key(example.dialogue.posts[0].text)
+    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
+    return number < share * 2**32
+
+
+def _other(speaker: Speaker) -> Speaker:
+    return Speaker.ASSISTANT if speaker is Speaker.USER else Speaker.USER
+
+
+def _hash(path: Path) -> str:
+    return sha256(path)

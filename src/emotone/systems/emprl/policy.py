@@ -1,0 +1,108 @@
+"""From a name to a policy: a T5 whole, or a chat model with a low-rank change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from emotone.models import catalog
+from emotone.models.load import load_causal_lm
+from emotone.models.load_seq2seq import load_seq2seq_lm
+from emotone.rl.causal import CausalPolicy
+from emotone.rl.scratch import new_t5, new_tokenizer
+from emotone.rl.seq2seq import Seq2SeqPolicy
+from emotone.systems.emprl.config import PolicySettings
+from emotone.systems.emprl.corpus import texts
+from emotone.types import Example
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_policy(
+    settings: PolicySettings, model: str, place: torch.device, *, seed: int, values: bool
+) -> Seq2SeqPolicy | CausalPolicy:
+    """Open a policy of any kind.
+
+    Args:
+        settings: How it reads and what of it learns.
+        model: Catalogue name, folder or hub id.
+        place: Where it runs.
+        seed: Of the weights that are new.
+        values: Whether it has a value head.
+
+    Raises:
+        EmotoneError: As the loading of models.
+    """
+    if is_seq2seq(model):
+        lm = load_seq2seq_lm(model, str(place.type))
+        return _seq2seq(settings, lm.model.float(), lm.tokenizer, seed=seed, values=values)
+    causal = load_causal_lm(model, str(place.type))
+    return CausalPolicy(
+        causal.model.float(),
+        causal.tokenizer,
+        adapters=settings.adapters,
+        system=settings.system,
+        max_prompt=settings.max_prompt,
+        max_reply=settings.max_reply,
+        values=values,
+        seed=seed,
+    )
+
+
+def new_policy(
+    settings: PolicySettings,
+    examples: Sequence[Example],
+    place: torch.device,
+    *,
+    seed: int,
+    values: bool,
+) -> Seq2SeqPolicy:
+    """Make a small T5 whose vocabulary is that of examples.
+
+    Args:
+        settings: Its size, and how it reads.
+        examples: What its vocabulary is learned from.
+        place: Where it runs.
+        seed: Of its weights.
+        values: Whether it has a value head.
+    """
+    tokenizer = new_tokenizer(texts(examples), settings.new.pieces)
+    model = new_t5(tokenizer, settings.new, seed)
+    return _seq2seq(settings, model.to(place), tokenizer, seed=seed, values=values)
+
+
+def is_seq2seq(model: str) -> bool:
+    """Tell whether a model is an encoder-decoder, by its config.
+
+    Raises:
+        EmotoneError: As the finding of models.
+    """
+    from transformers import AutoConfig
+
+    from emotone.models.quiet import quiet
+    from emotone.models.store import locate
+
+    entry = catalog.known().get(model)
+    if entry is not None:
+        return False
+    location = locate(model)
+    local = location.path is not None
+    source = str(location.path) if local else location.name
+    with quiet():
+        return bool(AutoConfig.from_pretrained(source, local_files_only=local).is_encoder_decoder)
+
+
+def _seq2seq(
+    settings: PolicySettings, model: Any, tokenizer: Any, *, seed: int, values: bool
+) -> Seq2SeqPolicy:
+    return Seq2SeqPolicy(
+        model,
+        tokenizer,
+        separator=settings.separator,
+        max_prompt=settings.max_prompt,
+        max_reply=settings.max_reply,
+        values=values,
+        reference=False,  # `settle` makes it, after the supervised stage
+        seed=seed,
+    )

@@ -1,0 +1,69 @@
+"""A small T5 made from nothing: its vocabulary and its weights."""
+
+import pytest
+import torch
+
+from emotone.errors import ConfigError, DataError
+from emotone.rl.scratch import TURN, Shape, new_t5, new_tokenizer
+
+TEXTS = ["I lost my keys today.", "Oh no! Where did you see them last?", "In the garden, I think."]
+SHAPE = Shape(pieces=80, width=16, inner=32, heads=2, encoder_blocks=1, decoder_blocks=2)
+
+
+def test_a_text_comes_back_and_ends_with_the_end_token():
+    tokenizer = new_tokenizer(TEXTS, 80)
+    for text in TEXTS:
+        ids = tokenizer(text)["input_ids"]
+        assert ids[-1] == tokenizer.eos_token_id
+        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_a_turn_is_one_token_and_no_text():
+    tokenizer = new_tokenizer(TEXTS, 80)
+    ids = tokenizer(f"{TEXTS[0]} {TURN} {TEXTS[2]}")["input_ids"]
+    assert ids.count(tokenizer.convert_tokens_to_ids(TURN)) == 1
+    assert TURN not in tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_no_text_is_refused():
+    with pytest.raises(DataError, match="no text to learn a vocabulary"):
+        new_tokenizer(iter(()), 80)
+
+
+def test_the_vocabulary_survives_its_folder(tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = new_tokenizer(TEXTS, 80)
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    text = f"Where {TURN} garden?"
+    assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert (again.pad_token_id, again.eos_token_id) == (0, 1)
+
+
+def test_weights_are_those_of_the_seed_and_leave_chance_alone():
+    tokenizer = new_tokenizer(TEXTS, 80)
+    before = torch.random.get_rng_state()
+    one, same, other = (new_t5(tokenizer, SHAPE, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, same.state_dict()[name])
+    assert not torch.equal(one.shared.weight, other.shared.weight)
+
+
+def test_the_shape_is_the_one_asked():
+    model = new_t5(new_tokenizer(TEXTS, 80), SHAPE, 1)
+    config = model.config
+    assert (len(model.encoder.block), len(model.decoder.block)) == (1, 2)
+    assert (config.d_model, config.d_ff, config.num_heads, config.d_kv) == (16, 32, 2, 8)
+    assert model.lm_head.weight is model.shared.weight
+    assert config.decoder_start_token_id == config.pad_token_id == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"width": 10, "heads": 4}, "a width that the heads divide"), ({"dropout": 1.0}, "below 1")],
+)
+def test_an_impossible_shape_is_refused(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        Shape(**settings)
