@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotone.models import catalog
@@ -17,6 +18,9 @@ from emotone.types import Example
 
 if TYPE_CHECKING:
     import torch
+
+#: Short names of the paper's models, and where the hub keeps them.
+T5 = {name: f"google-t5/{name}" for name in ("t5-small", "t5-base", "t5-large")}
 
 
 def open_policy(
@@ -35,7 +39,7 @@ def open_policy(
         EmotoneError: As the loading of models.
     """
     if is_seq2seq(model):
-        lm = load_seq2seq_lm(model, str(place.type))
+        lm = load_seq2seq_lm(hub_name(model), str(place.type))
         return _seq2seq(settings, lm.model.float(), lm.tokenizer, seed=seed, values=values)
     causal = load_causal_lm(model, str(place.type))
     return CausalPolicy(
@@ -72,6 +76,11 @@ def new_policy(
     return _seq2seq(settings, model.to(place), tokenizer, seed=seed, values=values)
 
 
+def hub_name(model: str) -> str:
+    """Return where the hub keeps a T5 that is called by its short name; else the name itself."""
+    return model if Path(model).exists() else T5.get(model, model)
+
+
 def is_seq2seq(model: str) -> bool:
     """Tell whether a model is an encoder-decoder, by its config.
 
@@ -86,7 +95,7 @@ def is_seq2seq(model: str) -> bool:
     entry = catalog.known().get(model)
     if entry is not None:
         return False
-    location = locate(model)
+    location = locate(hub_name(model))
     local = location.path is not None
     source = str(location.path) if local else location.name
     with quiet():
