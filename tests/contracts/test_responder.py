@@ -517,9 +517,10 @@ def run(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     return int(ended.value.code or 0)
 
 
-def test_names_are_the_files_of_the_folder():
+def test_names_are_the_files_and_packages_of_the_folder():
     folder = Path(systems.__file__).parent
-    files = {p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")}
+    found = [*folder.glob("*.py"), *(p.parent for p in folder.glob("*/__init__.py"))]
+    files = {p.stem for p in found if not p.stem.startswith("_")}
     assert set(systems.names()) == files
     assert systems.DEFAULT in files
 

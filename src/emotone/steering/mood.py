@@ -87,7 +87,14 @@ class Mood:
                 yield applied
 
         written = write_candidates(
-            self.lm, prompts, counts, decoding, batch=self.batch, steer=steer
+            self.lm.model,
+            self.lm.tokenizer,
+            prompts,
+            counts,
+            decoding,
+            batch=self.batch,
+            stop=self.lm.stop,
+            steer=steer,
         )
         return [Drawn(*pair) for pair in zip(written, how, strict=True)]
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
 from emotone.models.chat_format import FRIEND, prompt_ids, told
@@ -191,31 +189,8 @@ def train(config: Config, out: Path) -> Path:
 
 def tiny() -> Steered:
     """Return the system on a random three-block model with random vectors and ears."""
-    from emotone.emotions import EKMAN
     from emotone.models.tiny import tiny_causal_lm
-    from emotone.steering.card import VectorsCard
-    from emotone.steering.curve import Curve
-    from emotone.steering.fingerprint import fingerprint
-    from emotone.steering.listen import Listener
+    from emotone.steering.tiny import tiny_vectors
 
     lm = tiny_causal_lm()
-    draw = torch.Generator().manual_seed(0)
-    labels = EKMAN.labels[:6]
-    directions = {label: torch.randn(3, 32, generator=draw) * 0.5 for label in labels}
-    curve = Curve(((-100.0, -1.0), (0.0, 0.0), (100.0, 1.0)))
-    card = VectorsCard(
-        "tiny",
-        fingerprint(lm.model),
-        norms=(1.0, 1.0, 1.0),
-        curves=dict.fromkeys(labels, curve),
-    )
-    listener = Listener(
-        labels,
-        1,
-        torch.randn(len(labels), 32, generator=draw),
-        torch.zeros(len(labels)),
-        torch.zeros(32),
-        torch.ones(32),
-    )
-    vectors = EmotionVectors(directions, card, listener)
-    return Steered(lm, vectors, replace(Config(), candidates=2))
+    return Steered(lm, tiny_vectors(lm.model), replace(Config(), candidates=2))

@@ -100,6 +100,6 @@ def test_steering_counts_passes_at_the_wrapped_decoder(base):
 
 def test_the_model_inside_a_wrapper_is_not_steered_twice(base):
     model = adapted(base, "wrapped", EARLY)
-    with steering(model, push()), pytest.raises(SteeringError, match="already steered"):
-        with steering(model.get_base_model(), push()):
-            pass
+    inner = steering(model.get_base_model(), push())
+    with steering(model, push()), pytest.raises(SteeringError, match="already steered"), inner:
+        pass

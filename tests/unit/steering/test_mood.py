@@ -41,18 +41,18 @@ def test_candidates_are_told_their_rows_and_do_not_depend_on_the_pass():
         seen.append(list(places))
         return torch.inference_mode()
 
-    made = write_candidates(lm, PROMPTS, [2, 1, 3], SHORT, batch=4, steer=steer)
+    made = write_candidates(lm.model, lm.tokenizer, PROMPTS, [2, 1, 3], SHORT, batch=4, steer=steer)
     assert seen == [[0, 0, 1, 2], [2, 2]]
     assert [len(row) for row in made] == [2, 1, 3]
     texts = [[w.text for w in row] for row in made]
-    alone = write_candidates(lm, PROMPTS, [2, 1, 3], SHORT, batch=1)
+    alone = write_candidates(lm.model, lm.tokenizer, PROMPTS, [2, 1, 3], SHORT, batch=1)
     assert [[w.text for w in row] for row in alone] == texts
     assert len(set(texts[2])) > 1
 
 
 def test_no_doses_leave_the_model_plain(mood):
     drawn = mood.draw(PROMPTS, mood.doses([None] * 3), [1, 1, 1], SHORT)
-    plain = write_candidates(mood.lm, PROMPTS, [1, 1, 1], SHORT)
+    plain = write_candidates(mood.lm.model, mood.lm.tokenizer, PROMPTS, [1, 1, 1], SHORT)
     assert [d.written for d in drawn] == plain
     report = mood.report(drawn[0].applied, {}, 1)
     assert (report["tier"], report["blocks"], report["dose"]) == ("none", [], {})
@@ -61,7 +61,7 @@ def test_no_doses_leave_the_model_plain(mood):
 def test_doses_move_the_rows_that_have_them_and_no_other(mood):
     doses = mood.doses(mixes(mood, "joy", None, "fear:50"))
     drawn = mood.draw(PROMPTS, doses, [1, 1, 1], SHORT)
-    plain = write_candidates(mood.lm, PROMPTS, [1, 1, 1], SHORT)
+    plain = write_candidates(mood.lm.model, mood.lm.tokenizer, PROMPTS, [1, 1, 1], SHORT)
     changed = [d.written[0].logprob != p[0].logprob for d, p in zip(drawn, plain, strict=True)]
     assert (changed[0], changed[2]) == (True, True)
     assert drawn[1].written[0].text == plain[1][0].text

@@ -1,0 +1,263 @@
+"""EmpRL answers: as the policy speaks, with empathy levels and an emotion where they are asked.
+
+The policy was trained to be as empathic as people's replies are, not to take levels. Asked levels
+are met by the best of several candidates: the one that has, in the eyes of the identifier that
+also gave the reward, the largest product of the probabilities of the three levels. An asked
+emotion moves the hidden states of a chat model by its emotion vectors, as in `steered`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from emotone.emotions import EmotionMix
+from emotone.errors import DataError, Unsupported
+from emotone.judges import open_identifier
+from emotone.metrics.empathy import context
+from emotone.models.candidates import candidate_seed, write_candidates
+from emotone.models.decode import stream
+from emotone.models.likelihood import reply_nats
+from emotone.protocols import check_request
+from emotone.rl.causal import chat_prompt
+from emotone.rl.seq2seq import source_ids
+from emotone.steering.mood import Doses, Drawn, Mood
+from emotone.systems.emprl.config import ReplySettings
+from emotone.systems.emprl.folder import Card
+from emotone.systems.emprl.levels import Identifier, best, chances
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+
+if TYPE_CHECKING:
+    from emotone.models.load import CausalLM
+    from emotone.models.load_seq2seq import Seq2SeqLM
+    from emotone.steering.vectors import EmotionVectors
+
+NAME = "emprl"
+#: Who hears the asked levels: the judge that may train, so that the scoring one stays a stranger.
+IDENTIFIER = "empathy-reward"
+
+
+class EmpRL:
+    """A trained policy that answers.
+
+    Args:
+        lm: The model, adapters merged.
+        card: How it reads, and what stage it comes from.
+        settings: How candidates are made.
+        vectors: Emotion vectors of a chat model; None for a model that has none.
+        identifier: Hears the asked levels; None opens "empathy-reward" when it is first needed.
+    """
+
+    def __init__(
+        self,
+        lm: CausalLM | Seq2SeqLM,
+        card: Card,
+        settings: ReplySettings,
+        *,
+        vectors: EmotionVectors | None = None,
+        identifier: Identifier | None = None,
+    ) -> None:
+        self._lm: Any = lm
+        self._card = card
+        self._settings = settings
+        self._mood = None if vectors is None else Mood(self._lm, vectors, settings.batch)
+        self._given = identifier
+        self._stop: tuple[str, ...] = getattr(lm, "stop", ())
+        known = vectors is not None
+        self.capabilities = Capabilities(
+            vectors.taxonomy if vectors else None,
+            graded=known,
+            mixes=known,
+            empathy=True,
+            history=True,
+            streaming=True,
+        )
+
+    def reply(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        *,
+        decoding: Decoding,
+        empathy: Sequence[EmpathyLevels | None] | None = None,
+    ) -> list[Reply]:
+        """Answer each dialogue, with its empathy levels and in its emotion where they are asked.
+
+        A row that is asked for levels gets the candidate with the largest product of their
+        probabilities; where an emotion is asked too, of this product and the probability that the
+        listener gives to the emotion, to the power of its strength. A row with an emotion alone
+        is chosen as in `steered`.
+
+        Raises:
+            Unsupported: If levels are asked and there is one candidate only, or an emotion of a
+                model that has no emotion vectors.
+            DataError: If a list has another length.
+        """
+        self._check(dialogues, emotions, empathy)
+        levels: list[EmpathyLevels | None] = list(empathy or [None] * len(dialogues))
+        if any(levels):
+            self._check_choice(decoding)
+        doses = self._doses(emotions)
+        prompts = [self._prompt(d) for d in dialogues]
+        # A row without a wish has one candidate: there is nothing to choose by.
+        wishes = [bool(e) or any(d.values()) for d, e in zip(doses, levels, strict=True)]
+        counts = [self._settings.candidates if wish else 1 for wish in wishes]
+        drawn = self._draw(prompts, doses, counts, decoding)
+        texts = [[w.text for w in row.written] for row in drawn]
+        seeds = [decoding.seed + i for i in range(len(prompts))]
+        picks, likely = self._choose(dialogues, prompts, texts, doses, levels, seeds)
+        replies: list[Reply] = []
+        for i, pick in enumerate(picks):
+            kept = drawn[i].written[pick]
+            applied = self._report(drawn[i], doses[i], counts[i])
+            if (asked := levels[i]) is not None:
+                heard_by = self._identifier.name
+                applied["empathy"] = str(asked)
+                applied["probability"] = round(likely[i], 6)
+                applied["identifier"] = heard_by
+                applied["judges"] = [*applied["judges"], heard_by]
+            replies.append(
+                Reply(
+                    kept.text,
+                    emotions[i],
+                    NAME,
+                    self._lm.name,
+                    seeds[i],
+                    kept.tokens,
+                    kept.logprob,
+                    applied,
+                )
+            )
+        return replies
+
+    def nats(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        replies: Sequence[str],
+    ) -> list[tuple[float, int]]:
+        """Return nats and tokens of given replies, end token included, without a choice."""
+        self._check(dialogues, emotions)
+        prompts = [self._prompt(d) for d in dialogues]
+        if self._mood:
+            return self._mood.nats(prompts, self._mood.doses(emotions), replies)
+        rows = list(zip(prompts, replies, strict=True))
+        return reply_nats(self._lm.model, self._lm.tokenizer, rows, batch=self._settings.batch)
+
+    def stream(
+        self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
+    ) -> Iterator[str]:
+        """Yield one reply while it is written.
+
+        What is sent cannot be taken back, so there is one candidate here.
+        """
+        self._check([dialogue], [emotion])
+        prompt = self._prompt(dialogue)
+        if self._mood:
+            return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
+        seed = candidate_seed(decoding.seed, 0)
+        lm = self._lm
+        return stream(lm.model, lm.tokenizer, prompt, decoding, seed, stop=self._stop)
+
+    @cached_property
+    def _identifier(self) -> Identifier:
+        return self._given or open_identifier(IDENTIFIER)  # pyright: ignore[reportReturnType]
+
+    def _check(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        empathy: Sequence[EmpathyLevels | None] | None = None,
+    ) -> None:
+        if self._mood is None and any(emotions):
+            if self._card.kind == "seq2seq":
+                raise Unsupported(
+                    "emotion vectors steer causal models only, and this policy is a T5; leave the "
+                    "emotion out, or use a chat model's policy such as emprl-smollm2"
+                )
+            raise Unsupported(
+                f"no emotion vectors are shipped for {self._card.base or self._lm.name!r}; leave "
+                "the emotion out, or name a vector file with --set reply.vectors=FILE"
+            )
+        check_request(NAME, self.capabilities, dialogues, emotions, empathy)
+        if empathy and len(empathy) != len(dialogues):
+            raise DataError(
+                f"{len(dialogues)} dialogues came with {len(empathy)} empathy levels; give levels "
+                "(or None) for each dialogue"
+            )
+
+    def _check_choice(self, decoding: Decoding) -> None:
+        if self._settings.candidates == 1:
+            raise Unsupported(
+                "empathy levels are met by a choice among candidates, and candidates is 1; use 2 "
+                "or more with --set reply.candidates=4"
+            )
+        if decoding.strategy != "sample":
+            raise Unsupported(
+                f"empathy levels are met by a choice among replies that differ, which strategy "
+                f"{decoding.strategy!r} does not write; use 'sample'"
+            )
+
+    def _prompt(self, dialogue: Dialogue) -> list[int]:
+        tokenizer, card = self._lm.tokenizer, self._card
+        if card.kind == "seq2seq":
+            return source_ids(tokenizer, dialogue, card.separator, card.max_prompt)
+        return chat_prompt(tokenizer, dialogue, card.system, card.max_prompt)
+
+    def _doses(self, emotions: Sequence[EmotionMix | None]) -> list[Doses]:
+        return self._mood.doses(emotions) if self._mood else [{} for _ in emotions]
+
+    def _draw(
+        self,
+        prompts: list[list[int]],
+        doses: list[Doses],
+        counts: list[int],
+        decoding: Decoding,
+    ) -> list[Drawn]:
+        if self._mood:
+            return self._mood.draw(prompts, doses, counts, decoding)
+        written = write_candidates(
+            self._lm.model,
+            self._lm.tokenizer,
+            prompts,
+            counts,
+            decoding,
+            batch=self._settings.batch,
+            stop=self._stop,
+        )
+        return [Drawn(row, None) for row in written]
+
+    def _choose(
+        self,
+        dialogues: Sequence[Dialogue],
+        prompts: list[list[int]],
+        texts: list[list[str]],
+        doses: list[Doses],
+        levels: list[EmpathyLevels | None],
+        seeds: list[int],
+    ) -> tuple[list[int], list[float]]:
+        """Return the kept candidate of each row, and how likely it has the asked levels."""
+        mood = self._mood
+        alone = [{} if e else d for d, e in zip(doses, levels, strict=True)]
+        both = [d if e else {} for d, e in zip(doses, levels, strict=True)]
+        picks = mood.choose(prompts, texts, alone, seeds) if mood else [0] * len(texts)
+        likely = [0.0] * len(texts)
+        if not any(levels):
+            return picks, likely
+        heard = mood.scores(prompts, texts, both) if mood else [None] * len(texts)
+        found = chances(self._identifier, [context(d) for d in dialogues], texts, levels)
+        for i, asked in enumerate(levels):
+            if asked is not None:
+                picks[i] = best(texts[i], found[i], heard[i])
+                likely[i] = float(found[i][picks[i]])
+        return picks, likely
+
+    def _report(self, drawn: Drawn, doses: Doses, candidates: int) -> dict[str, Any]:
+        made: dict[str, Any] = {"tier": "none", "candidates": candidates}
+        if self._mood:
+            made = self._mood.report(drawn.applied, doses, candidates)
+        made["stage"] = self._card.stage
+        # Who gave the reward has shaped every reply, and must not be the one that scores it.
+        made["judges"] = [*made.get("judges", ()), *filter(None, [self._card.identifier])]
+        return made
