@@ -81,7 +81,6 @@ def tiny_seq2seq(seed: int = 0, *, blocks: int = 2, width: int = 32) -> Seq2SeqL
         d_ff=2 * width,
         num_layers=blocks,
         num_heads=4,
-        initializer_factor=2.0,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
