@@ -1,0 +1,91 @@
+"""Replies of every stage to the compared dialogues, and how likely people's replies are to it.
+
+Each stage has a folder: `replies-1.jsonl` and so on, one a sampling; `nats.jsonl` and
+`perplexity.json` of the references. What is there is not made again, and half a file goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emotone.data.atomic import replacing
+from emotone.errors import DataError
+from emotone.evaluation.generate import finished, generate
+from emotone.protocols import Responder
+from emotone.types import Example
+from recipes.emprl.runs import DECODING, STRIDE, Stage, identity
+from recipes.recurrent.likelihoods import FILE, measure
+
+MADE = "made.json"
+
+
+def answer(
+    stage: Stage, examples: Sequence[Example], out: Path, *, samplings: int, batch: int = 16
+) -> None:
+    """Write what is missing of a stage's replies and likelihoods.
+
+    Raises:
+        DataError: If what is there came from other weights, dialogues or decoding.
+    """
+    folder = out / stage.title
+    check(folder, identity(stage, examples))
+    files = {k: folder / replies_file(k) for k in range(1, samplings + 1)}
+    done = {k: finished(path) for k, path in files.items()}
+    wanted = {e.id for e in examples}
+    missing = [k for k in files if wanted - done[k]]
+    if not missing and (folder / FILE).is_file():
+        return
+    start = time.perf_counter()
+    responder = opened(stage)
+    for k in missing:
+        decoding = dataclasses.replace(DECODING, seed=STRIDE * k)
+        with files[k].open("a", encoding="utf-8") as lines:
+            generate(
+                responder,
+                list(enumerate(examples)),
+                lines,
+                decoding=decoding,
+                batch=batch,
+                done=done[k],
+            )
+    if not (folder / FILE).is_file():
+        measure(responder, examples, folder)
+    print(f"{stage.title}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def opened(stage: Stage) -> Responder:
+    """Load a stage on the CPU."""
+    from emotone.systems import emprl
+
+    return emprl.load(stage.model, device="cpu")
+
+
+def replies_file(sampling: int) -> str:
+    """Name the file of one sampling."""
+    return f"replies-{sampling}.jsonl"
+
+
+def check(folder: Path, made: dict[str, Any]) -> None:
+    """Keep what a folder's files depend on, and refuse to mix them with others.
+
+    Raises:
+        DataError: If the folder's files came from something else.
+    """
+    path = folder / MADE
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        other = sorted(key for key in made if known.get(key) != made[key])
+        if other:
+            raise DataError(
+                f"the files in {folder.name} came from other {' and '.join(other)}; remove the"
+                " folder to make them anew"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

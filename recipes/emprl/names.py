@@ -1,0 +1,76 @@
+"""What rows and columns of the pages are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recipes.emprl.rows import CONSTANT, PEOPLE, SHUFFLED
+
+#: Name of runs -> what they are of.
+MODELS = {
+    "t5-small": "small T5",
+    "smollm2": "SmolLM2-135M",
+    "t5-base": "T5-base",
+}
+STAGES = {
+    "plain": "as it is",
+    "supervised": "supervised",
+    "ppo": "PPO",
+    "rloo": "RLOO",
+    "grpo": "GRPO",
+}
+FLOORS = {
+    PEOPLE: "People",
+    SHUFFLED: "People's replies to other dialogues",
+    CONSTANT: "Always the same reply",
+}
+#: Key -> heading, digits, factor.
+COLUMNS: Mapping[str, tuple[str, int, float]] = {
+    "emp_f1": ("Emp-F1 ↑", 3, 1),
+    "emp_macro_f1": ("macro-F1 ↑", 3, 1),
+    "emp_accuracy": ("accuracy ↑", 3, 1),
+    "emp_f1_reaction": ("F1, reaction", 3, 1),
+    "emp_f1_interpretation": ("F1, interpretation", 3, 1),
+    "emp_f1_exploration": ("F1, exploration", 3, 1),
+    "emp_macro_f1_reaction": ("macro-F1, reaction", 3, 1),
+    "emp_macro_f1_interpretation": ("macro-F1, interpretation", 3, 1),
+    "emp_macro_f1_exploration": ("macro-F1, exploration", 3, 1),
+    "perplexity": ("PPL ↓", 2, 1),
+    "bits_per_character": ("bits per character ↓", 3, 1),
+    "bleu": ("BLEU ↑", 2, 1),
+    "similarity_reference": ("similarity to reference ↑", 3, 1),
+    "similarity_post": ("similarity to last post", 3, 1),
+    "distinct_1": ("Distinct-1 ↑", 4, 1),
+    "distinct_2": ("Distinct-2 ↑", 4, 1),
+    "length_words": ("words", 1, 1),
+    "repeated_4": ("repeated 4-grams, % ↓", 2, 100),
+    "commonest_share": ("commonest reply, % ↓", 2, 100),
+}
+#: Why a run ended.
+STOPPED = {
+    "steps": "it ran all its steps",
+    "patience": "it was stopped as the held-out reward rose no more",
+    "": "why it stopped is not known",
+}
+#: Kinds of `recipes.emprl.hacks`.
+TRICKS = {
+    "reference": "a person's reply, the reference",
+    "sensible": "another sensible reply",
+    "constant": "the same sorry question for all",
+    "constant, glad": "the same glad question for all",
+    "repeated": "the reference's last sentence five times",
+    "repeated, sorry": "“so sorry” five times",
+    "empty": "nothing",
+    "signs": "signs alone",
+    "copied": "the context, copied",
+    "copied and asked": "the context twice, with a question mark",
+    "long": "a sensible reply and 70 words for all",
+}
+
+
+def title(row: str, same_for_all: str = "") -> str:
+    """Name a row such as "t5-small-ppo"."""
+    if row in FLOORS:
+        return f"{FLOORS[row]} (“{same_for_all}”)" if row == CONSTANT else FLOORS[row]
+    name, _, stage = row.rpartition("-")
+    return f"{MODELS.get(name, name)}, {STAGES.get(stage, stage)}"
