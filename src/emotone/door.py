@@ -12,7 +12,7 @@ from emotone import systems
 from emotone.emotions import EmotionMix
 from emotone.errors import Unsupported
 from emotone.protocols import Responder, StreamingResponder
-from emotone.types import Capabilities, Decoding, Dialogue, Reply
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Door:
         post: str | Dialogue,
         emotion: str | Mapping[str, float] | EmotionMix | None = None,
         *,
+        empathy: str | EmpathyLevels | None = None,
         seed: int = 0,
         decoding: Decoding | None = None,
     ) -> Reply:
@@ -48,6 +49,7 @@ class Door:
         Args:
             post: The text, or a dialogue with its history.
             emotion: Such as "sadness:80", {"joy": 60, "fear": 20}, or None.
+            empathy: Such as "reaction:2 interpretation:1 exploration:0", for `emprl`.
             seed: The same seed gives the same reply.
             decoding: How to decode; its seed gives way to `seed`.
         """
@@ -57,6 +59,7 @@ class Door:
             [dialogue],
             [_mix(emotion, responder.capabilities)],
             decoding=replace(decoding or Decoding(), seed=seed),
+            empathy=[EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy],
         )[0]
 
     def stream(

@@ -9,9 +9,9 @@ import pytest
 import emotone
 from emotone.door import Door
 from emotone.emotions import EmotionMix
-from emotone.errors import ConfigError, MixError, UnknownName, Unsupported
-from emotone.systems import prompted
-from emotone.types import Decoding, Dialogue, Post, Speaker
+from emotone.errors import ConfigError, DataError, MixError, UnknownName, Unsupported
+from emotone.systems import emprl, prompted
+from emotone.types import Decoding, Dialogue, EmpathyLevels, Post, Speaker
 
 SHORT = Decoding(max_tokens=8)
 
@@ -66,6 +66,19 @@ def test_an_emotion_is_text_a_mapping_or_a_mix(door: Door):
     assert len(texts) == 1
     assert door.reply("hi", {"happy": 60, "fear": 20}, decoding=SHORT).emotion == mix
     assert door.reply("hi", decoding=SHORT).emotion is None
+
+
+def test_empathy_is_text_or_levels():
+    door = Door(emprl.tiny())
+    text = "exploration:2 reaction:1 interpretation:0"
+    said = door.reply("hi", "joy:40", empathy=text, decoding=SHORT)
+    assert said == door.reply("hi", "joy:40", empathy=EmpathyLevels(1, 0, 2), decoding=SHORT)
+    assert said.applied["empathy"] == "reaction:1 interpretation:0 exploration:2"
+    assert "empathy" not in door.reply("hi", decoding=SHORT).applied
+    with pytest.raises(Unsupported, match="prompted takes no empathy levels"):
+        Door(prompted.tiny()).reply("hi", empathy=text)
+    with pytest.raises(DataError, match="cannot be read"):
+        door.reply("hi", empathy="a lot")
 
 
 def test_a_post_is_text_or_a_dialogue_with_its_history(door: Door):

@@ -89,6 +89,45 @@ def test_an_empathy_level_outside_0_1_2_is_refused_by_name(name: str, level: int
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "reaction:2 interpretation:0 exploration:1",
+        "exploration:1,reaction:2,interpretation:0",
+        "  Exploration: 1 ; INTERPRETATIONS = 0,  emotional-reactions :2".replace(";", ","),
+        "emotional_reactions=2 explorations=1 interpretations=0",
+    ],
+)
+def test_empathy_levels_are_read_in_any_order_and_by_epitome_s_names(text: str):
+    assert EmpathyLevels.parse(text) == EmpathyLevels(2, 0, 1)
+
+
+@given(st.builds(EmpathyLevels, *[st.integers(0, 2)] * 3))
+def test_empathy_levels_are_written_as_they_are_read(levels: EmpathyLevels):
+    assert EmpathyLevels.parse(str(levels)) == levels
+
+
+@pytest.mark.parametrize(
+    ("text", "piece"),
+    [
+        ("", "leaves out reaction and interpretation and exploration"),
+        ("reaction:1 exploration:0", "leaves out interpretation;"),
+        ("reaction:1 reaction:1 interpretation:0 exploration:0", "says reaction twice"),
+        ("reaction:1 emotional_reactions:1", "says reaction twice"),
+        ("reaction 1 interpretation:0 exploration:0", "'reaction' cannot be read"),
+        ("reaction:one", "'reaction:one' cannot be read"),
+        ("reaction:-1", "'reaction:-1' cannot be read"),
+        ("reaction:", "'reaction:' cannot be read"),
+        ("joy:80", "'joy:80' cannot be read"),
+    ],
+)
+def test_other_texts_are_no_empathy_levels(text: str, piece: str):
+    with pytest.raises(DataError) as caught:
+        EmpathyLevels.parse(text)
+    assert piece in str(caught.value)
+    assert "as in 'reaction:2 interpretation:1 exploration:0'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "low", "high"),
     [
         ("temperature", 0.01, 5.0),

@@ -13,16 +13,18 @@ from emotone.cli import options
 if TYPE_CHECKING:
     from emotone.emotions import EmotionMix
     from emotone.protocols import Responder
-    from emotone.types import Decoding, Post
+    from emotone.types import Decoding, EmpathyLevels, Post
 
 _HELP = (
-    "Write a message; /emotion joy:60 changes the mood, /emotion alone clears it, "
-    "/again answers anew, /clear forgets the conversation, /quit ends it."
+    "Write a message; /emotion joy:60 changes the mood, /emotion alone clears it, /empathy "
+    "reaction:2 interpretation:1 exploration:0 asks emprl for empathy, /again answers anew, "
+    "/clear forgets the conversation, /quit ends it."
 )
 
 
 def chat(
     emotion: options.Emotion = None,
+    empathy: options.Empathy = None,
     system: options.System = "steered",
     model: options.Model = None,
     lang: options.Lang = None,
@@ -35,20 +37,25 @@ def chat(
     length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
 ) -> None:
-    """Talk with a system and change its mood between turns."""
+    """Talk with a system and change its mood between turns.
+
+    With empathy levels a reply appears whole, as it is chosen among several.
+    """
     from emotone.errors import UsageError
     from emotone.types import Post
 
     options.check_emotion(emotion)
+    levels = options.parse_empathy(empathy)
     chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     responder = options.load(system, model, device, settings, lang)
     taxonomy = responder.capabilities.taxonomy
     mix = options.parse_emotion(emotion, taxonomy)
+    options.check_empathy(levels, responder.capabilities, system)
     posts: list[Post] = []
     turn = 0
     options.note(_HELP)
     while True:
-        line = _ask(mix)
+        line = _ask(mix, levels)
         if line is None or line in ("/quit", "/exit"):
             return
         try:
@@ -57,6 +64,11 @@ def chat(
             if line.split()[0] == "/emotion":
                 rest = line.removeprefix("/emotion").strip()
                 mix = options.parse_emotion(rest, taxonomy) if rest else None
+                continue
+            if line.split()[0] == "/empathy":
+                rest = line.removeprefix("/empathy").strip()
+                asked = options.parse_empathy(rest or None)
+                levels = options.check_empathy(asked, responder.capabilities, system)
                 continue
             if line == "/clear":
                 posts.clear()
@@ -72,7 +84,11 @@ def chat(
             else:
                 posts.append(Post(line))
             text = _answer(
-                responder, posts, mix, dataclasses.replace(chosen, seed=chosen.seed + turn)
+                responder,
+                posts,
+                mix,
+                levels,
+                dataclasses.replace(chosen, seed=chosen.seed + turn),
             )
             turn += 1
             posts.append(_assistant(text))
@@ -83,8 +99,9 @@ def chat(
                 posts.pop()
 
 
-def _ask(mix: EmotionMix | None) -> str | None:
-    mood = f"[{mix}] " if mix else ""
+def _ask(mix: EmotionMix | None, levels: EmpathyLevels | None) -> str | None:
+    said = ", ".join(str(wish) for wish in (mix, levels) if wish)
+    mood = f"[{said}] " if said else ""
     if sys.stdin.isatty():
         print(f"{mood}> ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
@@ -98,14 +115,19 @@ def _assistant(text: str) -> Post:
 
 
 def _answer(
-    responder: Responder, posts: list[Post], mix: EmotionMix | None, decoding: Decoding
+    responder: Responder,
+    posts: list[Post],
+    mix: EmotionMix | None,
+    levels: EmpathyLevels | None,
+    decoding: Decoding,
 ) -> str:
     from emotone.protocols import StreamingResponder
     from emotone.types import Dialogue
 
     kept = tuple(posts) if responder.capabilities.history else tuple(posts[-1:])
     dialogue = Dialogue(kept)
-    if responder.capabilities.streaming and isinstance(responder, StreamingResponder):
+    streams = responder.capabilities.streaming and levels is None
+    if streams and isinstance(responder, StreamingResponder):
         pieces: list[str] = []
         for piece in responder.stream(dialogue, mix, decoding=decoding):
             typer.echo(piece, nl=False)
@@ -113,6 +135,6 @@ def _answer(
             pieces.append(piece)
         typer.echo("")
         return "".join(pieces)
-    text = responder.reply([dialogue], [mix], decoding=decoding)[0].text
+    text = responder.reply([dialogue], [mix], decoding=decoding, empathy=[levels])[0].text
     typer.echo(text)
     return text

@@ -17,6 +17,7 @@ def generate(
         str, typer.Option("--output", "-o", help="replies.jsonl; - writes stdout.")
     ] = "-",
     emotion: options.Emotion = None,
+    empathy: options.Empathy = None,
     system: options.System = "steered",
     model: options.Model = None,
     lang: options.Lang = None,
@@ -38,7 +39,8 @@ def generate(
 ) -> None:
     """Answer every example of a file; run it again after a kill and it goes on.
 
-    `--emotion` overrides the examples' own emotions. What a reply depends on is kept beside the
+    `--emotion` overrides the examples' own emotions, and `--empathy` asks the same levels of every
+    reply. What a reply depends on is kept beside the
     output, and a run with other settings does not go on with it.
     """
     from emotone.cli.inputs import read_input, read_lines
@@ -47,6 +49,7 @@ def generate(
     from emotone.evaluation import resume
 
     options.check_emotion(emotion)
+    levels = options.parse_empathy(empathy)
     chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     lines = read_lines(source)
     if output != "-":
@@ -58,6 +61,7 @@ def generate(
     taxonomy = responder.capabilities.taxonomy
     examples = read_input(lines, source, taxonomy)
     mix = options.parse_emotion(emotion, taxonomy)
+    options.check_empathy(levels, responder.capabilities, system)
     part = work.shard(examples, shard)
     if taxonomy is None and mix is None and any(e.emotion for _, e in part):
         options.note(f"{system} takes no emotion; those of the examples are left out")
@@ -68,6 +72,7 @@ def generate(
             system=system,
             model=model,
             emotion=mix,
+            empathy=levels,
             decoding=chosen,
             overrides=settings or (),
             shard=shard,
@@ -91,6 +96,7 @@ def generate(
                 part,
                 out,
                 emotion=mix,
+                empathy=levels,
                 decoding=chosen,
                 batch=batch,
                 done=done,

@@ -11,7 +11,7 @@ from emotone.emotions import TAXONOMIES, EmotionMix, Taxonomy
 
 if TYPE_CHECKING:
     from emotone.protocols import Responder
-    from emotone.types import Decoding
+    from emotone.types import Capabilities, Decoding, EmpathyLevels
 
 System = Annotated[
     str, typer.Option("--system", "-s", help="Which system answers; a dotted name loads your own.")
@@ -22,6 +22,13 @@ Model = Annotated[
 Emotion = Annotated[
     str | None,
     typer.Option("--emotion", "-e", help="Such as 'sadness:80' or 'joy:60 + fear:20'."),
+]
+Empathy = Annotated[
+    str | None,
+    typer.Option(
+        "--empathy",
+        help="Levels 0 to 2, such as 'reaction:2 interpretation:1 exploration:2' (emprl).",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same reply.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -109,6 +116,29 @@ def check_emotion(text: str | None) -> None:
             return
     if first is not None and not isinstance(first, UnknownName):
         raise first  # else the system's own labels may hold it
+
+
+def parse_empathy(text: str | None) -> EmpathyLevels | None:
+    """Read empathy levels; None where none are asked."""
+    if text is None:
+        return None
+    from emotone.types import EmpathyLevels
+
+    return EmpathyLevels.parse(text)
+
+
+def check_empathy(
+    levels: EmpathyLevels | None, capabilities: Capabilities, system: str
+) -> EmpathyLevels | None:
+    """Return empathy levels, and refuse them for a system that takes none."""
+    if levels is not None and not capabilities.empathy:
+        from emotone.errors import Unsupported
+
+        raise Unsupported(
+            f"{system} takes no empathy levels, but {str(levels)!r} was asked; leave them out, or "
+            "use --system emprl"
+        )
+    return levels
 
 
 def load(

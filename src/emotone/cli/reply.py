@@ -14,6 +14,7 @@ from emotone.cli import options
 def reply(
     text: Annotated[str, typer.Argument(help="The post to answer; - reads stdin.")],
     emotion: options.Emotion = None,
+    empathy: options.Empathy = None,
     system: options.System = "steered",
     model: options.Model = None,
     lang: options.Lang = None,
@@ -27,7 +28,7 @@ def reply(
     settings: options.Set = None,
     as_json: options.Json = False,
 ) -> None:
-    """Answer one post in a chosen emotion."""
+    """Answer one post in a chosen emotion, or with chosen empathy."""
     import sys
 
     from emotone.errors import DataError
@@ -38,11 +39,13 @@ def reply(
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
     options.check_emotion(emotion)
+    levels = options.parse_empathy(empathy)
     chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     responder = options.load(system, model, device, settings, lang, dialogue.posts[-1].text)
     mix = options.parse_emotion(emotion, responder.capabilities.taxonomy)
+    options.check_empathy(levels, responder.capabilities, system)
     start = time.perf_counter()
-    made = responder.reply([dialogue], [mix], decoding=chosen)[0]
+    made = responder.reply([dialogue], [mix], decoding=chosen, empathy=[levels])[0]
     seconds = time.perf_counter() - start
     if not as_json:
         typer.echo(made.text)

@@ -12,7 +12,7 @@ from emotone.emotions import EmotionMix
 from emotone.errors import DataError, UsageError
 from emotone.evaluation.records import reply_line
 from emotone.protocols import Responder
-from emotone.types import Decoding, Example
+from emotone.types import Decoding, EmpathyLevels, Example
 
 #: How each line of `records.reply_line` starts.
 _START = b'{"id": '
@@ -68,6 +68,7 @@ def generate(
     out: TextIO,
     *,
     emotion: EmotionMix | None = None,
+    empathy: EmpathyLevels | None = None,
     decoding: Decoding,
     batch: int = 16,
     done: frozenset[str] | set[str] = frozenset(),
@@ -83,6 +84,7 @@ def generate(
         examples: Places in the file and examples.
         out: Where lines go; flushed after each batch.
         emotion: Overrides the examples' own emotions; None keeps them.
+        empathy: Empathy levels of every reply; None asks for none, whatever the examples' own are.
         decoding: How to decode; its seed is the first row's.
         batch: Most rows at once; only rows that follow each other share a batch.
         done: Ids to skip.
@@ -101,6 +103,7 @@ def generate(
         replies = responder.reply(
             [e.dialogue for _, e in rows],
             mixes,
+            empathy=[empathy] * len(rows),
             decoding=dataclasses.replace(decoding, seed=decoding.seed + start),
         )
         for (_, example), reply in zip(rows, replies, strict=True):

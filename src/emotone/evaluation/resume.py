@@ -13,7 +13,7 @@ from emotone.emotions import EmotionMix
 from emotone.errors import UsageError
 from emotone.evaluation.manifest import beside, manifest, read_manifest
 from emotone.evaluation.scores import write_text
-from emotone.types import Decoding
+from emotone.types import Decoding, EmpathyLevels
 
 
 def settings(
@@ -22,6 +22,7 @@ def settings(
     system: str,
     model: str | None,
     emotion: EmotionMix | None,
+    empathy: EmpathyLevels | None = None,
     decoding: Decoding,
     overrides: Sequence[str],
     shard: str,
@@ -33,6 +34,7 @@ def settings(
         system: Name of the system.
         model: Name of its weights as given; None for the default.
         emotion: What was asked for all examples; None for their own.
+        empathy: What levels were asked for all examples; None for none.
         decoding: How replies are searched for.
         overrides: Settings of the system, "key=value".
         shard: Share of the file.
@@ -42,6 +44,7 @@ def settings(
         "system": system.replace("-", "_"),
         "model": model,
         "emotion": None if emotion is None else str(emotion),
+        "empathy": None if empathy is None else str(empathy),
         "decoding": dataclasses.asdict(decoding),
         "set": sorted(overrides),
         "shard": shard,

@@ -9,7 +9,7 @@ from emotone.errors import ModelMissing
 from emotone.models import zoo
 from emotone.models.load import load_causal_lm
 from emotone.models.load_seq2seq import load_seq2seq_lm
-from emotone.rl.adapters import WEIGHTS, load_adapters, merge_adapters
+from emotone.rl.adapters import load_adapters, merge_adapters
 from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.systems.emprl.config import Config
 from emotone.systems.emprl.folder import FILE, Card, read_card
@@ -45,7 +45,7 @@ def load(model: str | None = None, *, device: str = "auto", config: Config | Non
         return EmpRL(replace(t5, name=_said(folder, card) or t5.name), card, settings)
     vectors = vectors_named(card.base, settings.vectors)
     lm = load_causal_lm(card.base, device)
-    if folder is not None and (folder / WEIGHTS).is_file():
+    if folder is not None:
         load_adapters(lm.model, folder)
         merge_adapters(lm.model)
     lm = replace(lm, name=_said(folder, card) or lm.name)
