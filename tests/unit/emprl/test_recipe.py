@@ -33,6 +33,7 @@ from emotone.errors import DataError
 from emotone.evaluation.tools import Opened
 from emotone.metrics import Tools
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
+from emotone.rl.adapters import Adapters, add_adapters, save_adapters
 from emotone.systems.emprl.folder import Card, Measured
 from emotone.types import Dialogue, Example, Post, Reply, Speaker
 from unit.metrics.doubles import CountIdentifier, embed
@@ -57,9 +58,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def stage_folder(folder: Path, seed: int, stage: str, base: str = "") -> None:
-    """A stage as training writes it: a random T5, or a chat model without a change."""
+    """A stage as training writes it: a random T5, or a chat model that has learned nothing."""
     folder.mkdir(parents=True)
-    if not base:
+    if base:
+        lm = tiny_causal_lm()
+        add_adapters(lm.model, Adapters(rank=2, alpha=4.0), seed=1)
+        save_adapters(lm.model, folder, base=base)
+    else:
         lm = tiny_seq2seq(seed)
         lm.model.save_pretrained(folder)
         lm.tokenizer.save_pretrained(folder)
