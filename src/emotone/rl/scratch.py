@@ -6,6 +6,7 @@ the pipeline on a laptop.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,61 +67,85 @@ class Shape:
 def new_tokenizer(texts: Iterable[str], pieces: int) -> PreTrainedTokenizerBase:
     """Learn a SentencePiece vocabulary (unigram language model) from texts.
 
-    `tokenizers` learns it: the model is the one of SentencePiece, and transformers reads no other.
-    An end token closes each text, as in T5.
+    Equal texts give equal pieces. An end token closes each text, as in T5.
 
     Args:
         texts: What to learn from.
-        pieces: Size of the vocabulary, special tokens included.
+        pieces: Size of the vocabulary, special tokens included; fewer where the texts have no more.
 
     Raises:
         DataError: If there is no text.
 
     Source: Kudo 2018, the unigram language model; Raffel et al. 2020 for T5's special tokens.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from tokenizers import processors as post
-    from tokenizers.trainers import UnigramTrainer
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.Unigram())
-    core.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-    )
+    special = (TURN, *BLANKS)
+    core = Tokenizer(models.Unigram(_learned(texts, pieces, special), unk_id=2))
+    core.normalizer = _normalizer()
     core.pre_tokenizer = pre_tokenizers.Metaspace()
     core.decoder = decoders.Metaspace()
-    special = [PAD, END, UNKNOWN, TURN, *BLANKS]
-    trainer = UnigramTrainer(
-        vocab_size=pieces, special_tokens=special, unk_token=UNKNOWN, show_progress=False
-    )
-    seen = 0
-
-    def counted() -> Iterable[str]:
-        nonlocal seen
-        for text in texts:
-            seen += 1
-            yield text
-
-    core.train_from_iterator(counted(), trainer)
-    if not seen:
-        raise DataError("there is no text to learn a vocabulary from; name files with dialogues")
-    core.post_processor = post.TemplateProcessing(
-        single=f"$A {END}", special_tokens=[(END, core.token_to_id(END))]
-    )
+    core.post_processor = post.TemplateProcessing(single=f"$A {END}", special_tokens=[(END, 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,
         eos_token=END,
         unk_token=UNKNOWN,
-        extra_special_tokens=[TURN, *BLANKS],
+        extra_special_tokens=list(special),
         model_max_length=512,
     )
+
+
+def _normalizer() -> Any:
+    from tokenizers import Regex, normalizers
+
+    blank = normalizers.Replace(Regex(r"\s+"), " ")
+    return normalizers.Sequence([normalizers.NFKC(), blank, normalizers.Strip()])
+
+
+def _learned(
+    texts: Iterable[str], pieces: int, special: tuple[str, ...]
+) -> list[tuple[str, float]]:
+    """Learn pieces and their log-probabilities; pad, end and unknown come first."""
+    import sentencepiece
+
+    normalizer = _normalizer()
+    lines = [line for text in texts if (line := normalizer.normalize_str(text))]
+    if not lines:
+        raise DataError("there is no text to learn a vocabulary from; name files with dialogues")
+    proto = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=proto,
+        vocab_size=pieces,
+        hard_vocab_limit=False,
+        normalization_rule_name="identity",
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        pad_piece=PAD,
+        eos_piece=END,
+        unk_piece=UNKNOWN,
+        user_defined_symbols=list(special),
+        num_threads=1,
+        minloglevel=2,
+    )
+    learned = sentencepiece.SentencePieceProcessor(model_proto=proto.getvalue())
+    return [(learned.id_to_piece(i), learned.get_score(i)) for i in range(len(learned))]
 
 
 def new_t5(
     tokenizer: PreTrainedTokenizerBase, shape: Shape, seed: int
 ) -> T5ForConditionalGeneration:
     """Make a T5 with weights drawn from a seed; embeddings of both sides and output are one.
+
+    Difference from T5, whose embeddings begin with a standard deviation of 1: here they begin with
+    `width ** -0.5`, and the decoder's last norm with `width ** 0.5`, which undoes T5's scaling of
+    the logits. T5 learned with Adafactor, whose steps grow with a weight's size; Adam's do not, and
+    words that are 1 in size hardly move.
 
     Args:
         tokenizer: Of `new_tokenizer`.
@@ -148,4 +173,7 @@ def new_t5(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        model.shared.weight.mul_(shape.width**-0.5)
+        model.decoder.final_layer_norm.weight.mul_(shape.width**0.5)
     return model.eval()

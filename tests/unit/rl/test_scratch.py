@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from emotone.errors import ConfigError, DataError
-from emotone.rl.scratch import TURN, Shape, new_t5, new_tokenizer
+from emotone.rl.scratch import BLANKS, TURN, Shape, new_t5, new_tokenizer
 
 TEXTS = ["I lost my keys today.", "Oh no! Where did you see them last?", "In the garden, I think."]
 SHAPE = Shape(pieces=80, width=16, inner=32, heads=2, encoder_blocks=1, decoder_blocks=2)
@@ -23,6 +23,38 @@ def test_a_turn_is_one_token_and_no_text():
     ids = tokenizer(f"{TEXTS[0]} {TURN} {TEXTS[2]}")["input_ids"]
     assert ids.count(tokenizer.convert_tokens_to_ids(TURN)) == 1
     assert TURN not in tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_equal_texts_give_equal_pieces():
+    one, other = (new_tokenizer(TEXTS * 20, 80).get_vocab() for _ in range(2))
+    assert one == other
+
+
+def test_pieces_are_those_of_sentencepiece():
+    import io
+
+    import sentencepiece
+
+    proto = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS),
+        model_writer=proto,
+        vocab_size=60,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        normalization_rule_name="identity",
+        pad_piece="<pad>",
+        user_defined_symbols=[TURN, *BLANKS],
+        num_threads=1,
+        minloglevel=2,
+    )
+    peer = sentencepiece.SentencePieceProcessor(model_proto=proto.getvalue())
+    tokenizer = new_tokenizer(TEXTS, 60)
+    for text in [*TEXTS, "Where is the garden?"]:
+        assert tokenizer(text)["input_ids"] == [*peer.encode(text), 1]
 
 
 def test_no_text_is_refused():
@@ -67,3 +99,16 @@ def test_the_shape_is_the_one_asked():
 def test_an_impossible_shape_is_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         Shape(**settings)
+
+
+def test_what_is_saved_says_the_same(tmp_path):
+    from transformers import T5ForConditionalGeneration
+
+    tokenizer = new_tokenizer(TEXTS, 80)
+    model = new_t5(tokenizer, SHAPE, 1)
+    model.save_pretrained(tmp_path)
+    again = T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    said = [m(input_ids=ids, decoder_input_ids=ids).logits for m in (model, again)]
+    assert torch.equal(*said)
+    assert said[0].std() > 0.5  # logits tell words apart from the start: they are not scaled down

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +60,7 @@ def open_policy(
 def new_policy(
     settings: PolicySettings,
     examples: Sequence[Example],
+    folder: Path,
     place: torch.device,
     *,
     seed: int,
@@ -67,13 +71,29 @@ def new_policy(
     Args:
         settings: Its size, and how it reads.
         examples: What its vocabulary is learned from.
+        folder: Keeps the vocabulary, so that a run that goes on has the one it began with.
         place: Where it runs.
         seed: Of its weights.
         values: Whether it has a value head.
     """
-    tokenizer = new_tokenizer(texts(examples), settings.new.pieces)
+    tokenizer = _vocabulary(settings, examples, folder)
     model = new_t5(tokenizer, settings.new, seed)
     return _seq2seq(settings, model.to(place), tokenizer, seed=seed, values=values)
+
+
+def _vocabulary(settings: PolicySettings, examples: Sequence[Example], folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    kept = folder / "tokenizer"
+    if not kept.is_dir():
+        # Beside it first: a folder that is there is whole.
+        part = folder / f".tokenizer.{os.getpid()}.part"
+        new_tokenizer(texts(examples), settings.new.pieces).save_pretrained(part)
+        with suppress(OSError):  # another process of this run was first
+            part.rename(kept)
+        if part.is_dir():
+            shutil.rmtree(part)
+    return AutoTokenizer.from_pretrained(kept, local_files_only=True)
 
 
 def hub_name(model: str) -> str:

@@ -109,19 +109,20 @@ def _begun(config: Config, corpus: Corpus, out: Path) -> Any:
         return open_policy(config.policy, config.policy.model, place, seed=seed, values=values)
     base = [side for example in corpus.train for side in sides(example)]
     base += read_base(config.data.base)
-    policy = new_policy(config.policy, base, place, seed=seed, values=values)
+    folder = out / "base"
+    policy = new_policy(config.policy, base, folder, place, seed=seed, values=values)
     say(f"base stage: {len(base)} replies to learn")
     fitted = supervise(
         policy,
         taught(policy, base),
         taught(policy, corpus.dev),
         settings=config.base,
-        out=out / "base",
+        out=folder,
         made_with={"data": [path.name for path in config.data.base], "rows": len(base)},
     )
     if first():
         measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
-        save_policy(policy, out / "base", config, stage="base", measured=measured)
+        save_policy(policy, folder, config, stage="base", measured=measured)
     return policy
 
 
