@@ -50,7 +50,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from emotone import models
     from emotone.models import embed
     from emotone.models.tiny import tiny_causal_lm
-    from emotone.steering import calibrate
+    from emotone.steering import calibrate, find
     from emotone.steering import vectors as files
     from emotone.steering.fluency import Fluency
     from emotone.systems import steered
@@ -81,7 +81,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(models, "load_causal_lm", load_causal_lm)
     monkeypatch.setattr(embed, "sentence_embedder", lambda: lambda ts: np.ones((len(ts), 1)))
     monkeypatch.setattr(calibrate, "sweep", sweep)
-    monkeypatch.setattr(steered, "shipped_names", lambda: ["smollm2"])
+    monkeypatch.setattr(find, "shipped_names", lambda: ["smollm2"])
     monkeypatch.setattr(files.EmotionVectors, "shipped", lambda name: vectors)
     monkeypatch.chdir(tmp_path)
     own = ROOT / "docs" / "how-to" / "steer-your-own-model.md"
