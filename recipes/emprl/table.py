@@ -92,7 +92,7 @@ def page(results: Found, source: str) -> str:
         " of each drawn by a fixed seed, answered by every row; the test part was not used."
         f" Replies are drawn as in the authors' code: top-k {decoding['top_k']}, temperature"
         f" {decoding['temperature']}, {decoding['max_tokens']} tokens at most, and"
-        f" {decoding['min_tokens']} at least, {settings['samplings']} samplings of each training."
+        f" {decoding['min_tokens']} at least; samplings of each training: {settings['samplings']}."
         f" Empathy is judged by {judges} alone, which gave no reward, chose no weights and shares"
         " no training text with the judge that did. Intervals are of 95 %: over dialogues, and"
         " over trainings where there are several, else over samplings.",
