@@ -106,6 +106,21 @@ def layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, m) for name, m in model.named_modules() if isinstance(m, LoraLayer))
 
 
+def lowest(model: nn.Module) -> list[nn.Module]:
+    """Return the blocks below the lowest adapter, in order; none where that cannot be told."""
+    found: dict[str, set[int]] = {}
+    for name, _ in layers(model):
+        path = name.split(".")
+        at = next((i for i, part in enumerate(path) if part.isdigit()), None)
+        if at is None:
+            return []
+        found.setdefault(".".join(path[:at]), set()).add(int(path[at]))
+    if len(found) != 1:
+        return []
+    ((name, places),) = found.items()
+    return list(model.get_submodule(name))[: min(places)]  # pyright: ignore[reportArgumentType]
+
+
 def weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the adapters' weights by their name in the model."""
     return {name: p for name, p in model.named_parameters() if "lora_" in name}

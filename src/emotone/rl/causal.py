@@ -15,7 +15,8 @@ from emotone.models.chat_format import FRIEND, prompt_ids
 from emotone.models.decode import end_tokens
 from emotone.models.forward import CausalSteps, pad
 from emotone.rl import say
-from emotone.rl.adapters import Adapters, add_adapters, has_adapters, layers, weights
+from emotone.rl.adapters import Adapters, add_adapters, has_adapters, layers, lowest, weights
+from emotone.rl.below import Below
 from emotone.rl.repeats import repeats
 from emotone.rl.types import Prompts, Said, Written
 from emotone.rl.value_head import ValueHead
@@ -73,6 +74,7 @@ class CausalPolicy(nn.Module):
             else None
         )
         self._frozen: dict[str, Tensor] | None = None
+        self._below = Below(lowest(model))
         self.eval()
 
     @property
@@ -130,7 +132,7 @@ class CausalPolicy(nn.Module):
             values: Whether to compute values too.
         """
         prompts, written = prompts.to(self._device), written.to(self._device)
-        states = _states(self.model, prompts, written)
+        states = self._states(prompts, written)
         return say.say(self.model, states, written, self.value_head if values else None)
 
     @torch.no_grad()
@@ -144,7 +146,7 @@ class CausalPolicy(nn.Module):
         self.eval()
         try:
             with self._as_reference():
-                states = _states(self.model, prompts, written)
+                states = self._states(prompts, written)
                 return say.say(self.model, states, written, None, entropy=False).logprobs
         finally:
             self.train(was_training)
@@ -156,6 +158,7 @@ class CausalPolicy(nn.Module):
     @torch.no_grad()
     def steps(self, prompts: Prompts) -> CausalSteps:
         """Begin to write a batch of replies; equal prompts are read once."""
+        self._below.start()
         prompts, rows = repeats(prompts.to(self._device))
         return CausalSteps(self.model, prompts.ids, prompts.mask, rows=rows)
 
@@ -166,6 +169,19 @@ class CausalPolicy(nn.Module):
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    def _states(self, prompts: Prompts, written: Written) -> Tensor:
+        """Last states before each token, [B, T, d]."""
+        ids = torch.cat([prompts.ids, written.tokens[:, :-1]], dim=1)
+        mask = torch.cat([prompts.mask, written.mask[:, :-1]], dim=1)
+        with self._below.around(ids, mask):
+            trunk = self.model.base_model(
+                input_ids=ids,
+                attention_mask=mask.long(),
+                position_ids=(mask.long().cumsum(1) - 1).clamp_min(0),
+                use_cache=False,
+            )
+        return trunk.last_hidden_state[:, prompts.ids.shape[1] - 1 :]
 
     def _learn(self) -> None:
         self.model.requires_grad_(False)
@@ -194,20 +210,6 @@ class CausalPolicy(nn.Module):
         finally:
             for name, p in learning.items():
                 p.data = kept[name]
-
-
-def _states(model: Any, prompts: Prompts, written: Written) -> Tensor:
-    """Last states before each token, [B, T, d]."""
-    width = prompts.ids.shape[1]
-    ids = torch.cat([prompts.ids, written.tokens[:, :-1]], dim=1)
-    mask = torch.cat([prompts.mask, written.mask[:, :-1]], dim=1).long()
-    trunk = model.base_model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=(mask.cumsum(1) - 1).clamp_min(0),
-        use_cache=False,
-    )
-    return trunk.last_hidden_state[:, width - 1 :]
 
 
 def chat_prompt(tokenizer: Any, dialogue: Dialogue, system: str, longest: int) -> list[int]:
