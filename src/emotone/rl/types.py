@@ -200,7 +200,7 @@ class Policy(Protocol):
         ...
 
     def trained(self) -> Mapping[str, nn.Parameter]:
-        """The parameters that reinforcement changes, by name, the value head among them."""
+        """The parameters that reinforcement changes, by name; those of "value_head." among them."""
         ...
 
     @property
