@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from emotone.judges.empathy_heard import HeardContexts
     from emotone.judges.empathy_model import IdentifierNet
 
 CARD = "judge.json"
@@ -106,7 +105,7 @@ class TrainedIdentifier:
 
         A context of 96 tokens keeps some 150 kB, so hear thousands in parts.
         """
-        from emotone.judges.empathy_heard import HeardContexts, context_states
+        from emotone.judges.empathy_heard import context_states
 
         different = list(dict.fromkeys(contexts))
         place = {text: i for i, text in enumerate(different)}
@@ -158,6 +157,47 @@ def _by_context(pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
             parts.append([])
         parts[-1] += rows
     return parts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeardContexts:
+    """Contexts that an identifier has read once, so that responses to them cost only their own.
+
+    Responses of one call share forward passes with one another and with those of no other call,
+    so what a call returns depends on nothing that was asked before.
+
+    Args:
+        judge: The identifier.
+        states: States of each context by network, tensors [C, d].
+    """
+
+    judge: TrainedIdentifier
+    states: tuple[Sequence[Tensor], ...]
+
+    def probabilities(self, at: Sequence[int], responses: Sequence[str]) -> np.ndarray:
+        """Calibrated probabilities of responses, [N, 3, 3]: mechanisms, then levels.
+
+        Args:
+            at: Which of the heard contexts each response answers.
+            responses: The responses.
+        """
+        import numpy as np
+
+        from emotone.judges.calibration import softmax
+        from emotone.judges.empathy_heard import response_logits
+        from emotone.judges.empathy_model import LEVELS, MECHANISMS
+
+        out = np.zeros((len(responses), len(MECHANISMS), LEVELS))
+        for net, states in zip(self.judge.nets, self.states, strict=True):
+            found = response_logits(net, states, at, responses, batch=self.judge.batch)
+            for mechanism, logits in found.items():
+                heat = self.judge.card.temperatures[mechanism]
+                out[:, MECHANISMS.index(mechanism)] = softmax(logits, heat)
+        return out
+
+    def identify(self, at: Sequence[int], responses: Sequence[str]) -> list[EmpathyLevels]:
+        """Choose the levels of each response; arguments are those of `probabilities`."""
+        return self.judge.decide(self.probabilities(at, responses))
 
 
 def _finite(value: object) -> TypeGuard[float]:

@@ -1,13 +1,12 @@
-"""Contexts that an identifier has read once, so that many responses to them cost only their own.
+"""The two halves of hearing: contexts to states, then responses and states to levels.
 
 Contexts are longer than responses, so of a reply and its reference, or of several replies to one
-context, reading the contexts costs most.
+context, reading the contexts costs most; it is done once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,49 +17,6 @@ from emotone.judges.empathy_model import IdentifierNet, encode
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from emotone.judges.empathy import TrainedIdentifier
-    from emotone.types import EmpathyLevels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeardContexts:
-    """What `TrainedIdentifier.hear` returns.
-
-    Responses of one call share forward passes with one another and with those of no other call,
-    so what a call returns depends on nothing that was asked before.
-
-    Args:
-        judge: The identifier.
-        states: States of each context by network, tensors [C, d].
-    """
-
-    judge: TrainedIdentifier
-    states: tuple[Sequence[Tensor], ...]
-
-    def probabilities(self, at: Sequence[int], responses: Sequence[str]) -> np.ndarray:
-        """Calibrated probabilities of responses, [N, 3, 3]: mechanisms, then levels.
-
-        Args:
-            at: Which of the heard contexts each response answers.
-            responses: The responses.
-        """
-        import numpy as np
-
-        from emotone.judges.calibration import softmax
-        from emotone.judges.empathy_model import LEVELS, MECHANISMS
-
-        out = np.zeros((len(responses), len(MECHANISMS), LEVELS))
-        for net, states in zip(self.judge.nets, self.states, strict=True):
-            found = response_logits(net, states, at, responses, batch=self.judge.batch)
-            for mechanism, logits in found.items():
-                heat = self.judge.card.temperatures[mechanism]
-                out[:, MECHANISMS.index(mechanism)] = softmax(logits, heat)
-        return out
-
-    def identify(self, at: Sequence[int], responses: Sequence[str]) -> list[EmpathyLevels]:
-        """Choose the levels of each response; arguments are those of `probabilities`."""
-        return self.judge.decide(self.probabilities(at, responses))
 
 
 def context_states(net: IdentifierNet, contexts: Sequence[str], *, batch: int) -> list[Tensor]:

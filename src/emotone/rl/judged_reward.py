@@ -21,7 +21,7 @@ from emotone.types import EmpathyLevels
 
 
 class Heard(Protocol):
-    """Contexts that an identifier has read; `judges.empathy_heard.HeardContexts` is one."""
+    """Contexts that an identifier has read; `judges.empathy.HeardContexts` is one."""
 
     def probabilities(self, at: Sequence[int], responses: Sequence[str]) -> np.ndarray:
         """Probabilities of levels, [N, 3, 3], of responses to the contexts `at`."""
