@@ -97,6 +97,14 @@ def test_what_is_logged(tmp_path, algorithm):
             assert row.keys() == EVALUATED
 
 
+def test_scores_are_measured_by_those_of_all_steps(tmp_path):
+    toy.train(tmp_path, steps=2, dev=False)
+    first, second = steps(tmp_path)
+    assert first["score_norm"] == pytest.approx(0, abs=1e-6)
+    assert (second["score_norm"] > 0.01) is (second["reward"] > first["reward"])
+    assert abs(second["score_norm"]) > 0.01
+
+
 def test_only_some_steps_are_logged(tmp_path):
     toy.train(tmp_path, steps=7, log_every=3, dev=False)
     assert [row["step"] for row in steps(tmp_path)] == [3, 6]
