@@ -77,6 +77,35 @@ def read_hub(
     return *read, _cached_commit(name) or ""
 
 
+def read_kind(path: Path | None, name: str) -> Kind:
+    """Tell from its config how a model writes, before its weights are read.
+
+    Args:
+        path: Its folder; None for a model of the hub.
+        name: What to call it, or its id on the hub.
+
+    Raises:
+        ModelMissing: If it is on the hub and cannot be fetched.
+        CheckpointError: If its config cannot be read.
+    """
+    from transformers import AutoConfig
+
+    here = path is not None or _cached_commit(name) is not None
+    if not here:
+        _ask_hub(name)
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(
+                name if path is None else str(path), local_files_only=here, trust_remote_code=False
+            )
+    except _failures() as error:
+        raise CheckpointError(
+            f"config.json of model {name!r} cannot be read ({_first_line(error)}); copy or save it"
+            " again with save_pretrained"
+        ) from error
+    return "seq2seq" if getattr(config, "is_encoder_decoder", False) else "causal"
+
+
 def _cached_commit(name: str) -> str | None:
     import huggingface_hub
 

@@ -145,6 +145,16 @@ def test_an_unknown_name_is_refused(tmp_path):
         emprl.load(str(tmp_path))
 
 
+def test_a_hub_model_out_of_reach_and_a_damaged_config_are_named(t5, tmp_path):
+    for name, hub in (("t5-base", "google-t5/t5-base"), ("org/name", "org/name")):
+        with pytest.raises(ModelMissing, match=f"'{hub}' is no folder here and the model hub"):
+            emprl.load(name)
+    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "model.safetensors").write_bytes((t5 / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match=r"config\.json of model .* cannot be read"):
+        emprl.load(str(tmp_path))
+
+
 def test_folders_of_other_systems_and_damaged_ones_are_refused(adapted, tmp_path):
     (tmp_path / "config.toml").write_text("[sizes]\nhidden = 3\n")
     with pytest.raises(CheckpointError, match="no folder of EmpRL"):

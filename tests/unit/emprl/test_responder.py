@@ -54,7 +54,7 @@ def test_the_kept_candidate_is_the_likeliest_of_those_that_were_written(system):
         product = said[:, 0, 2] * said[:, 1, 1] * said[:, 2, 2]
         pick = int(np.where([bool(t) for t in texts], product, -1).argmax())
         assert reply.text == texts[pick]
-        assert reply.applied["probability"] == pytest.approx(product[pick], abs=1e-6)
+        assert reply.applied["probability"] == pytest.approx(product[pick], rel=1e-3)
         moved += pick > 0
     assert moved
 

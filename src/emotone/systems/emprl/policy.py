@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from emotone.models import catalog
 from emotone.models.load import load_causal_lm
 from emotone.models.load_seq2seq import load_seq2seq_lm
+from emotone.models.reading import read_kind
+from emotone.models.store import locate
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.scratch import new_t5, new_tokenizer
 from emotone.rl.seq2seq import Seq2SeqPolicy
@@ -107,19 +109,10 @@ def is_seq2seq(model: str) -> bool:
     Raises:
         EmotoneError: As the finding of models.
     """
-    from transformers import AutoConfig
-
-    from emotone.models.quiet import quiet
-    from emotone.models.store import locate
-
-    entry = catalog.known().get(model)
-    if entry is not None:
+    if model in catalog.known():
         return False
     location = locate(hub_name(model))
-    local = location.path is not None
-    source = str(location.path) if local else location.name
-    with quiet():
-        return bool(AutoConfig.from_pretrained(source, local_files_only=local).is_encoder_decoder)
+    return read_kind(location.path, location.name) == "seq2seq"
 
 
 def _seq2seq(

@@ -114,7 +114,7 @@ class EmpRL:
             if (asked := levels[i]) is not None:
                 heard_by = self._identifier.name
                 applied["empathy"] = str(asked)
-                applied["probability"] = round(likely[i], 6)
+                applied["probability"] = float(f"{likely[i]:.4g}")
                 applied["identifier"] = heard_by
                 applied["judges"] = [*applied["judges"], heard_by]
             replies.append(
