@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 
-def logits(model: nn.Module, states: Tensor, tokens: Tensor | None = None) -> Tensor:
+def logits(
+    model: nn.Module, states: Tensor, tokens: Tensor | None = None, rows: Tensor | None = None
+) -> Tensor:
     """Return what the model's own forward pass would give, float32.
 
     Args:
         model: Of transformers, with an output layer.
         states: Last states of the trunk, [N, d].
         tokens: Ids to compute, [N, K]; None for the whole vocabulary.
+        rows: The output layer's weights of these tokens, [N, K, d], if they are at hand.
 
     Returns:
         [N, K], or [N, V].
@@ -38,8 +41,9 @@ def logits(model: nn.Module, states: Tensor, tokens: Tensor | None = None) -> Te
     else:
         # In float32 whatever autocast says: ratios of close probabilities need it.
         with torch.autocast(states.device.type, enabled=False):
-            rows = nn.functional.embedding(tokens, layer.weight).float()
-            found = (rows @ states.float()[..., None])[..., 0]
+            if rows is None:
+                rows = nn.functional.embedding(tokens, layer.weight)
+            found = (rows.float() @ states.float()[..., None])[..., 0]
         for added in (layer.bias, None if bias is None else bias[0]):
             if added is not None:
                 found = found + added[tokens].float()

@@ -21,6 +21,7 @@ def say(
     values: ValueHead | None,
     *,
     entropy: bool = True,
+    rows: Tensor | None = None,
 ) -> Said:
     """Say what a model thinks of replies; padding and tokens outside the support cost nothing.
 
@@ -30,10 +31,11 @@ def say(
         written: The replies.
         values: The value head, or None for no values.
         entropy: Whether the entropy over the whole vocabulary is wanted too.
+        rows: The output layer's weights of the support of real tokens, [N, K, d], if at hand.
     """
     mask = written.mask
     real = states[mask]
-    drawn = _drawn(model, real, written, entropy)
+    drawn = _drawn(model, real, written, entropy, rows)
     return Said(
         _spread(drawn.logprobs, mask),
         _spread(drawn.entropy, mask),
@@ -41,7 +43,9 @@ def say(
     )
 
 
-def _drawn(model: nn.Module, real: Tensor, written: Written, entropy: bool) -> Drawn:
+def _drawn(
+    model: nn.Module, real: Tensor, written: Written, entropy: bool, rows: Tensor | None
+) -> Drawn:
     mask = written.mask
     tokens = written.tokens[mask]
     every = torch.ones_like(tokens, dtype=torch.bool)
@@ -52,7 +56,7 @@ def _drawn(model: nn.Module, real: Tensor, written: Written, entropy: bool) -> D
         )
     support = written.support[mask]
     flat = Written(tokens, every, support, written.temperature)
-    return support_logprobs(head.logits(model, real, support), flat)
+    return support_logprobs(head.logits(model, real, support, rows), flat)
 
 
 def _spread(found: Tensor, mask: Tensor) -> Tensor:

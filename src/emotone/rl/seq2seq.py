@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from emotone.errors import RunError
 from emotone.models.decode import end_tokens
 from emotone.models.forward import Seq2SeqSteps, pad, start_token
-from emotone.rl import say
+from emotone.rl import say, table
 from emotone.rl.repeats import repeats
 from emotone.rl.types import Prompts, Said, Written
 from emotone.rl.value_head import ValueHead
@@ -127,8 +127,7 @@ class Seq2SeqPolicy(nn.Module):
             values: Whether to compute values too.
         """
         prompts, written = self._here(prompts, written)
-        states = _states(self.model, prompts, written)
-        return say.say(self.model, states, written, self.value_head if values else None)
+        return _said(self.model, prompts, written, self.value_head if values else None)
 
     @torch.no_grad()
     def reference(self, prompts: Prompts, written: Written) -> Tensor:
@@ -140,8 +139,7 @@ class Seq2SeqPolicy(nn.Module):
         if self._frozen is None:
             raise RunError("the policy has no reference yet; call settle() before reinforcement")
         prompts, written = self._here(prompts, written)
-        states = _states(self._frozen, prompts, written)
-        return say.say(self._frozen, states, written, None, entropy=False).logprobs
+        return _said(self._frozen, prompts, written, None, entropy=False).logprobs
 
     def settle(self) -> None:
         """Take what the policy says now for the reference from here on."""
@@ -173,18 +171,28 @@ class Seq2SeqPolicy(nn.Module):
         return prompts.to(self._device), written.to(self._device)
 
 
-def _states(model: Any, prompts: Prompts, written: Written) -> Tensor:
-    """Last states of the decoder before each token, [B, T, d]."""
+def _said(
+    model: Any,
+    prompts: Prompts,
+    written: Written,
+    values: ValueHead | None,
+    *,
+    entropy: bool = True,
+) -> Said:
     mask = prompts.mask.long()
-    read = model.get_encoder()(input_ids=prompts.ids, attention_mask=mask).last_hidden_state
     start = written.tokens.new_full((len(written), 1), start_token(model))
+    inputs = torch.cat([start, written.tokens[:, :-1]], dim=1)
+    support = None if written.support is None else written.support[written.mask]
+    rows = table.rows(model, prompts.ids, inputs, support)
+    read = model.get_encoder()(inputs_embeds=rows.prompts, attention_mask=mask).last_hidden_state
     # Padding comes last, where no real token looks, so the decoder needs no mask.
-    return model.get_decoder()(
-        input_ids=torch.cat([start, written.tokens[:, :-1]], dim=1),
+    states = model.get_decoder()(
+        inputs_embeds=rows.replies,
         encoder_hidden_states=read,
         encoder_attention_mask=mask,
         use_cache=False,
     ).last_hidden_state
+    return say.say(model, states, written, values, entropy=entropy, rows=rows.support)
 
 
 def source_ids(tokenizer: Any, dialogue: Dialogue, separator: str, longest: int) -> list[int]:
