@@ -137,6 +137,8 @@ def test_other_texts_are_no_empathy_levels(text: str, piece: str):
         ("no_repeat", 0, 100),
         ("beams", 1, 1000),
         ("length_penalty", 0.0, 5.0),
+        ("top_k", 0, 1_000_000),
+        ("min_tokens", 0, 4096),
         ("seed", 0, 2**63 - 1),
     ],
 )

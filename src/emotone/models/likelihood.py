@@ -110,7 +110,7 @@ def _seq2seq_states(
     ids, mask = (x.to(device) for x in pad([h for h, _ in pairs], filler, left=False))
     read = model.get_encoder()(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     start = start_token(model)
-    fed, _ = pad([[start, *t[:-1]][: len(t)] for _, t in pairs], filler, left=False)
+    fed, _ = pad([[start, *t[:-1]] for _, t in pairs], filler, left=False)
     states = model.get_decoder()(
         input_ids=fed.to(device),
         encoder_hidden_states=read,
