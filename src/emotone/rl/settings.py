@@ -21,7 +21,7 @@ class Reinforce:
     """How a model is trained by reward.
 
     The defaults are those of the released code of EmpRL and of trl 0.9.6, which it runs on, except
-    for `dropout`, `kl_limit` and the guards, which are ours.
+    for `kl_limit` and the guards, which are ours.
 
     Args:
         algorithm: "ppo" learns the value of each state. "rloo" compares a reply with the other
@@ -73,8 +73,8 @@ class Reinforce:
             names one checkpoint.
         device: "auto" takes CUDA, else Apple's MPS, else the CPU.
         log_every: Steps between lines of the log.
-        dropout: Whether dropout is on while learning, as in trl. Off by default: with it the
-            ratio of the first pass is not 1.
+        dropout: Whether dropout is on while learning. Off by default: with it the ratio of the
+            first pass is not 1, and trl's passes are all made in evaluation mode too.
 
     Raises:
         ConfigError: If a value is out of its range.
