@@ -203,6 +203,10 @@ class CausalPolicy(nn.Module):
             return
         learning = weights(self.model)
         kept = {name: p.data for name, p in learning.items()}
+        # Autocast keeps the rounded weights of a pass for the next one, and would take those of
+        # the policy for the reference's, or the other way round.
+        caching = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)
         try:
             for name, p in learning.items():
                 p.data = self._frozen[name].to(p.device)
@@ -210,6 +214,7 @@ class CausalPolicy(nn.Module):
         finally:
             for name, p in learning.items():
                 p.data = kept[name]
+            torch.set_autocast_cache_enabled(caching)
 
 
 def chat_prompt(tokenizer: Any, dialogue: Dialogue, system: str, longest: int) -> list[int]:

@@ -161,6 +161,28 @@ def test_what_it_says_now_can_become_the_reference(policy):
     assert (policy(prompts, written).logprobs - settled).abs().max() > 0.01
 
 
+def test_under_autocast_policy_and_reference_do_not_mix_their_rounded_weights(policy):
+    prompts = some_prompts(policy)
+    written = policy.written(policy.encode_replies(REPLIES))
+    moved(policy)
+    policy.settle()
+    moved(policy, 0.2)
+
+    def half():
+        return torch.autocast("cpu", torch.bfloat16)
+
+    with torch.no_grad():
+        with half():
+            before = policy.reference(prompts, written)
+        with half():
+            own = policy(prompts, written).logprobs
+        assert (own - before).abs().max() > 0.1
+        with half():  # one after the other, as a trainer does
+            assert torch.equal(policy.reference(prompts, written), before)
+            assert torch.equal(policy(prompts, written).logprobs, own)
+            assert torch.equal(policy.reference(prompts, written), before)
+
+
 def test_the_reference_leaves_an_open_graph_whole(policy):
     """PPO may ask the reference between a forward pass and its backward pass."""
     prompts = some_prompts(policy)
