@@ -59,6 +59,8 @@ class PolicySettings:
         system: System prompt of a chat model.
         max_prompt: Tokens that are read; the end of the dialogue is kept.
         max_reply: Tokens of a given reply that are learned.
+        detach_values: Whether the value loss leaves the model alone and trains the critic only. The
+            authors' does not; the critic's first errors are large and then change what is said.
         adapters: The low-rank change of a chat model.
         new: Size of a new T5.
 
@@ -70,6 +72,7 @@ class PolicySettings:
     system: str = FRIEND
     max_prompt: int = 200
     max_reply: int = 50
+    detach_values: bool = False
     adapters: Adapters = field(default_factory=Adapters)
     new: Shape = field(default_factory=Shape)
 

@@ -55,6 +55,7 @@ def open_policy(
         max_prompt=settings.max_prompt,
         max_reply=settings.max_reply,
         values=values,
+        detach_values=settings.detach_values,
         seed=seed,
     )
 
@@ -79,7 +80,7 @@ def new_policy(
         values: Whether it has a value head.
     """
     tokenizer = _vocabulary(settings, examples, folder)
-    model = new_t5(tokenizer, settings.new, seed)
+    model: Any = new_t5(tokenizer, settings.new, seed)
     return _seq2seq(settings, model.to(place), tokenizer, seed=seed, values=values)
 
 
@@ -125,6 +126,7 @@ def _seq2seq(
         max_prompt=settings.max_prompt,
         max_reply=settings.max_reply,
         values=values,
+        detach_values=settings.detach_values,
         reference=False,  # `settle` makes it, after the supervised stage
         seed=seed,
     )

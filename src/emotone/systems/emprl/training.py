@@ -48,7 +48,9 @@ def train(config: Config, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     corpus = read_corpus(config.data, config.supervised.seed)
     policy = _begun(config, corpus, out)
-    made_with = {"data": corpus.hashes, "policy": _plain(asdict(config.policy))}
+    read = _plain(asdict(config.policy))
+    critic = {"detach_values": read.pop("detach_values")}  # of the second stage only
+    made_with = {"data": corpus.hashes, "policy": read}
     say(f"supervised stage: {len(corpus.train)} replies to learn")
     dev = taught(policy, corpus.dev)
     fitted = supervise(
@@ -73,7 +75,12 @@ def train(config: Config, out: Path) -> Path:
         development=Development(dev.prompts, dev.replies, _reward(config, corpus.dev)),
         settings=config.reinforce,
         out=place,
-        made_with={**made_with, "reward": asdict(config.reward), "identifier": config.identifier},
+        made_with={
+            **made_with,
+            **critic,
+            "reward": asdict(config.reward),
+            "identifier": config.identifier,
+        },
     )
     if first():
         measured = {
