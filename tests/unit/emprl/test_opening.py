@@ -11,15 +11,12 @@ import torch
 from emotone import systems
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, ModelMissing, UnknownName, Unsupported
-from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
-from emotone.rl.adapters import WEIGHTS, Adapters, add_adapters, weights
-from emotone.rl.causal import CausalPolicy
-from emotone.rl.seq2seq import Seq2SeqPolicy
+from emotone.models.tiny import tiny_causal_lm
+from emotone.rl.adapters import WEIGHTS
 from emotone.steering.tiny import tiny_vectors
 from emotone.systems import emprl
-from emotone.systems.emprl.config import Config, PolicySettings
-from emotone.systems.emprl.folder import save_policy
 from emotone.types import Decoding, Dialogue
+from unit.emprl import stages
 
 SHORT = Decoding(max_tokens=6, seed=3)
 POST = Dialogue.of("My dog died.")
@@ -32,38 +29,17 @@ def said(system: emprl.EmpRL, mood: EmotionMix | None = None) -> tuple[str, floa
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A chat model's folder."""
-    folder = tmp_path_factory.mktemp("models") / "chat"
-    lm = tiny_causal_lm()
-    lm.model.save_pretrained(folder)
-    lm.tokenizer.save_pretrained(folder)
-    return folder
+    return stages.chat_model(tmp_path_factory.mktemp("models") / "chat")
 
 
 @pytest.fixture(scope="module")
 def adapted(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stage's folder of a policy that is `base` with adapters."""
-    lm = tiny_causal_lm()
-    add_adapters(lm.model, Adapters(rank=2))
-    for name, value in weights(lm.model).items():
-        if "lora_B" in name:
-            value.data.fill_(0.3)
-    config = Config(policy=PolicySettings(model=str(base), system="Be kind.", max_prompt=300))
-    policy = CausalPolicy(lm.model, lm.tokenizer, system="Be kind.", values=False)
-    folder = tmp_path_factory.mktemp("run") / "ppo"
-    save_policy(policy, folder, config, stage="ppo", measured={"steps": 4})
-    return folder
+    return stages.adapted(tmp_path_factory.mktemp("run") / "ppo", base)
 
 
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stage's folder of a T5."""
-    lm = tiny_seq2seq()
-    config = Config(policy=PolicySettings(model="new", separator=" | "))
-    folder = tmp_path_factory.mktemp("run") / "small"
-    policy = Seq2SeqPolicy(lm.model, lm.tokenizer, reference=False, values=False)
-    save_policy(policy, folder, config, stage="supervised", measured={})
-    return folder
+    return stages.t5(tmp_path_factory.mktemp("run") / "small")
 
 
 def test_adapters_are_merged_into_their_base_and_the_card_says_how_it_reads(adapted, base):
@@ -80,11 +56,7 @@ def test_adapters_are_merged_into_their_base_and_the_card_says_how_it_reads(adap
 
 
 def test_what_is_loaded_says_what_the_policy_said(adapted):
-    lm = tiny_causal_lm()
-    add_adapters(lm.model, Adapters(rank=2))
-    for name, value in weights(lm.model).items():
-        if "lora_B" in name:
-            value.data.fill_(0.3)
+    lm = stages.adapted_model()
     system = emprl.load(str(adapted))
     ids = torch.tensor([system._prompt(POST)])
     with torch.inference_mode():

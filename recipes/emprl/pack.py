@@ -1,0 +1,194 @@
+"""Put a trained policy into the zoo, with a card.
+
+`python -m recipes.emprl.pack STAGE_FOLDER NAME` packs one stage of a run, such as
+out/emprl/smollm2-s1/rloo as `smollm2`, into the folder `emprl-NAME`. Without arguments the cards
+are written anew, from docs/results/emprl.json.
+
+Weights become float16: those of a T5 whole, of a chat model the adapters alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from emotone import config as configs
+from emotone.data import corpora
+from emotone.data.atomic import replacing
+from emotone.errors import DataError
+from emotone.rl import adapters
+from emotone.systems.emprl.folder import FILE, Card, read_card
+from recipes.emprl.names import COLUMNS, MODELS, STAGES
+from recipes.recurrent.names import shown, table
+
+ROOT = Path(__file__).parents[2]
+ZOO = ROOT / "zoo/src/emotone_zoo/systems"
+FIGURES = ROOT / "docs/results/emprl.json"
+CARD = "README.md"
+#: What of a stage's folder is given away besides weights and `config.toml`, by kind of policy.
+FILES: Mapping[str, tuple[str, ...]] = {
+    "causal": (adapters.CONFIG,),
+    "seq2seq": (
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ),
+}
+WEIGHTS = {"causal": adapters.WEIGHTS, "seq2seq": "model.safetensors"}
+#: What the policies learned from; a T5 made from nothing learned to write from more.
+CORPORA: Mapping[str, tuple[str, ...]] = {
+    "causal": ("empathetic_dialogues",),
+    "seq2seq": ("empathetic_dialogues", "dailydialog", "meld"),
+}
+NUMBERS = (
+    "emp_f1",
+    "emp_macro_f1",
+    "emp_accuracy",
+    "perplexity",
+    "bits_per_character",
+    "bleu",
+    "similarity_reference",
+    "distinct_1",
+    "distinct_2",
+    "length_words",
+    "repeated_4",
+    "commonest_share",
+)
+
+
+def pack(source: Path, out: Path) -> None:
+    """Copy a stage's folder without what only training needs; its card comes last.
+
+    Args:
+        source: A folder that `save_policy` wrote.
+        out: The new folder.
+
+    Raises:
+        CheckpointError: If `source` is no such folder.
+        DataError: If a file of it is missing.
+    """
+    card = read_card(source)
+    out.mkdir(parents=True, exist_ok=True)
+    name = WEIGHTS[card.kind]
+    for file in (*FILES[card.kind], name):
+        if not (source / file).is_file():
+            raise DataError(f"{source} has no {file}; name the folder of a finished stage")
+    for file in FILES[card.kind]:
+        with replacing(out / file) as path:
+            path.write_bytes((source / file).read_bytes())
+    with replacing(out / name) as path:
+        save_file(halved(load_file(source / name)), path, metadata={"format": "pt"})
+    # What the run measured is in the README; seconds of one machine are nobody's concern.
+    kept = replace(card, measured=replace(card.measured, seconds=0.0))
+    with replacing(out / FILE) as path:
+        path.write_text(configs.dump(kept), encoding="utf-8")
+
+
+def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights in float16.
+
+    Raises:
+        DataError: If a number is too large for it.
+    """
+    made = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    for name, value in made.items():
+        if not torch.isfinite(value).all():
+            raise DataError(f"{name} holds numbers that float16 cannot; pack it as it is")
+    return made
+
+
+def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: int) -> str:
+    """Write the card of one policy.
+
+    Args:
+        name: Name in the zoo, "emprl-smollm2".
+        card: What its `config.toml` says.
+        results: docs/results/emprl.json; None before it is written.
+        numbers: How many weights it holds.
+    """
+    short = name.removeprefix("emprl-")
+    model = MODELS.get(short, short)
+    what = (
+        f"low-rank adapters of {card.base}, {numbers / 1e6:.1f} million weights"
+        if card.kind == "causal"
+        else f"a T5, {numbers / 1e6:.1f} million weights"
+    )
+    stage = STAGES.get(card.stage, card.stage)
+    measured = card.measured
+    data = "; ".join(f"{corpus}: {_licence(corpus)}" for corpus in CORPORA[card.kind])
+    asks = f'"reaction:2 interpretation:1 exploration:2" --model {name}'
+    emotions = (
+        "those of the base model's emotion vectors" if card.kind == "causal" else "none (a T5)"
+    )
+    lines = [
+        f"# {name}",
+        "",
+        f"EmpRL on {model}, stage {stage}: {what}, stored as float16.",
+        "",
+        "- Intended use: empathic replies of one or two sentences, for research and play.",
+        f"- Use: `emotone reply TEXT --system emprl --empathy {asks}`; levels may be left out.",
+        f"- Emotions: {emotions}.",
+        f"- Trained on: {', '.join(CORPORA[card.kind])}, training parts; {measured.steps} steps of"
+        f" {stage}, weights of step {measured.best_step}.",
+        f"- Reward: {card.identifier or 'none'}, a judge that learned from epitome"
+        f" ({_licence('epitome')}).",
+        f"- Licence of the data: {data}. These weights are for research, not for commerce.",
+        "- Recipe: configs/emprl and recipes/emprl/README.md.",
+        "- Limits: the reward is a small judge's guess at what people on peer-support forums call"
+        " empathy. The model sounds kind; it feels and knows nothing, invents, and"
+        " repeats the manners and biases of its texts. It is no help for people in need: who is in"
+        " danger should call a local emergency number or a crisis line.",
+    ]
+    row = (results or {}).get("rows", {}).get(f"{short}-{card.stage}")
+    if row:
+        told = [
+            [COLUMNS[key][0], shown(row["numbers"].get(key), *COLUMNS[key][1:])] for key in NUMBERS
+        ]
+        lines += [
+            "",
+            "## Scores on held-out dialogues (95 % intervals)",
+            "",
+            f"Mean of {len(row['trainings'])} trainings, of which this is one;"
+            " docs/systems/emprl-results.md says how they were made.",
+            "",
+            *table(["measure", "value"], [cells for cells in told if cells[1]]),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _licence(corpus: str) -> str:
+    return corpora.module(corpus).CORPUS.licence
+
+
+def cards() -> None:
+    """Write README.md into the folder of each packed policy."""
+    results = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else None
+    for folder in sorted(p.parent for p in ZOO.glob(f"emprl-*/{FILE}")):
+        card = read_card(folder)
+        count = sum(v.numel() for v in load_file(folder / WEIGHTS[card.kind]).values())
+        with replacing(folder / CARD) as path:
+            path.write_text(readme(folder.name, card, results, count), encoding="utf-8")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("folder", type=Path, nargs="?", help="a stage's folder")
+    arguments.add_argument("name", nargs="?", help="such as smollm2")
+    given = arguments.parse_args()
+    if given.folder is not None:
+        if not given.name:
+            arguments.error("give the folder of a stage and a name")
+        pack(given.folder, ZOO / f"emprl-{given.name}")
+    cards()
+
+
+if __name__ == "__main__":
+    main()
