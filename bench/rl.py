@@ -6,8 +6,9 @@
 - ppo: a whole step of EmpRL's released settings on a T5 of T5-small's size with random weights:
   32 prompts of 30 to 50 tokens, a reply of exactly 30 tokens to each (top-k 20, temperature 0.9),
   a reward that costs next to nothing, 4 passes over the batch in 4 accumulated parts of 8. Ours is
-  the trainer's own step; "whole vocabulary" is ours with nothing left out of the draw, so that
-  losses are over all 32,128 words as trl's are.
+  the trainer's own step.
+- whole: the same with nothing left out of the draw, so that our losses are over all 32,128 words
+  as trl's are.
 - scoring: 1,000 contexts with a response each, by the identifier that rewards (one trunk reads both
   texts, for all mechanisms) and by three networks of two such trunks each, as EmpRL has them.
 
@@ -17,6 +18,7 @@ TRL_PYTHON. On a machine that others use too, `--clock processor --threads 1` co
 that a process worked instead of those that passed. All is measured in turn (A B B A ...), after one
 round that does not count; figures are medians of the rounds' ratios, with their range. A goal that
 is missed is printed as missed; none is judged by the wall clock when the machine was busy before.
+Parts can be measured one by one (`--only`): the output keeps what it has of the others.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from bench import rl_work as work
 from bench.peers.process import Process
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("scoring", "ppo")
+PARTS = ("ppo", "whole", "scoring")
 BUSY = 1.5
 #: Seconds of each part of a piece of work, "seconds" being the whole.
 Seconds = dict[str, float]
@@ -61,39 +63,41 @@ def main() -> None:
     judged = load <= BUSY or chosen.clock == "processor"
     if not judged:
         print(f"load average is {load:.1f}: no goal is judged", file=sys.stderr)
-    bench = Bench(chosen.rounds, chosen.clock, chosen.threads, judged)
-    parts = chosen.only or PARTS
-    if "scoring" in parts:
-        bench.scoring()
-    if "ppo" in parts:
-        named = chosen.trl_python or os.environ.get("TRL_PYTHON")
-        bench.ppo(Path(named) if named else None)
-    results: dict[str, Any] = {
-        "ratios": bench.ratios,
-        "seconds": bench.seconds,
-        "checks": bench.checks,
-        "conditions": {
-            "clock": chosen.clock,
-            "threads": chosen.threads,
-            "rounds": chosen.rounds,
-            "load before": round(load, 2),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "peer": bench.peer,
-        },
-    }
+    named = chosen.trl_python or os.environ.get("TRL_PYTHON")
+    results: dict[str, Any] = {}
+    if chosen.output and chosen.output.is_file():
+        results = json.loads(chosen.output.read_text(encoding="utf-8"))
+    for part in (p for p in PARTS if p in (chosen.only or PARTS)):
+        bench = Bench(
+            chosen.rounds, chosen.clock, chosen.threads, judged, Path(named) if named else None
+        )
+        getattr(bench, part)()
+        results[part] = {
+            "ratios": bench.ratios,
+            "seconds": bench.seconds,
+            "checks": bench.checks,
+            "conditions": {
+                "clock": chosen.clock,
+                "threads": chosen.threads,
+                "rounds": chosen.rounds,
+                "load before": round(load, 2),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "processor": platform.processor() or platform.machine(),
+                "cores": os.cpu_count(),
+                "peer": bench.about,
+            },
+        }
+        if chosen.output:
+            chosen.output.parent.mkdir(parents=True, exist_ok=True)
+            chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
-    if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def table(results: dict[str, Any]) -> str:
     """Return ratios, seconds and checks as Markdown."""
     lines = ["| ours against | times as fast | range | goal | |", "|" + "---|" * 5]
-    for name, r in results["ratios"].items():
+    for name, r in _joined(results, "ratios").items():
         if "not measured" in r:
             lines.append(f"| {name} | not measured: {r['not measured']} | | {r['goal']} | |")
             continue
@@ -102,12 +106,17 @@ def table(results: dict[str, Any]) -> str:
         goal = "" if r["goal"] is None else r["goal"]
         lines.append(f"| {name} | {r['ratio']:g} | {low:g} to {high:g} | {goal} | {said} |")
     lines += ["", "| seconds (median) | whole | of it |", "|---|---|---|"]
-    for name, found in results["seconds"].items():
-        rest = ", ".join(f"{k} {v:g}" for k, v in found.items() if k != "seconds")
-        lines.append(f"| {name} | {found['seconds']:g} | {rest} |")
+    for part in results.values():
+        for name, found in part["seconds"].items():
+            rest = ", ".join(f"{k} {v:g}" for k, v in found.items() if k != "seconds")
+            lines.append(f"| {name} | {found['seconds']:g} | {rest} |")
     lines += ["", "| check | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in results["checks"].items()]
+    lines += [f"| {name} | {value} |" for name, value in _joined(results, "checks").items()]
     return "\n".join(lines)
+
+
+def _joined(results: dict[str, Any], what: str) -> dict[str, Any]:
+    return {name: value for part in results.values() for name, value in part[what].items()}
 
 
 class Bench:
@@ -118,15 +127,19 @@ class Bench:
         clock: Name of the clock of both sides.
         threads: Threads of each side.
         judged: Whether goals are judged.
+        python: The peer's interpreter, or None.
     """
 
-    def __init__(self, rounds: int, clock: str, threads: int, judged: bool) -> None:
+    def __init__(
+        self, rounds: int, clock: str, threads: int, judged: bool, python: Path | None
+    ) -> None:
         self.rounds, self.threads, self.judged = rounds, threads, judged
         self.named, self.clock = clock, work.CLOCKS[clock]
         self.ratios: dict[str, Any] = {}
         self.seconds: dict[str, Seconds] = {}
         self.checks: dict[str, Any] = {}
-        self.peer: Any = None
+        self.python = python
+        self.about: Any = None
 
     def scoring(self) -> None:
         """Score pairs by the shared trunk and by three networks."""
@@ -142,35 +155,38 @@ class Bench:
         )
         self._ratio("scoring, three networks", *found.values(), goal=2.0)
 
-    def ppo(self, python: Path | None) -> None:
+    def ppo(self) -> None:
         """One PPO step, ours and trl's."""
+        self._steps("PPO step, trl", top_k=20, goal=1.3)
+
+    def whole(self) -> None:
+        """The same over the whole vocabulary."""
+        self._steps("PPO step over the whole vocabulary, trl", top_k=0, goal=None)
+
+    def _steps(self, title: str, *, top_k: int, goal: float | None) -> None:
+        if self.python is None:
+            self.about = "no interpreter; give --trl-python or TRL_PYTHON"
+            self.ratios[title] = {"not measured": self.about, "goal": goal}
+            return
+        script = ROOT / "bench" / "peers" / "trl_ppo.py"
+        options = ["--threads", str(self.threads), "--clock", self.named]
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            work.save(folder)
-            runs = {
-                "ours": work.Step(folder / "ours"),
-                "ours, whole vocabulary": work.Step(folder / "whole", top_k=0),
-            }
-            sides: dict[str, Callable[[], Seconds]] = {
-                name: lambda step=step: step.seconds(self.clock) for name, step in runs.items()
-            }
-            if python is None:
-                self.peer = "no interpreter; give --trl-python or TRL_PYTHON"
-                self._in_turn(sides)
-                self.ratios["PPO step, trl"] = {"not measured": self.peer, "goal": 1.3}
-                return
-            options = ["--threads", str(self.threads), "--clock", self.named]
-            script = ROOT / "bench" / "peers" / "trl_ppo.py"
-            with Process(python, script, name, *options) as peer:
-                self.peer = peer.about
-                self._one_model(runs["ours"], peer)
+            work.save(Path(name))
+            ours = work.Step(Path(name) / "ours", top_k)
+            with Process(self.python, script, name, *options) as peer:
+                self.about = peer.about
+                self._one_model(ours, peer)
                 draws = iter(range(10**6))
-                found = self._in_turn({**sides, "trl": lambda: self._peer_steps(peer, next(draws))})
-            length = runs["ours"].length()
-            self.checks["all replies of ours have 30 tokens"] = length == work.TOKENS
-        self._ratio("PPO step, trl", found["ours"], found["trl"], goal=1.3)
-        name = "ours, whole vocabulary"
-        self._ratio("PPO step over the whole vocabulary, trl", found[name], found["trl"], goal=None)
+                found = self._in_turn(
+                    {
+                        "ours" if top_k else "ours, whole vocabulary": lambda: ours.seconds(
+                            self.clock
+                        ),
+                        "trl": lambda: self._peer_steps(peer, next(draws)),
+                    }
+                )
+            self.checks["all replies of ours have 30 tokens"] = ours.length() == work.TOKENS
+        self._ratio(title, *found.values(), goal=goal)
 
     def _one_model(self, ours: work.Step, peer: Process) -> None:
         replies = [row[::-1][:12] for row in ours.prompts]
