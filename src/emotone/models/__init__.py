@@ -8,6 +8,7 @@ from __future__ import annotations
 from emotone.models.catalog import DEFAULT, Entry, Terms, entry, known
 from emotone.models.chat import chat_template_hash
 from emotone.models.load import CausalLM, load_causal_lm
+from emotone.models.load_seq2seq import Seq2SeqLM, load_seq2seq_lm
 from emotone.models.store import (
     Info,
     Location,
@@ -26,6 +27,7 @@ __all__ = [
     "Entry",
     "Info",
     "Location",
+    "Seq2SeqLM",
     "Terms",
     "cache_root",
     "chat_template_hash",
@@ -34,6 +36,7 @@ __all__ = [
     "installed",
     "known",
     "load_causal_lm",
+    "load_seq2seq_lm",
     "locate",
     "pull",
     "read_terms",
