@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipes.emprl.pack import CARD, FILES, WEIGHTS
 from safetensors.torch import load_file
 
 from emotone.models import zoo
@@ -14,7 +15,6 @@ from emotone.systems import emprl
 from emotone.systems.emprl.folder import read_card
 from emotone.systems.emprl.opening import DEFAULT
 from emotone.types import Decoding, Dialogue
-from recipes.emprl.pack import CARD, FILES, WEIGHTS
 
 LARGEST = 22_000_000  # bytes, all together
 
