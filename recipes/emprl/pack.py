@@ -138,8 +138,7 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
         f"- Emotions: {emotions}.",
         f"- Trained on: {', '.join(CORPORA[card.kind])}, training parts; {measured.steps} steps of"
         f" {stage}, weights of step {measured.best_step}.",
-        f"- Reward: {card.identifier or 'none'}, a judge that learned from epitome"
-        f" ({_licence('epitome')}).",
+        f"- Reward: {_reward(card)}.",
         f"- Licence of the data: {data}. These weights are for research, not for commerce.",
         "- Recipe: configs/emprl and recipes/emprl/README.md.",
         "- Limits: the reward is a small judge's guess at what people on peer-support forums call"
@@ -162,6 +161,12 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
             *table(["measure", "value"], [cells for cells in told if cells[1]]),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _reward(card: Card) -> str:
+    if not card.identifier:
+        return "none"
+    return f"{card.identifier}, a judge that learned from epitome ({_licence('epitome')})"
 
 
 def _licence(corpus: str) -> str:
