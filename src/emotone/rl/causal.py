@@ -39,7 +39,7 @@ class CausalPolicy(nn.Module):
         values: Whether there is a value head; group baselines need none.
         value_dropout: Dropout before the value head.
         detach_values: Whether the value loss leaves the adapters alone.
-        seed: Seed of the adapters and of the value head.
+        seed: Seed of the adapters.
     """
 
     def __init__(
@@ -67,9 +67,7 @@ class CausalPolicy(nn.Module):
         self._ends = tuple(dict.fromkeys(end_tokens(model, tokenizer)))
         width = int(self.model.config.hidden_size)
         self.value_head = (
-            ValueHead(width, dropout=value_dropout, detach=detach_values, seed=seed).to(
-                self._device
-            )
+            ValueHead(width, dropout=value_dropout, detach=detach_values).to(self._device)
             if values
             else None
         )

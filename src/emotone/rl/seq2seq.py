@@ -38,7 +38,6 @@ class Seq2SeqPolicy(nn.Module):
         detach_values: Whether the value loss leaves the model's own weights alone.
         reference: Whether to copy the model now; without it `settle` makes the reference later,
             which spares the memory of a copy during a supervised stage.
-        seed: Seed of the value head's weights.
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class Seq2SeqPolicy(nn.Module):
         value_dropout: float = 0.1,
         detach_values: bool = False,
         reference: bool = True,
-        seed: int = 0,
     ) -> None:
         super().__init__()
         self.model: Any = model
@@ -63,9 +61,7 @@ class Seq2SeqPolicy(nn.Module):
         self._ends = tuple(dict.fromkeys(end_tokens(model, tokenizer)))
         width = int(self.model.config.hidden_size)
         self.value_head = (
-            ValueHead(width, dropout=value_dropout, detach=detach_values, seed=seed).to(
-                self._device
-            )
+            ValueHead(width, dropout=value_dropout, detach=detach_values).to(self._device)
             if values
             else None
         )

@@ -10,23 +10,20 @@ class ValueHead(nn.Module):
     """Dropout and one linear map from the last state to a number.
 
     Source: trl 0.9.6, `ValueHead`, as EmpRL (arXiv 2408.02976) uses it. Its gradient flows into
-    the trunk there; `detach` keeps it out.
+    the trunk there; `detach` keeps it out. Its weights are drawn there; here they begin at 0, for
+    a critic that knows nothing and says 0 makes an advantage the return alone, and one that says
+    something at random buries it in noise until it has learned.
 
     Args:
         width: Size of a state.
         dropout: Share of a state that is dropped in training.
         detach: Whether the gradient stops at the state.
-        seed: Seed of the weights, drawn as torch draws those of a linear map.
     """
 
-    def __init__(
-        self, width: int, *, dropout: float = 0.1, detach: bool = False, seed: int = 0
-    ) -> None:
+    def __init__(self, width: int, *, dropout: float = 0.1, detach: bool = False) -> None:
         super().__init__()
-        draw = torch.Generator().manual_seed(seed)
-        bound = width**-0.5
-        self.weight = nn.Parameter((2 * torch.rand(width, generator=draw) - 1) * bound)
-        self.bias = nn.Parameter((2 * torch.rand(1, generator=draw) - 1) * bound)
+        self.weight = nn.Parameter(torch.zeros(width))
+        self.bias = nn.Parameter(torch.zeros(1))
         self._dropout = nn.Dropout(dropout)
         self._detach = detach
 

@@ -45,7 +45,7 @@ def open_policy(
     """
     if is_seq2seq(model):
         lm = load_seq2seq_lm(hub_name(model), str(place.type))
-        return _seq2seq(settings, lm.model.float(), lm.tokenizer, seed=seed, values=values)
+        return _seq2seq(settings, lm.model.float(), lm.tokenizer, values=values)
     causal = load_causal_lm(model, str(place.type))
     return CausalPolicy(
         causal.model.float(),
@@ -81,7 +81,7 @@ def new_policy(
     """
     tokenizer = _vocabulary(settings, examples, folder)
     model: Any = new_t5(tokenizer, settings.new, seed)
-    return _seq2seq(settings, model.to(place), tokenizer, seed=seed, values=values)
+    return _seq2seq(settings, model.to(place), tokenizer, values=values)
 
 
 def _vocabulary(settings: PolicySettings, examples: Sequence[Example], folder: Path) -> Any:
@@ -117,7 +117,7 @@ def is_seq2seq(model: str) -> bool:
 
 
 def _seq2seq(
-    settings: PolicySettings, model: Any, tokenizer: Any, *, seed: int, values: bool
+    settings: PolicySettings, model: Any, tokenizer: Any, *, values: bool
 ) -> Seq2SeqPolicy:
     return Seq2SeqPolicy(
         model,
@@ -128,5 +128,4 @@ def _seq2seq(
         values=values,
         detach_values=settings.detach_values,
         reference=False,  # `settle` makes it, after the supervised stage
-        seed=seed,
     )
