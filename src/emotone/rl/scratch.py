@@ -167,8 +167,8 @@ def new_t5(
         dropout_rate=shape.dropout,
         pad_token_id=pad,
         eos_token_id=tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
-        decoder_start_token_id=pad,
-        tie_word_embeddings=True,
+        decoder_start_token_id=pad,  # pyright: ignore[reportCallIssue]
+        tie_word_embeddings=True,  # pyright: ignore[reportCallIssue]
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
