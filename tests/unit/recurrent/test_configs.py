@@ -1,4 +1,4 @@
-"""Every file of `configs/` loads, its header is true, and what no CPU can train makes a step."""
+"""Every file of the recurrent systems loads, its header is true, and the papers' sizes make a step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from emotone.recurrent.model import initial
 from emotone.training.optim import optimiser
 
 ROOT = Path(__file__).parents[3]
-FILES = sorted((ROOT / "configs").rglob("*.toml"))
+SYSTEMS = ("a_seq2seq", "ecm", "emo_seq")
+FILES = sorted(path for name in SYSTEMS for path in (ROOT / "configs" / name).glob("*.toml"))
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 PAPER = [path for path in FILES if "paper" in path.stem]
 

@@ -26,7 +26,7 @@ def taught(policy):
 
 def settings(**other):
     return Training(
-        **{"epochs": 40, "batch": 8, "lr": 5e-3, "patience": 0, "device": "cpu", "threads": 1}
+        **{"epochs": 80, "batch": 8, "lr": 5e-3, "patience": 0, "device": "cpu", "threads": 1}
         | other
     )
 
