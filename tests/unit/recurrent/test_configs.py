@@ -1,4 +1,4 @@
-"""Every file of the recurrent systems loads, its header is true, and the papers' sizes make a step."""
+"""Every file of the recurrent systems loads, its header is true, and papers' sizes make a step."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -9,6 +10,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -327,12 +329,22 @@ def test_progress_on_a_terminal_is_a_bar(tmp_path, monkeypatch):
     reader, writer = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
+    pieces: list[bytes] = []
+
+    def listen() -> None:  # a terminal holds 4 KiB, and on a slow machine more is drawn
+        with contextlib.suppress(OSError):  # so a closed terminal says that it is over
+            while piece := os.read(reader, 4096):
+                pieces.append(piece)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         toy.train(tmp_path, epochs=3, progress=True)
         monkeypatch.undo()
-        said = os.read(reader, 1_000_000).decode()
+    listener.join()
     os.close(reader)
+    said = b"".join(pieces).decode()
     assert "30/30" in said
     assert "dev perplexity" in said
 
