@@ -45,10 +45,10 @@ def read_corpus(data: Data, seed: int) -> Corpus:
         DataError: If a file is missing or malformed, or no example has a reply.
     """
     train = _with_replies(data.train)
-    hashes = {"train": _hash(data.train)}
+    hashes = {"train": sha256(data.train)}
     if data.dev is not None:
         dev = _with_replies(data.dev)
-        hashes["dev"] = _hash(data.dev)
+        hashes["dev"] = sha256(data.dev)
     else:
         kept = [_apart(example, data.dev_share) for example in train]
         dev = [e for e, apart in zip(train, kept, strict=True) if apart]
@@ -115,7 +115,3 @@ def _apart(example: Example, share: float) -> bool:
 
 def _other(speaker: Speaker) -> Speaker:
     return Speaker.ASSISTANT if speaker is Speaker.USER else Speaker.USER
-
-
-def _hash(path: Path) -> str:
-    return sha256(path)

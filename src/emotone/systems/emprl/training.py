@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -29,6 +29,7 @@ from emotone.systems.emprl.folder import save_policy
 from emotone.systems.emprl.policy import new_policy, open_policy
 from emotone.training.log import say
 from emotone.training.seeding import seed_for
+from emotone.training.settings import Training
 from emotone.types import Example
 
 
@@ -51,28 +52,25 @@ def train(config: Config, out: Path) -> Path:
     read = _plain(asdict(config.policy))
     critic = {"detach_values": read.pop("detach_values")}  # of the second stage only
     made_with = {"data": corpus.hashes, "policy": read}
-    say(f"supervised stage: {len(corpus.train)} replies to learn")
-    dev = taught(policy, corpus.dev)
-    fitted = supervise(
+    learned, dev = taught(policy, corpus.train), taught(policy, corpus.dev)
+    _teach(
         policy,
-        taught(policy, corpus.train),
+        learned,
         dev,
-        settings=config.supervised,
-        out=out / "supervised",
-        made_with={**made_with, "data settings": _plain(asdict(config.data))},
+        config,
+        config.supervised,
+        out / "supervised",
+        {**made_with, "data settings": _plain(asdict(config.data))},
     )
-    if first():
-        measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
-        save_policy(policy, out / "supervised", config, stage="supervised", measured=measured)
     policy.settle()
     place = out / config.reinforce.algorithm
     say(f"{config.reinforce.algorithm}: {config.reinforce.steps} steps")
-    reward = _reward(config, corpus.train)
+    identifier = open_identifier(config.identifier)
     result = reinforce(
         policy,
-        prompts=policy.encode([example.dialogue for example in corpus.train]),
-        reward=reward,
-        development=Development(dev.prompts, dev.replies, _reward(config, corpus.dev)),
+        prompts=learned.prompts,
+        reward=_reward(config, identifier, corpus.train),
+        development=Development(dev.prompts, dev.replies, _reward(config, identifier, corpus.dev)),
         settings=config.reinforce,
         out=place,
         made_with={
@@ -118,23 +116,31 @@ def _begun(config: Config, corpus: Corpus, out: Path) -> Any:
     base += read_base(config.data.base)
     folder = out / "base"
     policy = new_policy(config.policy, base, folder, place, seed=seed, values=values)
-    say(f"base stage: {len(base)} replies to learn")
-    fitted = supervise(
-        policy,
-        taught(policy, base),
-        taught(policy, corpus.dev),
-        settings=config.base,
-        out=folder,
-        made_with={"data": [path.name for path in config.data.base], "rows": len(base)},
-    )
-    if first():
-        measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
-        save_policy(policy, folder, config, stage="base", measured=measured)
+    made_with = {"data": [path.name for path in config.data.base], "rows": len(base)}
+    dev = taught(policy, corpus.dev)
+    _teach(policy, taught(policy, base), dev, config, config.base, folder, made_with)
     return policy
 
 
-def _reward(config: Config, examples: Sequence[Example]) -> EmpathyReward:
-    """Wire the identifier, and the classifier where an emotion is rewarded, to the examples."""
+def _teach(
+    policy: Any,
+    learned: Taught,
+    dev: Taught,
+    config: Config,
+    settings: Training,
+    folder: Path,
+    made_with: dict[str, Any],
+) -> None:
+    """Run a stage of likelihood and write its folder, which is named as the stage."""
+    say(f"{folder.name} stage: {len(learned)} replies to learn")
+    fitted = supervise(policy, learned, dev, settings=settings, out=folder, made_with=made_with)
+    if first():
+        measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
+        save_policy(policy, folder, config, stage=folder.name, measured=measured)
+
+
+def _reward(config: Config, identifier: Identifier, examples: Sequence[Example]) -> EmpathyReward:
+    """Reward replies to examples; where an emotion is rewarded, a classifier hears it."""
     replies = [example.reply or "" for example in examples]
     classifier = emotions = None
     if config.reward.emotion_weight:
@@ -145,7 +151,7 @@ def _reward(config: Config, examples: Sequence[Example]) -> EmpathyReward:
         [context(example.dialogue) for example in examples],
         replies,
         config.reward,
-        identifier=cast(Identifier, open_identifier(config.identifier)),
+        identifier=identifier,
         classifier=classifier,
         emotions=emotions,
     )
