@@ -27,8 +27,8 @@ from typing import Any
 
 import torch
 
+from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.models import load_causal_lm
-from emotone.models.chat_format import FRIEND, prompt_ids
 from emotone.steering.apply import steering
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Dialogue

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
 from emotone.errors import DataError
 from emotone.evaluation.generate import finished, generate
+from emotone.files import replacing
 from emotone.protocols import Responder
 from emotone.types import Example
 from recipes.emprl.runs import DECODING, STRIDE, Stage, identity

@@ -19,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.tools import Wanted, check_judges, open_tools
+from emotone.files import replacing
 from emotone.metrics import Tools
 from emotone.metrics.empathy import MECHANISMS
 from emotone.types import Example

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from emotone import config as configs
 from emotone.data import corpora
-from emotone.data.atomic import replacing
 from emotone.errors import DataError
+from emotone.files import replacing
 from emotone.rl import adapters
 from emotone.systems.emprl.folder import FILE, Card, read_card
 from recipes.emprl.names import COLUMNS, MODELS, STAGES

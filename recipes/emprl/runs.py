@@ -20,7 +20,7 @@ import numpy as np
 from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.errors import DataError
-from emotone.models.files import sha256
+from emotone.files import sha256
 from emotone.systems.emprl.folder import FILE
 from emotone.types import Decoding, Example
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
+from emotone.files import replacing
 from recipes.emprl.curves import drawing
 from recipes.emprl.findings import findings
 from recipes.emprl.names import COLUMNS, STOPPED, TRICKS, title

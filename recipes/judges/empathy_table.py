@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
+from emotone.files import replacing
 from emotone.judges.empathy_model import MECHANISMS
 
 DOCS = Path(__file__).parents[2] / "docs"

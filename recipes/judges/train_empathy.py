@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from emotone.data.atomic import replacing
+from emotone.files import replacing
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
 from emotone.judges.empathy import IdentifierCard, decide, load_identifier, save_identifier
 from emotone.judges.empathy_model import LEVELS, MECHANISMS, IdentifierNet, IdentifierSpec

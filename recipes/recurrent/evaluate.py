@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
 from emotone.emotions import Emotion
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.score import asked_emotions, with_unsaid
 from emotone.evaluation.tools import Wanted, check_judges, open_tools
+from emotone.files import replacing
 from emotone.metrics import Tools, build
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
 from emotone.errors import DataError
 from emotone.evaluation.perplexity import check_likelihoods, perplexity
 from emotone.evaluation.scores import Scores, write_scores
+from emotone.files import replacing
 from emotone.types import Dialogue, Example
 
 FILE = "nats.jsonl"

@@ -141,9 +141,9 @@ def answer(job: Job, out: Path, device: str) -> None:
 
 def write(responder: Any, examples: list[Any], path: Path, decoding: Any) -> None:
     """Write the replies to all examples in every emotion, or once where there is none."""
-    from emotone.data.atomic import replacing
     from emotone.emotions import EmotionMix
     from emotone.evaluation.generate import generate
+    from emotone.files import replacing
 
     taxonomy = responder.capabilities.taxonomy
     asked: list[Any] = [None]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
+from emotone.files import replacing
 from emotone.report.published import ECM, EMO_SEQ
 from recipes.recurrent.findings import findings
 from recipes.recurrent.names import (

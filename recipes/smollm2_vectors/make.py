@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from emotone.emotions import EKMAN, EmotionMix
+from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.models import chat_template_hash, load_causal_lm
-from emotone.models.chat_format import FRIEND, prompt_ids
 from emotone.models.embed import sentence_embedder
 from emotone.steering.calibrate import Limits, SweepSettings, calibrated, sweep
 from emotone.steering.card import VectorsCard

@@ -18,8 +18,8 @@ import torch
 
 from emotone.emotions import EKMAN, EmotionMix
 from emotone.evaluation.records import reply_line
+from emotone.lm.chat import FRIEND
 from emotone.models import load_causal_lm
-from emotone.models.chat_format import FRIEND
 from emotone.models.embed import sentence_embedder
 from emotone.steering.fluency import (
     distinct,

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from emotone.data.atomic import replacing
 from emotone.data.text import segment
 from emotone.data.word_vectors import WordVectors, read_word_vectors
+from emotone.files import replacing
 from emotone.models import word_encoder
 from emotone.models.word_encoder import VectorsCard, WordEncoder, load_word_encoder
 from recipes.word_vectors.make import ROOT, gather, held_out

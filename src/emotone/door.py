@@ -86,7 +86,7 @@ class Door:
         )
 
     def _for(self, dialogue: Dialogue) -> Responder:
-        from emotone.data.shape import language
+        from emotone.data.text import language
 
         load = self.others.get(language(dialogue.posts[-1].text))
         return self.responder if load is None else load()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from emotone.models.chat_format import prompt_ids
+from emotone.lm.chat import prompt_ids
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.apply import steering
 from emotone.steering.record import recording, response_means

@@ -44,7 +44,7 @@ def test_each_contract_bites(tmp_path: Path):
         "types.py": "import torch",
         "judges/ngram.py": "from emotone.systems import echo",
         "systems/echo.py": "from emotone.systems import prompted",
-        "models/files.py": "from emotone.models import store",
+        "models/catalog.py": "from emotone.models import store",
     }.items():
         with (tmp_path / "emotone" / file).open("a") as out:
             out.write(f"\n{line}\n")

@@ -33,7 +33,8 @@ def prepare_pool(
         taxonomy: Label set of the synthetic pairs.
         given: Options of `prepare` that a pool does not take -> their values.
     """
-    from emotone.data import pools, synthetic
+    from emotone.data import synthetic
+    from emotone.data.pools import build as pools
     from emotone.emotions import EKMAN, TAXONOMIES
     from emotone.errors import UsageError, unknown_name
 

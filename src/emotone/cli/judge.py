@@ -169,7 +169,7 @@ def _writing(output: str) -> Iterator[TextIO]:
     if output == "-":
         yield sys.stdout
         return
-    from emotone.data.atomic import replacing
+    from emotone.files import replacing
 
     with replacing(Path(output)) as part, part.open("w", encoding="utf-8") as out:
         yield out

@@ -160,7 +160,7 @@ def load(
         text: What is to be answered, whose script tells the language.
     """
     from emotone import systems
-    from emotone.data.shape import language
+    from emotone.data.text import language
     from emotone.errors import UsageError
 
     if lang not in (None, "en", "zh"):

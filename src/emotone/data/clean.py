@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from emotone.data.shape import Lang
-from emotone.data.text import join
+from emotone.data.text import Lang, join
 
 _SPACE = re.compile(r"\s+")
 #: Links and names of accounts: whoever learns from them invents some.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from emotone.data.shape import Lang
+from emotone.data.text import Lang
 from emotone.emotions import Taxonomy
 from emotone.errors import DataError, unknown_name
 

@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from emotone.data.atomic import replacing
 from emotone.data.lexicons import Lexicon
 from emotone.data.reading import Problems, read_lines
 from emotone.data.text import text_key, tokens
 from emotone.emotions import NLPCC, TAXONOMIES, Taxonomy
 from emotone.errors import DataError, EmotoneError
+from emotone.files import replacing
 from emotone.types import Example, is_unicode
 
 #: Words of each label of a taxonomy, in the order of its ids.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from emotone.data.atomic import replacing
 from emotone.emotions import EKMAN, TAXONOMIES, Emotion, EmotionMix, Taxonomy
 from emotone.errors import DataError, EmotoneError, unknown_name
+from emotone.files import replacing
 from emotone.types import Dialogue, EmpathyLevels, Example, Post, Speaker, is_unicode
 
 #: A longer line is no example.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from emotone.data.shape import mix
+from emotone.data.checks import mix
 from emotone.emotions import Emotion
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example

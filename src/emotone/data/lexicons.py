@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emotone.data.plain_yaml import read_plain_yaml
+from emotone.data.formats.plain_yaml import read_plain_yaml
 from emotone.data.reading import Problems, read_lines
 from emotone.emotions import NLPCC, Taxonomy
 from emotone.errors import DataError, EmotoneError, unknown_name

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from emotone.data.checks import mix
 from emotone.data.ememory import Ememory
-from emotone.data.pools import SPLITS, save
-from emotone.data.shape import mix
+from emotone.data.pools.build import SPLITS, save
 from emotone.data.text import text_key, words_en
 from emotone.emotions import EKMAN, Emotion, Taxonomy
 from emotone.errors import unknown_name

@@ -17,7 +17,10 @@ from typing import Literal, NamedTuple, Self
 
 from emotone.errors import DataError, unknown_name
 
+Lang = Literal["en", "zh"]
 Unit = Literal["word", "character"]
+
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 # Blanks stay only between two characters of ASCII words; elsewhere they were put in by a segmenter.
 _BLANK = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
@@ -45,6 +48,11 @@ _CAPITAL = re.compile(
     r"|england|france|germany|italy|spain|china|japan|india|florida|california|texas|london|paris"
     r"|god)(?:'s)?$"
 )
+
+
+def language(*texts: str) -> Lang:
+    """Tell Chinese from English by the script."""
+    return "zh" if any(_HAN.search(text) for text in texts) else "en"
 
 
 def join(text: str) -> str:

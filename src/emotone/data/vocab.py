@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from emotone.data.atomic import replacing
 from emotone.data.reading import Problems, read_lines
 from emotone.errors import DataError
+from emotone.files import replacing
 from emotone.types import is_unicode
 
 #: Signs that are no words, at the ids of ECM's code (_PAD, _UNK, _EOS, _GO).

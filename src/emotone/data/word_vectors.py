@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from emotone.data.atomic import replacing
 from emotone.data.reading import MAX_LINE, Problems
 from emotone.errors import DataError
+from emotone.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -125,8 +125,8 @@ def fluency_of(model: str, *, device: str = "auto") -> Fluency:
 
 def fluency_under(lm: CausalLM) -> Fluency:
     """Let a loaded language model say how likely replies are; see `fluency_of`."""
-    from emotone.models.chat_format import prompt_ids
-    from emotone.models.likelihood import reply_nats
+    from emotone.lm.chat import prompt_ids
+    from emotone.lm.likelihood import reply_nats
 
     def nats(dialogues: Sequence[Any], _: Any, replies: Sequence[str]) -> list[tuple[float, int]]:
         prompts = [prompt_ids(lm.tokenizer, d) for d in dialogues]

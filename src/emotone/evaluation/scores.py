@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from emotone import config
-from emotone.data.atomic import replacing
 from emotone.errors import ConfigError, DataError
+from emotone.files import replacing
 
 FORMAT = 1
 

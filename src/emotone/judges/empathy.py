@@ -249,7 +249,7 @@ def save_identifier(folder: Path, card: IdentifierCard, nets: Sequence[Identifie
 
     from safetensors.torch import save
 
-    from emotone.data.atomic import replacing
+    from emotone.files import replacing
 
     tensors = {f"{i}.{k}": v for i, net in enumerate(nets) for k, v in trained_parts(net).items()}
     weights = save(tensors)

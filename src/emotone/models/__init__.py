@@ -6,7 +6,6 @@ Importing this room loads neither torch nor transformers; loading a model does.
 from __future__ import annotations
 
 from emotone.models.catalog import DEFAULT, Entry, Terms, entry, known
-from emotone.models.chat import chat_template_hash
 from emotone.models.load import CausalLM, load_causal_lm
 from emotone.models.load_seq2seq import Seq2SeqLM, load_seq2seq_lm
 from emotone.models.store import (
@@ -20,6 +19,7 @@ from emotone.models.store import (
     read_terms,
     remove,
 )
+from emotone.models.template import chat_template_hash
 
 __all__ = [
     "DEFAULT",

@@ -8,8 +8,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from emotone import files
 from emotone.errors import CheckpointError
-from emotone.models import files, progress
+from emotone.models import progress
 from emotone.models.catalog import Entry
 from emotone.models.quiet import mute
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from emotone.errors import Unsupported
 from emotone.models import catalog, devices
-from emotone.models.chat import give_template
 from emotone.models.reading import read_folder, read_hub
 from emotone.models.ready import forget_path, move, set_padding
 from emotone.models.store import locate
+from emotone.models.template import give_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from emotone import config
+from emotone import config, files
 from emotone.errors import CheckpointError, ConfigError
-from emotone.models import files
 from emotone.models.catalog import check_inside
 
 MARKER = "complete.json"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from emotone import files
 from emotone.errors import ModelMissing
-from emotone.models import files, marker, progress, sources
+from emotone.models import marker, progress, sources
 from emotone.models.catalog import Entry
 from emotone.models.convert import convert
 

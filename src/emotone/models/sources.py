@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from emotone import files
 from emotone.errors import CheckpointError, ModelMissing
-from emotone.models import files, wheels
+from emotone.models import wheels
 from emotone.models.catalog import Entry, Part, RawFile, Wheel
 
 Download = Callable[[Wheel, Path], Path]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from emotone import files
 from emotone.errors import CheckpointError, ModelMissing, UsageError, unknown_name
-from emotone.models import catalog, files, marker, sources, terms
+from emotone.models import catalog, marker, sources, terms
 from emotone.models.catalog import Entry
 from emotone.models.prepare import Places, is_current, lock, prepare, tidy, writing
 from emotone.models.revision import folder_revision

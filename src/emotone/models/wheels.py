@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from emotone import files
 from emotone.errors import ModelMissing
-from emotone.models import files, progress
+from emotone.models import progress
 from emotone.models.catalog import Wheel
 
 _UNREACHABLE = (

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emotone.data.checks import mix
 from emotone.data.pairs import Pairs, encode
-from emotone.data.shape import Lang, mix
-from emotone.data.text import tokens
+from emotone.data.text import Lang, tokens
 from emotone.data.vocab import EOS, Vocabulary
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import ConfigError, DataError

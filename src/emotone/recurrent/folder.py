@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from emotone import config as configs
-from emotone.data.atomic import replacing
 from emotone.data.pairs import encode
 from emotone.data.vocab import SPECIALS, Vocabulary
 from emotone.emotions import TAXONOMIES
 from emotone.errors import CheckpointError, EmotoneError, ModelMissing
+from emotone.files import replacing
 from emotone.models import devices, zoo
 from emotone.recurrent.corpus import Corpus
 from emotone.training.checkpoint import weights

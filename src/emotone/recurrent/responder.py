@@ -10,8 +10,7 @@ import torch
 from emotone.data.batch import collate
 from emotone.data.clean import clean
 from emotone.data.pairs import Pair, encode
-from emotone.data.shape import Lang
-from emotone.data.text import show, show_en, tokens
+from emotone.data.text import Lang, show, show_en, tokens
 from emotone.data.vocab import UNK, Vocabulary
 from emotone.emotions import TAXONOMIES, EmotionMix
 from emotone.nn.search import Hypothesis, beam, sample

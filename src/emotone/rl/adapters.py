@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.data.atomic import replacing
 from emotone.errors import CheckpointError, ConfigError, Unsupported
+from emotone.files import replacing
 from emotone.training.seeding import own_randomness, reseed
 
 CONFIG = "adapter_config.json"

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError
-from emotone.models.chat_format import FRIEND, prompt_ids
-from emotone.models.decode import end_tokens
-from emotone.models.forward import CausalSteps, pad
+from emotone.lm.chat import FRIEND, prompt_ids
+from emotone.lm.decode import end_tokens
+from emotone.lm.forward import CausalSteps, pad
 from emotone.rl import say
 from emotone.rl.adapters import Adapters, add_adapters, has_adapters, layers, lowest, weights
 from emotone.rl.below import Below

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.models import head
-from emotone.models.forward import pad
+from emotone.lm import head
+from emotone.lm.forward import pad
 from emotone.rl.logprobs import Drawn, support_logprobs, vocabulary_logprobs
 from emotone.rl.types import Said, Written
 from emotone.rl.value_head import ValueHead

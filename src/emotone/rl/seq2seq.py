@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import RunError
-from emotone.models.decode import end_tokens
-from emotone.models.forward import Seq2SeqSteps, pad, start_token
+from emotone.lm.decode import end_tokens
+from emotone.lm.forward import Seq2SeqSteps, pad, start_token
 from emotone.rl import say, table
 from emotone.rl.repeats import repeats
 from emotone.rl.types import Prompts, Said, Written

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError
-from emotone.models.chat_format import prompt_ids
+from emotone.lm.chat import prompt_ids
 from emotone.steering.layers import Site, blocks, site_module
 from emotone.steering.record import hidden
 from emotone.types import Dialogue, Example

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from emotone.emotions import EmotionMix
-from emotone.models.chat_format import prompt_ids, told
-from emotone.models.likelihood import token_nats
+from emotone.lm.chat import prompt_ids, told
+from emotone.lm.likelihood import token_nats
 from emotone.types import Dialogue
 
 Embed = Callable[[Sequence[str]], np.ndarray]

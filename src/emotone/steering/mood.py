@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from emotone.emotions import EmotionMix
-from emotone.models.candidates import candidate_seed, write_candidates
-from emotone.models.decode import Written, stream
-from emotone.models.likelihood import reply_nats
+from emotone.lm.candidates import candidate_seed, write_candidates
+from emotone.lm.decode import Written, stream
+from emotone.lm.likelihood import reply_nats
 from emotone.steering.apply import Applied, steering
 from emotone.steering.choose import choose, emotion_scores
 from emotone.steering.vectors import EmotionVectors

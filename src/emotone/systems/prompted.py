@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from emotone.emotions import EKMAN, EmotionMix, Taxonomy
 from emotone.errors import ConfigError, Unsupported
-from emotone.models.chat_format import FRIEND, prompt_ids, told
-from emotone.models.decode import stream, write
-from emotone.models.likelihood import reply_nats
+from emotone.lm.chat import FRIEND, prompt_ids, told
+from emotone.lm.decode import stream, write
+from emotone.lm.likelihood import reply_nats
 from emotone.protocols import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
-from emotone.models.chat_format import FRIEND, prompt_ids, told
+from emotone.lm.chat import FRIEND, prompt_ids, told
 from emotone.protocols import check_request
 from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.steering.fluency import told_perplexity

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from emotone.errors import CheckpointError, RunError
-from emotone.models.files import remove, sha256, sync_file, sync_folder
+from emotone.files import remove, sha256, sync_file, sync_folder
 
 MODEL, OPTIMIZER, BEST = "model.safetensors", "optimizer.safetensors", "best.safetensors"
 STATE, MARKER = "state.json", "complete.json"

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotone.data import json_stream, reading
-from emotone.data.json_stream import Item, json_items
+from emotone.data import reading
+from emotone.data.formats import json_stream
+from emotone.data.formats.json_stream import Item, json_items
 from emotone.data.reading import Problems
 from emotone.errors import DataError
 
@@ -151,6 +152,6 @@ def test_a_number_may_be_cut_anywhere(number: str, tmp_path: Path, monkeypatch: 
     text = f"[null, {number}, {number}]"
     path.write_text(text, encoding="utf-8")
     for chunk in range(1, len(text) + 1):
-        monkeypatch.setattr("emotone.data.json_stream._CHUNK", chunk)
+        monkeypatch.setattr("emotone.data.formats.json_stream._CHUNK", chunk)
         found = [item.value for item in json_items(path, Problems())]
         assert found == json.loads(text), chunk

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotone.data.formats.plain_yaml import MAX_DEPTH, read_plain_yaml
 from emotone.data.lexicons import (
     DUTIR,
     MAPS,
@@ -20,7 +21,6 @@ from emotone.data.lexicons import (
     read_nrclex,
     read_tsv,
 )
-from emotone.data.plain_yaml import MAX_DEPTH, read_plain_yaml
 from emotone.emotions import EKMAN, NLPCC, TAXONOMIES
 from emotone.errors import DataError, EmotoneError, UnknownName
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from emotone.cli import data_pools, main
-from emotone.data import corpora, pools, synthetic
-from emotone.data.pool_labels import AGREE, HEARD, LEAST, emotion_words, hear, settled
-from emotone.data.pools import MOST_EQUAL_REPLIES, POOLS, Said, gather, side, sift, thinned
+from emotone.data import corpora, synthetic
+from emotone.data.checks import mix
+from emotone.data.pools import build as pools
+from emotone.data.pools.build import MOST_EQUAL_REPLIES, POOLS, Said, gather, side, sift, thinned
+from emotone.data.pools.labels import AGREE, HEARD, LEAST, emotion_words, hear, settled
 from emotone.data.reading import Problems
-from emotone.data.shape import mix
 from emotone.data.source import read_file
 from emotone.data.text import text_key
 from emotone.emotions import CPED, DAILYDIALOG, EKMAN, EMPATHETIC, NLPCC, Emotion, Taxonomy

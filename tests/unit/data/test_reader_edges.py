@@ -11,8 +11,8 @@ import pytest
 from emotone.cli import main
 from emotone.data import corpora
 from emotone.data.corpus import find
-from emotone.data.csv_rows import csv_rows
-from emotone.data.dialogues import Turn, answers
+from emotone.data.formats.csv_rows import csv_rows
+from emotone.data.formats.dialogues import Turn, answers
 from emotone.data.reading import Problems
 from emotone.errors import DataError
 from emotone.types import Example

@@ -11,7 +11,7 @@ import torch
 
 from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
-from emotone.models.candidates import write_candidates
+from emotone.lm.candidates import write_candidates
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.fingerprint import fingerprint
 from emotone.systems.emprl.config import ReplySettings

@@ -11,9 +11,9 @@ from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.evaluation.perplexity import fluency_under, perplexity
 from emotone.evaluation.score import score
+from emotone.lm.chat import prompt_ids, told
+from emotone.lm.likelihood import reply_nats
 from emotone.metrics import Tools
-from emotone.models.chat_format import prompt_ids, told
-from emotone.models.likelihood import reply_nats
 from emotone.models.tiny import tiny_causal_lm
 from emotone.systems import prompted, steered
 from emotone.systems.echo import Echo

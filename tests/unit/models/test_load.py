@@ -11,7 +11,7 @@ import pytest
 
 from emotone import models
 from emotone.errors import CheckpointError, ModelMissing, UnknownName, Unsupported
-from emotone.models.chat import PLAIN_STOP
+from emotone.models.template import PLAIN_STOP
 from unit.models import toys as toybox
 
 

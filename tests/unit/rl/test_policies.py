@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from emotone.errors import DataError, RunError
-from emotone.models.chat_format import prompt_ids
+from emotone.lm.chat import prompt_ids
 from emotone.rl.adapters import Adapters
 from emotone.rl.logprobs import drawn_logprobs
 from emotone.rl.rollout import roll_out

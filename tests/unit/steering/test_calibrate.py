@@ -170,7 +170,7 @@ def test_small_measures_by_hand():
 def test_token_nlls_equal_the_models_own_loss():
     import torch
 
-    from emotone.models.chat_format import prompt_ids
+    from emotone.lm.chat import prompt_ids
     from emotone.models.tiny import tiny_causal_lm
 
     lm = tiny_causal_lm()

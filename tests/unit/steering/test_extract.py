@@ -7,7 +7,7 @@ import torch
 
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, DataError
-from emotone.models.chat_format import prompt_ids
+from emotone.lm.chat import prompt_ids
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.extract import METHODS, ExtractSettings, extract
 from emotone.steering.fit import FitSettings, encode, fit

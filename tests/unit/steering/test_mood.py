@@ -7,7 +7,7 @@ import torch
 
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, SteeringError
-from emotone.models.candidates import candidate_seed, write_candidates
+from emotone.lm.candidates import candidate_seed, write_candidates
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.steering.mood import Mood

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import text
 from emotone.data.corpus import Corpus, find, stem
-from emotone.data.dialogues import Turn, answers
+from emotone.data.formats.dialogues import Turn, answers
 from emotone.data.reading import DAMAGED, Problems, open_binary
-from emotone.data.shape import Lang, language, text
-from emotone.data.text import join
+from emotone.data.text import Lang, join, language
 from emotone.errors import DataError
 from emotone.types import Example
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import named, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
+from emotone.data.formats.dialogues import Turn, answers
+from emotone.data.formats.table_dialogues import Row, table_dialogues
 from emotone.data.reading import Problems
-from emotone.data.shape import named, text
-from emotone.data.table_dialogues import Row, table_dialogues
 from emotone.data.text import join
 from emotone.emotions import CPED
 from emotone.types import Example

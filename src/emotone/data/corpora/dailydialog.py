@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import array, member, named, text
 from emotone.data.corpus import Corpus, beside, find
-from emotone.data.dialogues import Turn, answers
-from emotone.data.eou import labelled_turns, partner
-from emotone.data.json_stream import json_items
+from emotone.data.formats.dialogues import Turn, answers
+from emotone.data.formats.eou import labelled_turns, partner
+from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems, read_aligned
-from emotone.data.shape import array, member, named, text
 from emotone.emotions import DAILYDIALOG
 from emotone.types import Example
 

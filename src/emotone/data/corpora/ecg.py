@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import array, mix, numbered, text
 from emotone.data.corpus import Corpus, find
 from emotone.data.reading import Problems, filled_lines
-from emotone.data.shape import array, mix, numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC
 from emotone.types import Dialogue, Example

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import mix, numbered, text
 from emotone.data.corpus import Corpus, beside, find, folder
 from emotone.data.reading import Problems, read_aligned
-from emotone.data.shape import mix, numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC
 from emotone.errors import DataError

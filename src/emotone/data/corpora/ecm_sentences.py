@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import numbered, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.csv_rows import csv_rows
-from emotone.data.dialogues import single
+from emotone.data.formats.csv_rows import csv_rows
+from emotone.data.formats.dialogues import single
 from emotone.data.reading import Problems
-from emotone.data.shape import numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC
 from emotone.types import Example

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import named, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import single
-from emotone.data.json_stream import json_items
+from emotone.data.formats.dialogues import single
+from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.shape import named, text
 from emotone.emotions import EKMAN, Emotion
 from emotone.types import Example
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import named, text, whole
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
+from emotone.data.formats.dialogues import Turn, answers
 from emotone.data.reading import Problems, filled_lines
-from emotone.data.shape import named, text, whole
 from emotone.emotions import EMPATHETIC
 from emotone.errors import DataError, EmotoneError
 from emotone.types import Example

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import array, member, named, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
-from emotone.data.json_stream import json_line
+from emotone.data.formats.dialogues import Turn, answers
+from emotone.data.formats.json_stream import json_line
 from emotone.data.reading import Problems, filled_lines
-from emotone.data.shape import array, member, named, text
 from emotone.emotions import INTENTS
 from emotone.errors import DataError
 from emotone.types import Example

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import mapping, member, text, whole
 from emotone.data.corpus import Corpus, find
-from emotone.data.json_stream import json_items, json_line
+from emotone.data.formats.json_stream import json_items, json_line
 from emotone.data.reading import DAMAGED, Problems, filled_lines, open_binary
-from emotone.data.shape import mapping, member, text, whole
 from emotone.errors import DataError
 from emotone.types import Dialogue, EmpathyLevels, Example
 

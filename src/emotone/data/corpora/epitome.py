@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from emotone.data.checks import text, whole
 from emotone.data.corpus import Corpus, beside, folder
-from emotone.data.csv_rows import csv_rows
+from emotone.data.formats.csv_rows import csv_rows
 from emotone.data.reading import Problems
-from emotone.data.shape import text, whole
 from emotone.errors import DataError, unknown_name
 from emotone.types import Dialogue, EmpathyLevels, Example
 

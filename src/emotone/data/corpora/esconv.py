@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import array, member, named, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers, merged
-from emotone.data.json_stream import json_items
+from emotone.data.formats.dialogues import Turn, answers, merged
+from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.shape import array, member, named, text
 from emotone.emotions import ESCONV, Emotion
 from emotone.errors import DataError
 from emotone.types import Example

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers, merged
+from emotone.data.formats.dialogues import Turn, answers, merged
 from emotone.data.reading import Problems, filled_lines
-from emotone.data.shape import text
 from emotone.errors import DataError
 from emotone.types import Example
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import mix, named, text
 from emotone.data.corpora import emotionquery
 from emotone.data.corpus import Corpus, beside, find, folder
-from emotone.data.json_stream import json_items
+from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.shape import mix, named, text
 from emotone.emotions import EKMAN, EmotionMix
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example, Post, Speaker

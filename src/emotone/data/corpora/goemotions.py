@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import array, numbered, text
 from emotone.data.corpus import Corpus, beside, find
-from emotone.data.dialogues import single
+from emotone.data.formats.dialogues import single
 from emotone.data.reading import Problems, filled_lines, read_lines
-from emotone.data.shape import array, numbered, text
 from emotone.emotions import EKMAN, GOEMOTIONS, Taxonomy
 from emotone.types import Example
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import array, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
-from emotone.data.json_stream import json_items, json_line
+from emotone.data.formats.dialogues import Turn, answers
+from emotone.data.formats.json_stream import json_items, json_line
 from emotone.data.reading import Problems, filled_lines
-from emotone.data.shape import array, text
 from emotone.data.text import join
 from emotone.types import Example
 

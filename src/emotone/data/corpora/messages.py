@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import array, member, text
 from emotone.data.corpus import Corpus, find, stem
-from emotone.data.dialogues import Turn, answers
-from emotone.data.json_stream import json_line
+from emotone.data.formats.dialogues import Turn, answers
+from emotone.data.formats.json_stream import json_line
 from emotone.data.reading import Problems, read_lines
-from emotone.data.shape import Lang, array, language, member, text
-from emotone.data.text import join
+from emotone.data.text import Lang, join, language
 from emotone.errors import DataError
 from emotone.types import Example
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emotone.data.checks import array, mix, numbered, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.json_stream import json_items
+from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.shape import array, mix, numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC, Emotion
 from emotone.types import Dialogue, Example, Post, Speaker

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import cast
 from xml.etree import ElementTree
 
+from emotone.data.checks import named, numbered, text
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import single
+from emotone.data.formats.dialogues import single
 from emotone.data.reading import Problems, filled_lines, is_utf16, read_lines, read_utf16
-from emotone.data.shape import named, numbered, text
 from emotone.data.text import join
 from emotone.emotions import NLPCC, NLPCC2013
 from emotone.errors import DataError

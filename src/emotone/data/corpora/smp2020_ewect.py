@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import member, named, text, whole
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import single
-from emotone.data.json_stream import json_items
+from emotone.data.formats.dialogues import single
+from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems, filled_lines
-from emotone.data.shape import member, named, text, whole
 from emotone.data.text import join
 from emotone.emotions import SMP2020
 from emotone.errors import DataError

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from emotone.data.checks import text
 from emotone.data.corpus import Corpus, find, stem
 from emotone.data.reading import Problems, read_lines
-from emotone.data.shape import language, text
-from emotone.data.text import join
+from emotone.data.text import join, language
 from emotone.emotions import EKMAN, EmotionMix
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example

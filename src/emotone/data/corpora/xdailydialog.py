@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from emotone.data.checks import array
 from emotone.data.corpus import Corpus, find
-from emotone.data.dialogues import Turn, answers
-from emotone.data.eou import labelled_turns, partner
+from emotone.data.formats.dialogues import Turn, answers
+from emotone.data.formats.eou import labelled_turns, partner
 from emotone.data.reading import Problems, read_aligned, read_lines
-from emotone.data.shape import Lang, array
-from emotone.data.text import join
+from emotone.data.text import Lang, join
 from emotone.emotions import DAILYDIALOG
 from emotone.types import Example
 

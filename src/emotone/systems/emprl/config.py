@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emotone.errors import ConfigError
-from emotone.models.chat_format import FRIEND
+from emotone.lm.chat import FRIEND
 from emotone.rl.adapters import Adapters
 from emotone.rl.empathy_reward import RewardSettings
 from emotone.rl.scratch import Shape

@@ -13,7 +13,7 @@ from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.data.text import text_key
 from emotone.errors import DataError
-from emotone.models.files import sha256
+from emotone.files import sha256
 from emotone.systems.emprl.config import Data
 from emotone.training.seeding import seed_for
 from emotone.types import Dialogue, Example, Post, Speaker

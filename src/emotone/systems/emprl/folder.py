@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emotone import config as configs
-from emotone.data.atomic import replacing
 from emotone.errors import CheckpointError, ConfigError
-from emotone.models.chat_format import FRIEND
+from emotone.files import replacing
+from emotone.lm.chat import FRIEND
 from emotone.rl.adapters import save_adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.seq2seq import Seq2SeqPolicy

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.judges import open_identifier
+from emotone.lm.candidates import candidate_seed, write_candidates
+from emotone.lm.decode import stream
+from emotone.lm.likelihood import reply_nats
 from emotone.metrics.empathy import context
-from emotone.models.candidates import candidate_seed, write_candidates
-from emotone.models.decode import stream
-from emotone.models.likelihood import reply_nats
 from emotone.protocols import check_request
 from emotone.rl.causal import chat_prompt
 from emotone.rl.seq2seq import source_ids

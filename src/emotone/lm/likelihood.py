@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError
-from emotone.models.decode import end_tokens
-from emotone.models.forward import is_seq2seq, pad, start_token
-from emotone.models.head import logits
+from emotone.lm.decode import end_tokens
+from emotone.lm.forward import is_seq2seq, pad, start_token
+from emotone.lm.head import logits
 
 Steer = Callable[[Sequence[int]], AbstractContextManager[Any]]
 """Rows of a batch (their places) -> what surrounds the model's pass over them."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError, Unsupported
-from emotone.models.forward import CausalSteps, Seq2SeqSteps, is_seq2seq, pad
+from emotone.lm.forward import CausalSteps, Seq2SeqSteps, is_seq2seq, pad
 from emotone.types import Decoding
 
 #: After this share of the longest reply, it ends with its sentence.

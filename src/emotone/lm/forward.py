@@ -1,7 +1,7 @@
 """Passes of a model that writes a batch of replies token by token, with its cache.
 
 What is drawn from the logits is the business of who calls: the loop of all chat models
-(`emotone.models.decode`) and the rollouts of reinforcement draw by rules of their own.
+(`emotone.lm.decode`) and the rollouts of reinforcement draw by rules of their own.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from emotone.models.decode import Written, write
-from emotone.models.likelihood import Steer
+from emotone.lm.decode import Written, write
+from emotone.lm.likelihood import Steer
 from emotone.types import Decoding
 
 

@@ -16,7 +16,7 @@ from transformers import (
     GraniteForCausalLM,
 )
 
-from emotone.models.head import logits
+from emotone.lm.head import logits
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 4]])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from emotone.data.csv_rows import csv_rows
-from emotone.data.dialogues import Turn
+from emotone.data.formats.csv_rows import csv_rows
+from emotone.data.formats.dialogues import Turn
 from emotone.data.reading import Problems
 
 Row = Mapping[str, str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from emotone.data.dialogues import Turn
-from emotone.data.shape import numbered, text
+from emotone.data.checks import numbered, text
+from emotone.data.formats.dialogues import Turn
 from emotone.emotions import Taxonomy
 from emotone.errors import DataError
 

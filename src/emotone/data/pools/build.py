@@ -1,7 +1,7 @@
 """Pairs pooled from several corpora, filtered, labelled and split: what the recurrent systems eat.
 
 `emotone data prepare zh-pairs|en-pairs --output FOLDER` writes train.jsonl, dev.jsonl and
-test.jsonl, single labelled texts (texts.jsonl, see `pool_texts`), the emotion words of what is
+test.jsonl, single labelled texts (texts.jsonl, see `pools.texts`), the emotion words of what is
 trained on (ememory.json), and pool.json, which says what is in them.
 
 - **Pairs**: each turn with the turn of another speaker that it answers, once a (post, reply).
@@ -12,7 +12,7 @@ trained on (ememory.json), and pool.json, which says what is in them.
 - **Generic replies**: one text is the reply of at most 20 training pairs, because a model that
   sees "I'm sorry to hear that" a thousand times says nothing else.
 - **Labels** are of the reply alone, by a judge and, where there is one, the corpus: see
-  `emotone.data.pool_labels`.
+  `emotone.data.pools.labels`.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from emotone.data import corpora
-from emotone.data.atomic import replacing
+from emotone.data.checks import mix
 from emotone.data.clean import addressed, clean
 from emotone.data.corpus import find
 from emotone.data.ememory import Ememory, write_ememory
 from emotone.data.examples import write_jsonl
-from emotone.data.pool_labels import AGREE, LEAST, emotion_words, hear
-from emotone.data.pool_texts import count as count_texts
-from emotone.data.pool_texts import texts
+from emotone.data.pools.labels import AGREE, LEAST, emotion_words, hear
+from emotone.data.pools.texts import count as count_texts
+from emotone.data.pools.texts import texts
 from emotone.data.reading import Problems
-from emotone.data.shape import Lang, language, mix
-from emotone.data.text import text_key, tokens
+from emotone.data.text import Lang, language, text_key, tokens
 from emotone.emotions import EKMAN, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UsageError, unknown_name
+from emotone.files import replacing
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
 
@@ -78,7 +78,7 @@ class Pool:
         lang: Language of its texts.
         taxonomy: Label set of its emotions.
         parts: Its corpora, in order.
-        least: Label -> probability from which the judge's label stands; `pool_labels.LEAST` for
+        least: Label -> probability from which the judge's label stands; `labels.LEAST` for
             others.
         most: Most training pairs, neutral ones left out first; None for all.
         agree: Probability that the judge must give a corpus's own label.

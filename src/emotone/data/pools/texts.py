@@ -21,8 +21,7 @@ from emotone.data import corpora
 from emotone.data.clean import addressed, clean
 from emotone.data.corpus import find
 from emotone.data.reading import Problems
-from emotone.data.shape import Lang
-from emotone.data.text import text_key, tokens
+from emotone.data.text import Lang, text_key, tokens
 from emotone.emotions import TAXONOMIES, Emotion, Taxonomy
 from emotone.errors import DataError, EmotoneError
 from emotone.protocols import EmotionClassifier

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from emotone.errors import DataError, Unsupported
-from emotone.models.decode import steps, stream, write
+from emotone.lm.decode import steps, stream, write
 from emotone.models.tiny import byte_tokenizer, tiny_causal_lm
 from emotone.types import Decoding
 

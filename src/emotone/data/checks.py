@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from emotone.emotions import FULL, Emotion, EmotionMix, Taxonomy
 from emotone.errors import DataError
 from emotone.types import is_unicode
-
-Lang = Literal["en", "zh"]
-_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 
 def text(value: Any, what: str) -> str:
@@ -109,11 +106,6 @@ def named(value: Any, taxonomy: Taxonomy) -> Emotion:
 def mix(emotion: Emotion | None) -> EmotionMix | None:
     """Return the mix of one emotion at full intensity."""
     return None if emotion is None else EmotionMix(((emotion, FULL),))
-
-
-def language(*texts: str) -> Lang:
-    """Tell Chinese from English by the script."""
-    return "zh" if any(_HAN.search(said) for said in texts) else "en"
 
 
 def _kind(value: Any) -> str:

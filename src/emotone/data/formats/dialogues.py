@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from emotone.data.checks import mix
 from emotone.data.reading import Problems
-from emotone.data.shape import Lang, mix
+from emotone.data.text import Lang
 from emotone.emotions import Emotion
 from emotone.types import Dialogue, Example, Post, Speaker
 

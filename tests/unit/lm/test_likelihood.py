@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emotone.errors import DataError
-from emotone.models.likelihood import reply_nats, token_nats
+from emotone.lm.likelihood import reply_nats, token_nats
 from emotone.models.tiny import tiny_causal_lm
 
 ROWS = [([5, 6, 7, 8], "Oh no!"), ([9], "a much longer reply than the first"), ([3, 4], "")]

@@ -10,8 +10,8 @@ import torch
 from transformers import BartConfig, BartForConditionalGeneration
 
 from emotone.errors import DataError
-from emotone.models.decode import stream, write
-from emotone.models.likelihood import reply_nats, token_nats
+from emotone.lm.decode import stream, write
+from emotone.lm.likelihood import reply_nats, token_nats
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
 from emotone.types import Decoding
 

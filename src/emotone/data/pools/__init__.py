@@ -1,0 +1,1 @@
+"""Pools: pairs of several corpora, filtered, labelled and split, for the recurrent systems."""
