@@ -172,7 +172,7 @@ class Training:
         start = clock()
         for batch in made:
             self.step(batch, bf16=bf16)
-        return sum(len(batch.kept) for batch in made) / (clock() - start)
+        return sum(len(batch.real) for batch in made) / (clock() - start)
 
 
 class Layer:
@@ -185,7 +185,7 @@ class Layer:
 
     def __init__(self, model: ASeq2Seq, batch: Batch) -> None:
         self.core = model.train().core
-        self.target = batch.target_out.flatten()[batch.kept]
+        self.target = batch.target_out.flatten()[batch.real]
         drawn = torch.Generator().manual_seed(SEED)
         shape = len(self.target), self.core.decoder.width
         self.features = torch.randn(shape, generator=drawn).requires_grad_()

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         target_out: Reply and `EOS`, [B, T] long, padded with `PAD`.
         target_lengths: Words of each reply and its `EOS`, [B] long, always on the CPU.
         emotion: Place of each reply's emotion, [B] long; -1 for none.
-        kept: Flat indices b * T + t of the N places of `target_out` that are no padding, [N] long,
+        real: Flat indices b * T + t of the N places of `target_out` that are no padding, [N] long,
             row after row.
     """
 
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     target_out: Tensor
     target_lengths: Tensor
     emotion: Tensor
-    kept: Tensor
+    real: Tensor
 
     def to(self, device: torch.device | str) -> Self:
         """Move all but the lengths, which packing and Python loops read on the CPU."""
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
             target_in=self.target_in.to(device, non_blocking=True),
             target_out=self.target_out.to(device, non_blocking=True),
             emotion=self.emotion.to(device, non_blocking=True),
-            kept=self.kept.to(device, non_blocking=True),
+            real=self.real.to(device, non_blocking=True),
         )
 
 
@@ -146,15 +146,15 @@ def plan(
         groups = _balanced(groups, rows, batch if homogeneous else 1, generator)
     if not homogeneous:
         groups = [np.concatenate(groups)]
-    found: list[np.ndarray] = []
+    batches: list[np.ndarray] = []
     for group in groups:
         group = generator.permutation(group)
         for start in range(0, len(group), POOL * batch):
             pool = group[start : start + POOL * batch]
             # Stable, so that rows of one length stay shuffled.
             pool = pool[np.lexsort((post_lengths[pool], reply_lengths[pool]))]
-            found += [pool[i : i + batch] for i in range(0, len(pool), batch)]
-    return [found[i] for i in generator.permutation(len(found))]
+            batches += [pool[i : i + batch] for i in range(0, len(pool), batch)]
+    return [batches[i] for i in generator.permutation(len(batches))]
 
 
 def _balanced(

@@ -57,13 +57,13 @@ def find(corpus: Corpus, where: Path, split: str | None = None) -> list[tuple[st
         return [(_split_of(corpus, where, named, wanted), where)]
     if not where.is_dir():
         raise DataError(f"{where} is not here; name the folder or file of {corpus.name}")
-    found = [(name, path) for name in wanted for path in _matching(where, corpus.files[name])]
-    if not found:
+    files = [(name, path) for name in wanted for path in _matching(where, corpus.files[name])]
+    if not files:
         looked = ", ".join(pattern for name in wanted for pattern in corpus.files[name])
         raise DataError(
             f"no file of {corpus.name} in {where}; looked for {looked}, each also with .gz"
         )
-    return found
+    return files
 
 
 def folder(corpus: Corpus, where: Path) -> Path:
@@ -112,11 +112,11 @@ def _split_of(corpus: Corpus, where: Path, named: list[str], wanted: list[str]) 
 
 def _matching(where: Path, patterns: tuple[str, ...]) -> list[Path]:
     for pattern in patterns:
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         # The plain file goes before the packed one, and each text is read once.
         for path in [*sorted(where.glob(pattern)), *sorted(where.glob(f"{pattern}.gz"))]:
             if path.is_file():
-                found.setdefault(str(path).removesuffix(".gz"), path)
-        if found:
-            return list(found.values())
+                paths.setdefault(str(path).removesuffix(".gz"), path)
+        if paths:
+            return list(paths.values())
     return []

@@ -122,8 +122,8 @@ def from_lexicon(
             classes.setdefault(word, []).append(label)
     lists: dict[str, list[str]] = {label: [] for label in taxonomy.labels}
     for word in sorted(classes) if vocabulary is None else dict.fromkeys(vocabulary):
-        if len(found := classes.get(word, ())) == 1 and _room(lists[found[0]], size):
-            lists[found[0]].append(word)
+        if len(owners := classes.get(word, ())) == 1 and _room(lists[owners[0]], size):
+            lists[owners[0]].append(word)
     return check_ememory(list(lists.values()), taxonomy)
 
 
@@ -215,8 +215,8 @@ def from_log_odds(
     for word in allowed:
         if everywhere[word] < min_count or not any(c.isalpha() for c in word):
             continue
-        said = {label: counts[label][word] for label in lists}
-        (z, d), label = max((_odds(said, sizes, label, prior), label) for label in lists)
+        occurrences = {label: counts[label][word] for label in lists}
+        (z, d), label = max((_odds(occurrences, sizes, label, prior), label) for label in lists)
         strong = z > least_z and d >= math.log(least_odds)
         if strong and (neutral or label != taxonomy.neutral):
             scored.append((-z, word, label))

@@ -201,11 +201,11 @@ def _schema() -> dict[str, Any]:
 
 def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
     """Take out the columns that a row has only because others have them."""
-    kept = {key: value for key, value in row.items() if value is not None}
-    levels = kept.get("empathy")
+    present = {key: value for key, value in row.items() if value is not None}
+    levels = present.get("empathy")
     if isinstance(levels, dict) and all(level is None for level in levels.values()):
-        del kept["empathy"]
-    return kept
+        del present["empathy"]
+    return present
 
 
 def _example(row: dict[str, Any], number: int, taxonomy: Taxonomy | None) -> Example:

@@ -32,10 +32,10 @@ def labelled(
     while rows := list(islice(waiting, batch)):
         posts = [row.dialogue.posts[-1].text for row in rows]
         replies = [row.reply for row in rows if row.reply is not None]
-        heard = iter(judge.classify([*posts, *replies]))
-        labels = [next(heard).label for _ in rows]
+        scores = iter(judge.classify([*posts, *replies]))
+        labels = [next(scores).label for _ in rows]
         for row, label in zip(rows, labels, strict=True):
-            reply = None if row.reply is None else next(heard).label
+            reply = None if row.reply is None else next(scores).label
             yield _with(row, judge, label, reply)
 
 

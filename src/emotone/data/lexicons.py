@@ -204,10 +204,10 @@ def read_ecm_lists(folder: Path) -> Lexicon:
         DataError: If no such file is there, or a label is unknown.
     """
     words: dict[str, set[str]] = {label: set() for label in NLPCC.labels}
-    found = sorted(folder.glob("emotion.word.*.txt")) + sorted(folder.glob("emotion.word.*.txt.gz"))
-    if not found:
+    paths = sorted(folder.glob("emotion.word.*.txt")) + sorted(folder.glob("emotion.word.*.txt.gz"))
+    if not paths:
         raise DataError(f"{folder.name} holds no emotion.word.<label>.txt; name the folder of them")
-    for path in found:
+    for path in paths:
         label = path.name.split(".")[2]
         if label not in _ECM_FILES:
             raise DataError(f"{path.name}: {unknown_name('label', label, _ECM_FILES)}")
@@ -249,7 +249,7 @@ def _words(path: Path, label: str, listed: Any) -> set[str]:
 
 
 def _frozen(words: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
-    return {label: frozenset(said) for label, said in words.items()}
+    return {label: frozenset(listed) for label, listed in words.items()}
 
 
 def _text(path: Path) -> str:

@@ -116,8 +116,8 @@ def encode(
     for example in examples:
         if example.reply is None:
             raise DataError(f"example {example.id!r} has no reply; leave it out of training")
-        said = (example.dialogue.posts[-1].text, example.reply)
-        for ids, end, text, most in zip(flat, ends, said, (post_words, reply_words), strict=True):
+        sides = (example.dialogue.posts[-1].text, example.reply)
+        for ids, end, text, most in zip(flat, ends, sides, (post_words, reply_words), strict=True):
             ids.extend(vocabulary.ids(tokens(text, example.lang)[:most]))
             end.append(len(ids))
         emotions.append(NO_EMOTION if taxonomy is None else _place(example, taxonomy))

@@ -78,8 +78,8 @@ class Problems:
 
 def _plain(message: str) -> str:
     """Make one line of a message that quotes a file: what cannot be printed is spelled out."""
-    said = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
+    short = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
 
 
 def open_binary(path: Path) -> IO[bytes]:

@@ -84,9 +84,9 @@ def collect(examples: Iterable[Example]) -> Stats:
     before: tuple[str, ...] = ("",)
     for example in examples:
         last = example.dialogue.posts[-1]
-        said = tuple(post.text for post in example.dialogue.posts)
-        stats.conversations += said[: len(before)] != before
-        before = said
+        texts = tuple(post.text for post in example.dialogue.posts)
+        stats.conversations += texts[: len(before)] != before
+        before = texts
         stats.examples += 1
         stats.turns += len(example.dialogue.posts)
         lengths = stats.length.setdefault(example.lang, [0, 0, 0, 0])

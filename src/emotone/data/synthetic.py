@@ -66,15 +66,15 @@ def generate(n: int, taxonomy: Taxonomy = EKMAN, seed: int = 0) -> list[Example]
     draw = random.Random(seed)
     labels = [taxonomy.labels[i % len(taxonomy.labels)] for i in range(n)]
     draw.shuffle(labels)
-    made: list[Example] = []
+    examples: list[Example] = []
     for number, label in enumerate(labels, 1):
         thing = draw.choice(THINGS)
         post = f"{draw.choice(OPENERS)} {thing} {draw.choice(ENDS)}"
         cry, like = _said(label)
         reply = draw.choice(REPLIES).format(cry=cry, thing=thing, like=like)
         emotion = mix(Emotion(label, taxonomy.name))
-        made.append(Example(f"{NAME}-{number}", Dialogue.of(post), emotion, reply))
-    return made
+        examples.append(Example(f"{NAME}-{number}", Dialogue.of(post), emotion, reply))
+    return examples
 
 
 def right(post: str, emotion: str, reply: str) -> bool:
@@ -89,7 +89,7 @@ def right(post: str, emotion: str, reply: str) -> bool:
         UnknownName: If the label has no words.
     """
     words, own = set(words_en(reply)), set(_said(emotion))
-    every = {word for said in WORDS.values() for word in said}
+    every = {word for pair in WORDS.values() for word in pair}
     return (
         words & set(THINGS) == set(words_en(post)) & set(THINGS)
         and bool(words & own)

@@ -73,12 +73,12 @@ class Vocabulary:
         Raises:
             DataError: If there is no such id.
         """
-        found: list[str] = []
+        words: list[str] = []
         for i in ids:
             if not 0 <= i < len(self.words):
                 raise DataError(f"id {i} is no word's; the ids are 0 to {len(self.words) - 1}")
-            found.append(self.words[i])
-        return found
+            words.append(self.words[i])
+        return words
 
     @classmethod
     def build(
@@ -103,11 +103,13 @@ class Vocabulary:
             counts.update(words)
         for sign in SPECIALS:
             del counts[sign]
-        kept = [word for word, count in counts.items() if count >= min_count and is_unicode(word)]
-        if not kept:
+        frequent = [
+            word for word, count in counts.items() if count >= min_count and is_unicode(word)
+        ]
+        if not frequent:
             raise DataError("no text holds a word that is frequent enough; give more texts")
-        kept.sort(key=lambda word: (-counts[word], word))
-        return cls(SPECIALS + tuple(kept if size is None else kept[: size - len(SPECIALS)]))
+        frequent.sort(key=lambda word: (-counts[word], word))
+        return cls(SPECIALS + tuple(frequent if size is None else frequent[: size - len(SPECIALS)]))
 
     def save(self, path: Path) -> None:
         """Write the words as one JSON list, whole or not at all.

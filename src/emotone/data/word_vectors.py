@@ -75,10 +75,10 @@ class WordVectors:
         width = self.matrix.shape[1]
         bound = math.sqrt(3 / width)
         place = {word: i for i, word in enumerate(self.words)}
-        made = generator.uniform(-bound, bound, (len(vocabulary), width)).astype(np.float32)
-        found = np.array([word in place for word in vocabulary], dtype=bool)
-        made[found] = self.matrix[[place[word] for word in vocabulary if word in place]]
-        return made, found
+        matrix = generator.uniform(-bound, bound, (len(vocabulary), width)).astype(np.float32)
+        known = np.array([word in place for word in vocabulary], dtype=bool)
+        matrix[known] = self.matrix[[place[word] for word in vocabulary if word in place]]
+        return matrix, known
 
 
 def read_word_vectors(

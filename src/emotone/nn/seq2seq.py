@@ -51,7 +51,7 @@ class Batch(Protocol):
         ...
 
     @property
-    def kept(self) -> Tensor:
+    def real(self) -> Tensor:
         """Places b * T + t of the real target tokens, [N]."""
         ...
 
@@ -187,20 +187,20 @@ class Seq2Seq(nn.Module):
             last: Step of each row whose internal memory is returned, [B]; None for the last real.
         """
         out = self.decoder.unroll(self.target(batch.target_in), state)
-        kept, steps = batch.kept, batch.target_in.shape[1]
+        real, steps = batch.real, batch.target_in.shape[1]
         features = self.decoder.features(
-            out.hidden.flatten(0, 1)[kept], out.context.flatten(0, 1)[kept]
+            out.hidden.flatten(0, 1)[real], out.context.flatten(0, 1)[real]
         )
         internal = None
         if out.internal is not None:
-            rows = torch.arange(len(out.internal), device=kept.device)
+            rows = torch.arange(len(out.internal), device=real.device)
             if last is None:
-                last = batch.target_lengths.to(kept.device, non_blocking=True) - 1
+                last = batch.target_lengths.to(real.device, non_blocking=True) - 1
             internal = out.internal[rows, last]
         return Predicted(
             features,
-            batch.target_out.flatten()[kept],
-            torch.div(kept, steps, rounding_mode="floor"),
+            batch.target_out.flatten()[real],
+            torch.div(real, steps, rounding_mode="floor"),
             internal,
         )
 

@@ -61,9 +61,9 @@ def fit_bag(
     if not len(gold):
         return {}
     with torch.no_grad():
-        heard = classifier(_means(classifier, corpus.dev, np.arange(len(gold)))).argmax(-1)
+        predicted = classifier(_means(classifier, corpus.dev, np.arange(len(gold)))).argmax(-1)
     return {
-        "classifier_accuracy": float((heard == gold).float().mean()),
+        "classifier_accuracy": float((predicted == gold).float().mean()),
         "largest_class": float(torch.bincount(gold).max() / len(gold)),
     }
 

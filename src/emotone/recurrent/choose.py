@@ -90,10 +90,10 @@ def choose(
 def _nats(network: Network, rows: Sequence[Pair], device: str) -> Tensor:
     """-log p of each row in nats, [N]; rows of like length share a pass."""
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].reply), len(rows[i].post)))
-    found = torch.zeros(len(rows))
+    nats = torch.zeros(len(rows))
     step = GPU_ROWS if device.startswith("cuda") else ROWS
     for start in range(0, len(order), step):
         part = order[start : start + step]
         batch = collate([rows[i] for i in part]).to(device)
-        found[part] = network.nll(batch).float().cpu()
-    return found
+        nats[part] = network.nll(batch).float().cpu()
+    return nats

@@ -92,10 +92,10 @@ def read_corpus(
     train = _examples(data.train, data, taxonomy, data.limit)
     dev = _examples(data.dev, data, taxonomy, 0)
     texts = [] if data.texts is None else _texts(data.texts, data, taxonomy)
-    said = [e.dialogue.posts[-1].text for e in (*train, *texts)]
-    said += [e.reply for e in train if e.reply]
+    all_texts = [e.dialogue.posts[-1].text for e in (*train, *texts)]
+    all_texts += [e.reply for e in train if e.reply]
     if vocabulary is None:
-        words_of = (tokens(text, data.lang) for text in said)
+        words_of = (tokens(text, data.lang) for text in all_texts)
         vocabulary = Vocabulary.build(words_of, data.vocabulary)
     lists: tuple[tuple[str, ...], ...] = ()
     if word_lists and taxonomy is not None:
@@ -103,11 +103,11 @@ def read_corpus(
     vectors, covered = None, 0.0
     if data.vectors is not None:
         read = read_word_vectors(data.vectors, set(vocabulary.words))
-        # Words of one length, so that a word without a vector is no louder than others.
-        made, found = read.rows(vocabulary.words, np.random.default_rng(seed))
-        norm = np.linalg.norm(made[found], axis=1).mean() if found.any() else 1.0
-        made[found] /= norm
-        vectors, covered = made, float(found.mean())
+        # Known words get norm 1 on average, so that a word without a vector does not outweigh them.
+        matrix, known = read.rows(vocabulary.words, np.random.default_rng(seed))
+        norm = np.linalg.norm(matrix[known], axis=1).mean() if known.any() else 1.0
+        matrix[known] /= norm
+        vectors, covered = matrix, float(known.mean())
     files = {"train": data.train, "dev": data.dev, "texts": data.texts, "vectors": data.vectors}
     files["words"] = words if word_lists else None
     longest = {"post_words": data.longest, "reply_words": data.longest - 1}
@@ -138,13 +138,13 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
             f" {data.lang}-pairs --output {path.parent}`"
         )
     if not path.name.removesuffix(".gz").endswith(SUFFIXES):
-        made = path.name.split(".")[0] + ".jsonl"
+        example_file = path.name.split(".")[0] + ".jsonl"
         raise DataError(
             f"{path.name} is no file of examples (.jsonl or .parquet); make one of it, such as with"
-            f" `emotone data prepare ecm --from {path} --output {made}` where it is ECM's"
+            f" `emotone data prepare ecm --from {path} --output {example_file}` where it is ECM's"
         )
-    found = list(islice(read_file(path, Problems()), limit or None))
-    for example in found:
+    examples = list(islice(read_file(path, Problems()), limit or None))
+    for example in examples:
         if example.reply is None:
             raise DataError(f"{path.name}: example {example.id!r} has no reply; leave it out")
         if taxonomy is not None and example.emotion is None:
@@ -157,7 +157,7 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
                 f"{path.name}: example {example.id!r} is {example.lang} and data.lang is"
                 f" {data.lang}; give pairs of one language"
             )
-    return found
+    return examples
 
 
 def _texts(path: Path, data: Data, taxonomy: Taxonomy | None) -> list[Example]:
@@ -166,13 +166,13 @@ def _texts(path: Path, data: Data, taxonomy: Taxonomy | None) -> list[Example]:
 
     if not path.is_file():
         raise DataError(f"there is no file {path}; leave data.texts out, or prepare the pool again")
-    found = list(read_file(path, Problems()))
-    for example in found:
+    texts = list(read_file(path, Problems()))
+    for example in texts:
         if taxonomy is not None and example.dialogue.posts[-1].emotion is None:
             raise DataError(f"{path.name}: text {example.id!r} has no emotion; leave it out")
         if example.lang != data.lang:
             raise DataError(f"{path.name}: text {example.id!r} is {example.lang}, not {data.lang}")
-    return found
+    return texts
 
 
 def _answers(texts: Sequence[Example]) -> Iterator[Example]:
@@ -188,13 +188,13 @@ def _with_texts(pairs: Pairs, texts: Pairs) -> Pairs:
 
     if not len(texts):
         return pairs
-    last = pairs.post_ends[-1] if len(pairs) else 0
-    said = pairs.reply_ends[-1] if len(pairs) else 0
+    last_post = pairs.post_ends[-1] if len(pairs) else 0
+    last_reply = pairs.reply_ends[-1] if len(pairs) else 0
     return Pairs(
         np.concatenate([pairs.posts, np.full(len(texts), EOS, np.int32)]),
-        np.concatenate([pairs.post_ends, last + 1 + np.arange(len(texts))]),
+        np.concatenate([pairs.post_ends, last_post + 1 + np.arange(len(texts))]),
         np.concatenate([pairs.replies, texts.replies]),
-        np.concatenate([pairs.reply_ends, said + texts.reply_ends]),
+        np.concatenate([pairs.reply_ends, last_reply + texts.reply_ends]),
         np.concatenate([pairs.emotions, texts.emotions]),
     )
 

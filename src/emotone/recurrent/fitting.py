@@ -71,7 +71,7 @@ def fit_system(
     def batches(epoch: int) -> list[np.ndarray]:
         seed = seed_for(settings.seed, "plan")
         drawn = drawn_rows(train.emotions, config.data.balance, seed, epoch)
-        made = plan(
+        row_batches = plan(
             train.post_lengths[drawn],
             train.reply_lengths[drawn],
             settings.batch,
@@ -81,7 +81,7 @@ def fit_system(
             balanced=settings.balanced and corpus.taxonomy is not None,
             homogeneous=homogeneous,
         )
-        return [drawn[rows] for rows in made]
+        return [drawn[rows] for rows in row_batches]
 
     def rows(indices: np.ndarray) -> Batch:
         return collate(train.rows(indices))

@@ -93,8 +93,8 @@ def _write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
 def _card(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
     """What somebody who finds the folder should know."""
     licences = pool.get("licences")
-    said = licences.items() if isinstance(licences, dict) else ()
-    data = "; ".join(f"{name}: {text}" for name, text in said) or "not known; ask who made it"
+    terms = licences.items() if isinstance(licences, dict) else ()
+    data = "; ".join(f"{name}: {text}" for name, text in terms) or "not known; ask who made it"
     judges = ", ".join(manifest["judges"]) or "nobody that is known"
     training = manifest.get("training", {})
     loss = training.get("dev_loss")
@@ -118,10 +118,10 @@ def _card(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
 def _pool(train: Path) -> dict[str, Any]:
     """What the pool of the training pairs says of itself, such as who labelled them."""
     try:
-        found = json.loads((train.parent / "pool.json").read_text(encoding="utf-8"))
+        pool = json.loads((train.parent / "pool.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return pool if isinstance(pool, dict) else {}
 
 
 def pack(tensors: Mapping[str, Tensor], *, small: bool) -> dict[str, Tensor]:
@@ -131,27 +131,27 @@ def pack(tensors: Mapping[str, Tensor], *, small: bool) -> dict[str, Tensor]:
         tensors: Float32 tensors.
         small: Whether matrices become int8: each row is scaled by its largest number over 127.
     """
-    made: dict[str, Tensor] = {}
+    packed: dict[str, Tensor] = {}
     for name, value in tensors.items():
         if not small or value.ndim != 2 or value.numel() < LARGE:
-            made[name] = value.half() if small and value.is_floating_point() else value
+            packed[name] = value.half() if small and value.is_floating_point() else value
             continue
         scale = (value.abs().amax(1, keepdim=True) / 127).clamp_min(1e-12)
-        made[name + _ROWS] = (value / scale).round().clamp(-127, 127).to(torch.int8)
-        made[name + _SCALES] = scale[:, 0].contiguous()
-    return made
+        packed[name + _ROWS] = (value / scale).round().clamp(-127, 127).to(torch.int8)
+        packed[name + _SCALES] = scale[:, 0].contiguous()
+    return packed
 
 
 def unpack(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return float32 tensors from what `pack` made."""
-    made: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, value in stored.items():
         if name.endswith(_ROWS):
             plain = name.removesuffix(_ROWS)
-            made[plain] = value.float() * stored[plain + _SCALES][:, None]
+            tensors[plain] = value.float() * stored[plain + _SCALES][:, None]
         elif not name.endswith(_SCALES):
-            made[name] = value.float() if value.is_floating_point() else value
-    return made
+            tensors[name] = value.float() if value.is_floating_point() else value
+    return tensors
 
 
 def pack_folder(
@@ -169,17 +169,17 @@ def pack_folder(
     out.mkdir(parents=True, exist_ok=True)
     vocabulary = Vocabulary.load(source / VOCABULARY)
     signs = len(SPECIALS)
-    kept = [
+    rows_kept = [
         i for i, word in enumerate(vocabulary.words) if i < signs or words is None or word in words
     ]
     tensors = {
-        name: value[kept] if name in BY_WORD else value
+        name: value[rows_kept] if name in BY_WORD else value
         for name, value in _read(source / WEIGHTS).items()
         if not name.startswith(TRAINING_ONLY)
     }
     with replacing(out / WEIGHTS) as path:
         save_file(pack(tensors, small=True), path)
-    Vocabulary(tuple(vocabulary.words[i] for i in kept)).save(out / VOCABULARY)
+    Vocabulary(tuple(vocabulary.words[i] for i in rows_kept)).save(out / VOCABULARY)
     with replacing(out / CONFIG) as path:
         path.write_bytes((source / CONFIG).read_bytes())
     _write_manifest(out, {**_manifest(source), "model": model or out.name})
@@ -301,20 +301,20 @@ def _find(system: str, model: str | None) -> Path:
 def _manifest(where: Path) -> dict[str, Any]:
     path = where / MANIFEST
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or found["lang"] not in ("en", "zh"):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict) or manifest["lang"] not in ("en", "zh"):
             raise ValueError("no language")
-        if found["taxonomy"] is not None and found["taxonomy"] not in TAXONOMIES:
-            raise ValueError(f"unknown taxonomy {found['taxonomy']!r}")
-        lists = found.get("emotion_words", [])
+        if manifest["taxonomy"] is not None and manifest["taxonomy"] not in TAXONOMIES:
+            raise ValueError(f"unknown taxonomy {manifest['taxonomy']!r}")
+        lists = manifest.get("emotion_words", [])
         if not isinstance(lists, list) or not all(isinstance(words, list) for words in lists):
             raise ValueError("emotion_words is no list of lists")
-        taxonomy = TAXONOMIES.get(found["taxonomy"] or "")
+        taxonomy = TAXONOMIES.get(manifest["taxonomy"] or "")
         if lists and (taxonomy is None or len(lists) != len(taxonomy.labels)):
             raise ValueError(f"{len(lists)} lists of emotion words")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); train or install again") from error
-    return found
+    return manifest
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -79,16 +79,16 @@ class Recurrent:
     ) -> list[Reply]:
         """Answer each post in its emotion."""
         check_request(self._system, self.capabilities, dialogues, emotions, empathy)
-        made: list[Reply] = []
+        replies: list[Reply] = []
         for start in range(0, len(dialogues), self._replies.batch):
             part = slice(start, start + self._replies.batch)
             posts = [self._post(d) for d in dialogues[part]]
             places = self._places(emotions[part])
             seeds = [decoding.seed + start + i for i in range(len(posts))]
-            found = self._search(posts, places, decoding, seeds)
-            for mix, seed, (best, of) in zip(emotions[part], seeds, found, strict=True):
-                made.append(self._reply(mix, seed, best, of, decoding))
-        return made
+            chosen = self._search(posts, places, decoding, seeds)
+            for mix, seed, (best, of) in zip(emotions[part], seeds, chosen, strict=True):
+                replies.append(self._reply(mix, seed, best, of, decoding))
+        return replies
 
     def nats(
         self,
@@ -107,15 +107,15 @@ class Recurrent:
             Pair(self._post(d), tuple(vocabulary.ids(tokens(text, self.lang))), place)
             for d, place, text in zip(dialogues, places, replies, strict=True)
         ]
-        found: list[tuple[float, int]] = []
+        counted: list[tuple[float, int]] = []
         for start in range(0, len(rows), 64):
             part = rows[start : start + 64]
             with torch.inference_mode():
                 nats = self.network.nll(collate(part).to(self._device))
-            found += [
+            counted += [
                 (float(n), len(row.reply) + 1) for n, row in zip(nats.cpu(), part, strict=True)
             ]
-        return found
+        return counted
 
     def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
         text = dialogue.posts[-1].text
@@ -157,7 +157,7 @@ class Recurrent:
                 no_repeat=decoding.no_repeat,
                 device=self._device,
             )
-            return [(found[0], 1) for found in listed]
+            return [(hypotheses[0], 1) for hypotheses in listed]
         greedy = decoding.strategy == "greedy"
         count = 1 if greedy else self._replies.candidates
         listed = sample(
@@ -175,20 +175,20 @@ class Recurrent:
             device=self._device,
         )
         if count == 1:
-            return [(found[0], 1) for found in listed]
-        distinct = [list({h.tokens: h for h in _whole(found)}.values()) for found in listed]
+            return [(hypotheses[0], 1) for hypotheses in listed]
+        distinct = [list({h.tokens: h for h in _finished(hs)}.values()) for hs in listed]
         taxonomy = self.capabilities.taxonomy
         best = choose(
             self.network,
             posts,
-            [[h.tokens for h in found] for found in distinct],
+            [[h.tokens for h in hypotheses] for hypotheses in distinct],
             places,
             0 if taxonomy is None else len(taxonomy.labels),
             topic=self._replies.topic if self.network.core.blank else 0.0,
             emotion=self._replies.emotion,
             device=self._device,
         )
-        return [(found[i], count) for found, i in zip(distinct, best, strict=True)]
+        return [(hypotheses[i], count) for hypotheses, i in zip(distinct, best, strict=True)]
 
     def _reply(
         self,
@@ -217,9 +217,9 @@ class Recurrent:
         )
 
 
-def _whole(found: list[Hypothesis]) -> list[Hypothesis]:
+def _finished(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
     """Candidates that came to their end, if any did."""
-    return [h for h in found if h.finished] or found
+    return [h for h in hypotheses if h.finished] or hypotheses
 
 
 def tiny_sizes() -> Sizes:
@@ -229,16 +229,16 @@ def tiny_sizes() -> Sizes:
 
 def tiny_corpus(lang: Lang, taxonomy: str | None) -> Corpus:
     """A vocabulary of a few words and, where there are emotions, a word of each."""
-    said = {
+    words = {
         "en": "i you we am are so very happy sad angry scared glad that is good bad . ! ?",
         "zh": "我 你 他 很 太 开心 难过 生气 讨厌 喜欢 了 的 是 好 不 。 ！ ？",
     }[lang].split()
-    vocabulary = Vocabulary.build([said])
+    vocabulary = Vocabulary.build([words])
     labels = None if taxonomy is None else TAXONOMIES[taxonomy]
     lists: tuple[tuple[str, ...], ...] = ()
     if labels is not None:
         lists = tuple(
-            () if label == labels.neutral else (said[7 + i % 4],)
+            () if label == labels.neutral else (words[7 + i % 4],)
             for i, label in enumerate(labels.labels)
         )
     empty = encode([], vocabulary)

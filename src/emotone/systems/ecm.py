@@ -279,13 +279,13 @@ def _to_buckets(batch: Batch) -> tuple[Batch, Tensor]:
     before = batch.target_in.shape[1]
     size = max(int(padded.max()), before)
     more = (0, size - before)
-    kept = torch.div(batch.kept, before, rounding_mode="floor") * size + batch.kept % before
-    device = batch.kept.device
+    real = torch.div(batch.real, before, rounding_mode="floor") * size + batch.real % before
+    device = batch.real.device
     after = torch.arange(size, device=device) == batch.target_lengths.to(device)[:, None]
     wide = batch._replace(  # pyright: ignore[reportAttributeAccessIssue]
         target_in=nn.functional.pad(batch.target_in, more).masked_fill(after, EOS),
         target_out=nn.functional.pad(batch.target_out, more),
-        kept=kept,
+        real=real,
     )
     return wide, (padded - 1).to(device)
 

@@ -141,7 +141,7 @@ def test_collated_tensors():
     assert batch.target_out.tolist() == [[8, EOS, PAD], [5, 6, EOS]]
     assert batch.target_lengths.tolist() == [2, 3]
     assert batch.emotion.tolist() == [2, -1]
-    assert batch.kept.tolist() == [0, 1, 3, 4, 5]
+    assert batch.real.tolist() == [0, 1, 3, 4, 5]
     assert all(tensor.dtype == torch.long for tensor in batch)
 
 
@@ -152,12 +152,12 @@ pairs = st.lists(st.builds(Pair, ids, ids | st.just(()), st.integers(-1, 5)), mi
 @given(pairs)
 def test_kept_places_are_the_replies(rows):
     batch = collate(rows)
-    flat = batch.target_out.flatten()[batch.kept].tolist()
+    flat = batch.target_out.flatten()[batch.real].tolist()
     assert flat == [i for pair in rows for i in (*pair.reply, EOS)]
-    before = batch.target_in.flatten()[batch.kept].tolist()
+    before = batch.target_in.flatten()[batch.real].tolist()
     assert before == [i for pair in rows for i in (GO, *pair.reply)]
     rest = torch.ones(batch.target_out.numel(), dtype=torch.bool)
-    rest[batch.kept] = False
+    rest[batch.real] = False
     assert not batch.target_out.flatten()[rest].any()
     posts = [row[:n] for row, n in zip(batch.source.tolist(), batch.source_lengths, strict=True)]
     assert posts == [list(pair.post) for pair in rows]

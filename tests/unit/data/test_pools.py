@@ -17,7 +17,7 @@ from emotone.data import corpora, synthetic
 from emotone.data.checks import mix
 from emotone.data.pools import build as pools
 from emotone.data.pools.build import MOST_EQUAL_REPLIES, POOLS, Said, gather, side, sift, thinned
-from emotone.data.pools.labels import AGREE, HEARD, LEAST, emotion_words, hear, settled
+from emotone.data.pools.labels import AGREE, HEARD, LEAST, emotion_words, label_replies, settled
 from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.data.text import text_key
@@ -193,7 +193,7 @@ def test_a_label_that_the_corpus_cannot_give_is_the_judges():
 
 def test_judges_that_cannot_label_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no neutral label"):
-        hear(["hi"], [None], Ears(EMPATHETIC), {})
+        label_replies(["hi"], [None], Ears(EMPATHETIC), {})
     with pytest.raises(UsageError, match=r"ears-1 labels in nlpcc; name a judge .* in ekman"):
         pools.write("en-pairs", samples(tmp_path), Ears(NLPCC), tmp_path / "o")
     with pytest.raises(UnknownName, match="pool 'fr-pairs'"):

@@ -59,9 +59,9 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example for each line that answers another."""
     for part, path in find(CORPUS, where, split):
         name = stem(path)
-        for line, said in _conversations(path, problems):
+        for line, lines in _conversations(path, problems):
             with problems.at(path, line):
-                yield from _answers(said, f"{part}-{name}-{line}")
+                yield from _answers(lines, f"{part}-{name}-{line}")
 
 
 def _answers(said: list[str], name: str) -> Iterator[Example]:
@@ -112,7 +112,7 @@ def _lists(events: Iterator[Any]) -> Iterator[tuple[int, list[str]]]:
     import yaml
 
     depth, key, seen = 0, None, False
-    start, said = 0, list[str]()
+    start, lines = 0, list[str]()
     for event in events:
         line = event.start_mark.line + 1
         inside = key == "conversations"
@@ -124,10 +124,10 @@ def _lists(events: Iterator[Any]) -> Iterator[tuple[int, list[str]]]:
             if (depth == 1 or inside) and (depth > 3 or not isinstance(event, wanted)):
                 raise _Misplaced(line, "write 'conversations:' with lists of lines under it")
             seen = seen or inside
-            start, said = line, []
+            start, lines = line, []
         elif isinstance(event, yaml.CollectionEndEvent):
             if inside and depth == 3:
-                yield start, said
+                yield start, lines
             depth -= 1
             key = None if depth == 1 else key
         elif isinstance(event, yaml.AliasEvent):
@@ -136,7 +136,7 @@ def _lists(events: Iterator[Any]) -> Iterator[tuple[int, list[str]]]:
             if depth == 1:
                 key = event.value if key is None else None
             elif depth == 3 and inside:
-                said.append(event.value)
+                lines.append(event.value)
             elif depth == 2 and inside:
                 yield line, [event.value]
             elif depth == 0:

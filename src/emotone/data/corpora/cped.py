@@ -61,5 +61,5 @@ def _dialogue(row: Row) -> str:
 
 
 def _turn(row: Row) -> Turn:
-    said = join(text(row["Utterance"], "the utterance"))
-    return Turn(text(row["Speaker"], "the speaker"), said, named(row["Emotion"], CPED))
+    utterance = join(text(row["Utterance"], "the utterance"))
+    return Turn(text(row["Speaker"], "the speaker"), utterance, named(row["Emotion"], CPED))

@@ -80,17 +80,17 @@ def _original(path: Path, problems: Problems, part: str) -> Iterator[Example]:
             else name.replace("dialogues_", "dialogues_emotion_")
         ),
     )
-    for line, (said, ids) in read_aligned([path, emotions], problems):
+    for line, (utterances, ids) in read_aligned([path, emotions], problems):
         with problems.at(path, line):
-            turns = labelled_turns(said, ids, DAILYDIALOG)
+            turns = labelled_turns(utterances, ids, DAILYDIALOG)
             yield from answers(turns, f"{part}-{line}", "en")
 
 
 def _reccon(path: Path, problems: Problems, part: str) -> Iterator[Example]:
     for item in json_items(path, problems):
         with problems.at(path, item.line):
-            (said,) = array(item.value, "the dialogue", count=1)
-            turns = [_turn(value) for value in array(said, "the dialogue's turns")]
+            (dialogue,) = array(item.value, "the dialogue", count=1)
+            turns = [_turn(value) for value in array(dialogue, "the dialogue's turns")]
             yield from answers(turns, f"{part}-{item.key or item.line}", "en", problems=problems)
 
 

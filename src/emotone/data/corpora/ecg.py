@@ -32,9 +32,9 @@ SAMPLE = {"dev.tsv": "又 要 加班 了\t辛苦 你 了\t2\n我 赢 了 ！\t�
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a line."""
     for part, path in find(CORPUS, where, split):
-        for line, said in filled_lines(path, problems):
+        for line, content in filled_lines(path, problems):
             with problems.at(path, line):
-                post, reply, label = array(said.split("\t"), "the line", count=3)
+                post, reply, label = array(content.split("\t"), "the line", count=3)
                 yield Example(
                     f"{part}-{line}",
                     Dialogue.of(join(text(post, "the post"))),

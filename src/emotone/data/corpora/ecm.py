@@ -65,11 +65,11 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 def _post(value: Any) -> tuple[Dialogue, list[Any]]:
     """Read the post of an item; its responses, one or several, as they stand there."""
     post, replies = array(value, "the item", count=2)
-    said, emotion = _tagged(post, "the post")
+    words, emotion = _tagged(post, "the post")
     several = array(replies, "the responses", least=1)
     if isinstance(several[0], str):
         several = [several]
-    return Dialogue((Post(said, Speaker.USER, emotion),)), several
+    return Dialogue((Post(words, Speaker.USER, emotion),)), several
 
 
 def _tagged(value: Any, what: str) -> tuple[str, Emotion]:

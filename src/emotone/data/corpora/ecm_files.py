@@ -56,21 +56,21 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
             with problems.at(replies, line):
                 if marks:
                     _check_marks(marks[0], reply)
-                said = text(reply, "the target")
+                target = text(reply, "the target")
                 yield Example(
                     f"{part}-{line}",
                     Dialogue.of(join(text(post, "the source"))),
                     mix(numbered(category, NLPCC.labels, NLPCC)),
-                    join(said),
+                    join(target),
                     "zh",
                 )
 
 
 def _needed(where: Path, part: str, *kinds: str) -> Path:
-    found = beside(where, *(f"{part}_{kind}.txt" for kind in kinds))
-    if found is None:
+    path = beside(where, *(f"{part}_{kind}.txt" for kind in kinds))
+    if path is None:
         raise DataError(f"no {part}_{kinds[0]}.txt in {where}; the files belong together")
-    return found
+    return path
 
 
 def _check_marks(marks: str, reply: str) -> None:

@@ -37,6 +37,6 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     for part, path in find(CORPUS, where, split):
         for line, row in csv_rows(path, problems, ("text", "labels")):
             with problems.at(path, line):
-                said = join(text(row["text"], "the text"))
+                sentence = join(text(row["text"], "the text"))
                 label = numbered(row["labels"], NLPCC.labels, NLPCC)
-                yield single(f"{part}-{line}", said, label, "zh")
+                yield single(f"{part}-{line}", sentence, label, "zh")

@@ -54,5 +54,5 @@ def _scene(row: Row) -> str:
 
 
 def _turn(row: Row) -> Turn:
-    said = text(row["Utterance"], "the utterance")
-    return Turn(text(row["Speaker"], "the speaker"), said, named(row["Emotion"], EMORYNLP))
+    utterance = text(row["Utterance"], "the utterance")
+    return Turn(text(row["Speaker"], "the speaker"), utterance, named(row["Emotion"], EMORYNLP))

@@ -53,11 +53,13 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems, within=True)):
             with problems.at(path, item.line):
-                said = text(item.value, "the question")
+                question = text(item.value, "the question")
                 if item.key is None:
-                    yield single(f"{part}-{plus_part(number)}-{number}", said, label(number), "en")
+                    yield single(
+                        f"{part}-{plus_part(number)}-{number}", question, label(number), "en"
+                    )
                 else:
-                    yield single(f"{part}-{number}", said, named(item.key, EKMAN), "en")
+                    yield single(f"{part}-{number}", question, named(item.key, EKMAN), "en")
 
 
 def label(number: int) -> Emotion:

@@ -56,8 +56,8 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         if header != _HEADER:
             problems.bad(path, 1, f"the header is {header[:120]!r} where {_HEADER!r} is needed")
             continue
-        for line, said in lines:
-            fields = said.split(",")
+        for line, content in lines:
+            fields = content.split(",")
             if fields[0] != name:
                 if not broken:
                     yield from _examples(part, name, turns)
@@ -83,7 +83,7 @@ def _turn(fields: list[str], before: int) -> Turn:
     _, index, context, _, _, utterance, *_ = fields
     if whole(index, "utterance_idx") != before + 1:
         raise DataError(f"utterance {index} after {before} of its conversation; keep their order")
-    said = text(utterance.replace("_comma_", ","), "the utterance")
+    turn_text = text(utterance.replace("_comma_", ","), "the utterance")
     if before % 2:
-        return Turn(_LISTENER, said)
-    return Turn(_SPEAKER, said, named(context, EMPATHETIC))
+        return Turn(_LISTENER, turn_text)
+    return Turn(_SPEAKER, turn_text, named(context, EMPATHETIC))

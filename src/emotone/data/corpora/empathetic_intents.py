@@ -44,9 +44,9 @@ SAMPLE = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each turn of a listener."""
     for _, path in find(CORPUS, where, split):
-        for line, said in filled_lines(path, problems):
+        for line, content in filled_lines(path, problems):
             with problems.at(path, line):
-                row = json_line(said)
+                row = json_line(content)
                 name = text(member(row, "conv_id"), "conv_id")
                 part = text(member(row, "split"), "split")
                 turns = [_turn(turn) for turn in array(member(row, "turns"), "turns")]
@@ -58,5 +58,5 @@ def _turn(value: Any) -> Turn:
     actor = member(value, "actor", "a turn")
     if actor not in ("speaker", "listener"):
         raise DataError(f"actor is {actor!r}; use 'speaker' or 'listener'")
-    said = text(member(value, "text", "a turn"), "the text of a turn")
-    return Turn(actor, said, named(member(value, "label", "a turn"), INTENTS))
+    turn_text = text(member(value, "text", "a turn"), "the text of a turn")
+    return Turn(actor, turn_text, named(member(value, "label", "a turn"), INTENTS))

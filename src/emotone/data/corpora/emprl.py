@@ -73,9 +73,9 @@ def _records(path: Path, problems: Problems) -> Iterator[tuple[int, Any]]:
         for item in json_items(path, problems):
             yield item.line, item.value
         return
-    for line, said in filled_lines(path, problems):
+    for line, content in filled_lines(path, problems):
         try:
-            row = json_line(said)
+            row = json_line(content)
         except DataError as error:
             problems.bad(path, line, str(error))
         else:

@@ -92,8 +92,8 @@ def read_rated(where: Path, problems: Problems, *, split: str | None = None) -> 
     for key, (line, row) in _rows(path, problems):
         with problems.at(path, line):
             joined = {first: row}
-            found = {start: rows.pop(key, None) for start, rows in others.items()}
-            for start, numbered in found.items():
+            matches = {start: rows.pop(key, None) for start, rows in others.items()}
+            for start, numbered in matches.items():
                 _check(key, row, None if numbered is None else numbered[1], paths[start].name)
                 if numbered is not None:
                     joined[start] = numbered[1]
@@ -112,16 +112,16 @@ def _check(key: _Key, row: _Row, other: _Row | None, name: str) -> None:
             raise DataError(f"{pair} has another {column} in {name}; keep the order of the files")
 
 
-def _plain(said: str) -> str:
+def _plain(text: str) -> str:
     """Leave out what the published files differ in: blanks, case, and a masked "reddit"."""
-    return _MASKED.sub("", said.lower())
+    return _MASKED.sub("", text.lower())
 
 
 def _path(where: Path, start: str) -> Path:
-    found = beside(where, f"{start}-reddit.csv")
-    if found is None:
+    path = beside(where, f"{start}-reddit.csv")
+    if path is None:
         raise DataError(f"no {start}-reddit.csv in {where}; epitome needs its three files")
-    return found
+    return path
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[_Key, tuple[int, dict[str, str]]]]:

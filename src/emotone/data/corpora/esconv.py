@@ -61,16 +61,16 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         for number, item in enumerate(json_items(path, problems), 1):
             with problems.at(path, item.line):
                 emotion = named(member(item.value, "emotion_type"), ESCONV)
-                said = array(member(item.value, "dialog"), "dialog")
-                turns = merged(_turn(turn, emotion) for turn in said)
+                dialog = array(member(item.value, "dialog"), "dialog")
+                turns = merged(_turn(turn, emotion) for turn in dialog)
                 yield from answers(turns, f"{part}-{number}", "en", only=["supporter"])
 
 
 def _turn(value: Any, emotion: Emotion) -> Turn:
     speaker = member(value, "speaker", "a turn")
-    said = text(member(value, "content", "a turn"), "the content of a turn")
+    content = text(member(value, "content", "a turn"), "the content of a turn")
     if speaker in _SEEKER:
-        return Turn("seeker", said, emotion)
+        return Turn("seeker", content, emotion)
     if speaker in _SUPPORTER:
-        return Turn("supporter", said)
+        return Turn("supporter", content)
     raise DataError(f"speaker is {speaker!r}; use 'seeker' or 'supporter'")

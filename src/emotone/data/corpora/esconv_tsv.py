@@ -61,10 +61,10 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 def _answered(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
     """Yield (line, turns) of lines that the next line does not go on with."""
     held: tuple[int, list[Turn]] | None = None
-    for line, said in filled_lines(path, problems):
+    for line, content in filled_lines(path, problems):
         turns: list[Turn] = []
         with problems.at(path, line):
-            turns = _turns(said)
+            turns = _turns(content)
         if held is not None:
             before = held[1]
             goes_on = len(turns) > 1 and turns[-2].speaker == turns[-1].speaker
@@ -90,7 +90,7 @@ def _turn(piece: str) -> Turn:
     match = _TURN.fullmatch(piece.strip())
     if match is None:
         raise DataError(f"{piece[:40]!r} is no turn; write 'weight role number text'")
-    said = match["text"] or ""
+    words = match["text"] or ""
     if match["role"] == "0":
-        return Turn("seeker", text(said, "a turn"))
-    return Turn("supporter", text(_STRATEGY.sub("", said.strip(), count=1), "a turn"))
+        return Turn("seeker", text(words, "a turn"))
+    return Turn("supporter", text(_STRATEGY.sub("", words.strip(), count=1), "a turn"))

@@ -57,11 +57,11 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         if labels is None:
             continue
         order, taxonomy = labels
-        for line, said in filled_lines(path, problems):
+        for line, content in filled_lines(path, problems):
             with problems.at(path, line):
-                comment, ids, name = array(said.split("\t"), "the line", count=3)
-                heard = [numbered(label, order, taxonomy) for label in ids.split(",")]
-                emotion = heard[0] if len(heard) == 1 else None
+                comment, ids, name = array(content.split("\t"), "the line", count=3)
+                emotions = [numbered(label, order, taxonomy) for label in ids.split(",")]
+                emotion = emotions[0] if len(emotions) == 1 else None
                 yield single(f"{part}-{name}", text(comment, "the text"), emotion, "en")
 
 
@@ -70,21 +70,21 @@ def _labels(path: Path, part: str, problems: Problems) -> _Labels | None:
     ekman_name = path.name.startswith("ekman")
     listed = beside(path.parent, "ekman_labels.txt" if ekman_name else "labels.txt")
     if listed is not None:
-        order = tuple(said.strip() for _, said in read_lines(listed, problems) if said.strip())
+        order = tuple(name.strip() for _, name in read_lines(listed, problems) if name.strip())
         if sorted(order) not in (sorted(GOEMOTIONS.labels), sorted(EKMAN.labels)):
             problems.bad(listed, None, f"{len(order)} labels that are neither the 28 nor Ekman's 7")
             return None
-        found = (order, GOEMOTIONS if len(order) == len(GOEMOTIONS.labels) else EKMAN)
+        labels = (order, GOEMOTIONS if len(order) == len(GOEMOTIONS.labels) else EKMAN)
     else:
         folder = path.resolve().parent.name
         if folder == "group":
             problems.bad(path, None, "the labels of group are no emotions; use original or ekman")
             return None
         known = {"original": _ORIGINAL, "ekman": _EKMAN}
-        found = known.get(folder) or (_EKMAN if part.startswith("ekman") else _ORIGINAL)
+        labels = known.get(folder) or (_EKMAN if part.startswith("ekman") else _ORIGINAL)
         if ekman_name:
-            found = _EKMAN
-    if part.startswith("ekman") and found[1] is not EKMAN:
+            labels = _EKMAN
+    if part.startswith("ekman") and labels[1] is not EKMAN:
         problems.bad(path, None, f"its labels are not Ekman's, but {part} is asked; name its split")
         return None
-    return found
+    return labels

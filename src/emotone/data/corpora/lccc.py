@@ -59,15 +59,15 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 with problems.at(path, item.line):
                     yield from _answers(item.value, f"{part}-{item.key or 'n'}-{number}")
             continue
-        for line, said in filled_lines(path, problems):
+        for line, content in filled_lines(path, problems):
             with problems.at(path, line):
-                turns = json_line(said) if ".jsonl" in path.suffixes else said.split("\t")
+                turns = json_line(content) if ".jsonl" in path.suffixes else content.split("\t")
                 yield from _answers(turns, f"{part}-{line}")
 
 
 def _answers(value: Any, name: str) -> Iterator[Example]:
-    said = array(value, "the conversation", least=2)
-    plain = [text(turn, f"turn {place}") for place, turn in enumerate(said, 1)]
+    conversation = array(value, "the conversation", least=2)
+    plain = [text(turn, f"turn {place}") for place, turn in enumerate(conversation, 1)]
     if not any(_LONGER.search(turn) for turn in plain):
         # Cut into characters: "2 0 1 4" was "2014". A longer word would mean cut into words.
         plain = [_BETWEEN.sub("", turn) for turn in plain]

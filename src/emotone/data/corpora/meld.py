@@ -56,5 +56,5 @@ def _dialogue(row: Row) -> str:
 
 
 def _turn(row: Row) -> Turn:
-    said = text(row["Utterance"], "the utterance")
-    return Turn(text(row["Speaker"], "the speaker"), said, named(row["Emotion"], EKMAN))
+    utterance = text(row["Utterance"], "the utterance")
+    return Turn(text(row["Speaker"], "the speaker"), utterance, named(row["Emotion"], EKMAN))

@@ -47,11 +47,11 @@ SAMPLE = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each turn of the assistant."""
     for part, path in find(CORPUS, where, split):
-        for line, said in read_lines(path, problems):
-            if not said.strip():
+        for line, content in read_lines(path, problems):
+            if not content.strip():
                 continue
             with problems.at(path, line):
-                row = json_line(said)
+                row = json_line(content)
                 sent = array(member(row, "messages"), "messages", least=1)
                 turns = [turn for turn in map(_turn, sent) if turn is not None]
                 lang: Lang = language(*(turn.text for turn in turns))

@@ -57,5 +57,5 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 
 
 def _tagged(value: Any, what: str) -> tuple[str, Emotion]:
-    said, label = array(value, what, count=2)
-    return join(text(said, what)), numbered(label, NLPCC.labels, NLPCC)
+    words, label = array(value, what, count=2)
+    return join(text(words, what)), numbered(label, NLPCC.labels, NLPCC)

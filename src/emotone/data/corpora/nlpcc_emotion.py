@@ -68,11 +68,11 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
             continue
         for line, row in filled_lines(path, problems):
             with problems.at(path, line):
-                said, tab, label = row.rpartition("\t")
+                words, tab, label = row.rpartition("\t")
                 if not tab:
                     raise DataError("no tab; write text TAB id")
                 emotion = numbered(label, NLPCC.labels, NLPCC)
-                yield single(f"{part}-{line}", join(text(said, "the text")), emotion, "zh")
+                yield single(f"{part}-{line}", join(text(words, "the text")), emotion, "zh")
 
 
 def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:
@@ -80,11 +80,11 @@ def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:
     number = 0
     try:
         lines = read_utf16 if is_utf16(path) else read_lines
-        for line, said in lines(path, problems):
-            if _DECLARES.search(said):
+        for line, content in lines(path, problems):
+            if _DECLARES.search(content):
                 problems.bad(path, line, "the XML declares a document type; remove it")
                 return
-            parser.feed(said + "\n")
+            parser.feed(content + "\n")
             for _, element in cast(Iterator[_Ended], parser.read_events()):
                 if element.tag == "sentence":
                     number += 1  # the numbers in the file occur twice
@@ -99,5 +99,5 @@ def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:
 
 def _sentence(element: ElementTree.Element, name: str) -> Example:
     label = element.get("emotion-1-type", "none")
-    said = join(text(element.text, "the sentence"))
-    return single(name, said, named(label, NLPCC2013), "zh")
+    sentence = join(text(element.text, "the sentence"))
+    return single(name, sentence, named(label, NLPCC2013), "zh")

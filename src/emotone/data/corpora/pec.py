@@ -76,19 +76,19 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
 def _blocks(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
     first, turns, before = 1, list[tuple[str, str]](), problems.count
     line = 0
-    for line, said in read_lines(path, problems):
+    for line, content in read_lines(path, problems):
         if not turns:
             first = line
-        if _STARS in said:
+        if _STARS in content:
             if problems.count == before:  # else a line of it was bad, and is counted
                 yield first, [Turn(who, words) for who, words in turns]
             turns, before = [], problems.count
-        elif _BETWEEN in said:
-            who, _, words = said.partition(_BETWEEN)
+        elif _BETWEEN in content:
+            who, _, words = content.partition(_BETWEEN)
             turns.append((who.strip(), words.strip()))
-        elif said.strip():
+        elif content.strip():
             if turns:
-                turns[-1] = (turns[-1][0], f"{turns[-1][1]} {said.strip()}")
+                turns[-1] = (turns[-1][0], f"{turns[-1][1]} {content.strip()}")
             else:
                 problems.bad(path, line, f"no {_BETWEEN!r}; write speaker{_BETWEEN}text")
     if turns:
@@ -96,10 +96,10 @@ def _blocks(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
-    for line, said in filled_lines(path, problems):
+    for line, content in filled_lines(path, problems):
         turns: list[Turn] = []
         with problems.at(path, line):
-            turns = _turns(json_line(said))
+            turns = _turns(json_line(content))
         if turns:
             yield line, turns
 
@@ -107,9 +107,9 @@ def _rows(path: Path, problems: Problems) -> Iterator[tuple[int, list[Turn]]]:
 def _turns(row: Any) -> list[Turn]:
     context = array(member(row, "context"), "context", least=1)
     speakers = array(member(row, "context_speakers"), "context_speakers", count=len(context))
-    said = [*context, member(row, "response")]
+    texts = [*context, member(row, "response")]
     who = [*speakers, member(row, "response_speaker")]
     return [
         Turn(text(speaker, "a speaker"), text(words, "a turn"))
-        for speaker, words in zip(who, said, strict=True)
+        for speaker, words in zip(who, texts, strict=True)
     ]

@@ -49,19 +49,19 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example a weibo."""
     for part, path in find(CORPUS, where, split):
         rows = _lines(path, problems) if ".csv" in path.suffixes else _items(path, problems)
-        for line, number, said, label in rows:
+        for line, number, sentence, label in rows:
             with problems.at(path, line):
                 at = whole(number, "the id")
-                content = join(text(said, "the content"))
+                content = join(text(sentence, "the content"))
                 yield single(f"{part}-{at}", content, named(label, SMP2020), "zh")
 
 
 def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, object, object, object]]:
     for line, row in filled_lines(path, problems):
         number, comma, rest = row.partition(",")
-        said, second, label = rest.rpartition(",")
+        content, second, label = rest.rpartition(",")
         if comma and second:
-            yield line, number, said, label
+            yield line, number, content, label
         else:
             problems.bad(path, line, "no two commas; write index,text,label")
 

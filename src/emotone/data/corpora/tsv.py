@@ -35,11 +35,11 @@ SAMPLE = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a line; empty lines are skipped."""
     for part, path in find(CORPUS, where, split):
-        for line, said in read_lines(path, problems):
-            if not said.strip():
+        for line, content in read_lines(path, problems):
+            if not content.strip():
                 continue
             with problems.at(path, line):
-                fields = said.split("\t")
+                fields = content.split("\t")
                 if len(fields) not in (2, 3):
                     raise DataError(f"{len(fields)} fields; write post TAB reply [TAB emotion]")
                 post, reply = (text(field, "a field") for field in fields[:2])

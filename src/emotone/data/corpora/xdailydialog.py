@@ -54,25 +54,25 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     for part, path in find(CORPUS, where, split):
         lang: Lang = "zh" if part.startswith("zh") or "zh" in path.name.lower() else "en"
         rows = _more(path, problems) if "dialogues_text" in path.name else _human(path, problems)
-        for line, said, ids in rows:
+        for line, utterances, ids in rows:
             with problems.at(path, line):
-                turns = labelled_turns(said, ids, DAILYDIALOG)
+                turns = labelled_turns(utterances, ids, DAILYDIALOG)
                 yield from answers(_joined(turns, lang), f"{part}-{line}", lang)
 
 
 def _human(path: Path, problems: Problems) -> Iterator[tuple[int, str, str]]:
-    for line, said in read_lines(path, problems):
+    for line, content in read_lines(path, problems):
         fields: list[str] = []
         with problems.at(path, line):
-            fields = array(said.split("\t"), "the line", count=4)
+            fields = array(content.split("\t"), "the line", count=4)
         if fields:
             yield line, fields[0], fields[3]
 
 
 def _more(path: Path, problems: Problems) -> Iterator[tuple[int, str, str]]:
     emotions = partner(path, lambda _: "1k_dialogues_emotion.txt")
-    for line, (said, ids) in read_aligned([path, emotions], problems):
-        yield line, said, ids
+    for line, (turns, ids) in read_aligned([path, emotions], problems):
+        yield line, turns, ids
 
 
 def _joined(turns: list[Turn], lang: Lang) -> list[Turn]:

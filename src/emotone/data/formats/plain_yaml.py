@@ -43,9 +43,9 @@ def read_plain_yaml(text: str, where: str | Path) -> Any:
             if isinstance(event, yaml.ScalarEvent):
                 open_[-1].add(event.value, where, line)
             elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
-                made: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-                open_[-1].add(made, where, line)
-                open_.append(_Open(made))
+                collection: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+                open_[-1].add(collection, where, line)
+                open_.append(_Open(collection))
                 if len(open_) > MAX_DEPTH:
                     raise _wrong(where, line, f"nests deeper than {MAX_DEPTH}; flatten it")
             elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
@@ -55,8 +55,8 @@ def read_plain_yaml(text: str, where: str | Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
-        said = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise _wrong(where, line, f"this is no YAML ({said}); correct it") from error
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise _wrong(where, line, f"this is no YAML ({problem}); correct it") from error
     return root[0] if root else ""
 
 

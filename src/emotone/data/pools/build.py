@@ -33,7 +33,7 @@ from emotone.data.clean import addressed, clean
 from emotone.data.corpus import find
 from emotone.data.ememory import Ememory, write_ememory
 from emotone.data.examples import write_jsonl
-from emotone.data.pools.labels import AGREE, LEAST, emotion_words, hear
+from emotone.data.pools.labels import AGREE, LEAST, emotion_words, label_replies
 from emotone.data.pools.texts import count as count_texts
 from emotone.data.pools.texts import texts
 from emotone.data.reading import Problems
@@ -259,7 +259,7 @@ def write(
             f"{pool.taxonomy.name}"
         )
     replies, own = [pair.reply for pair in pairs], [pair.label for pair in pairs]
-    labels = hear(replies, own, judge, pool.least, pool.agree)
+    labels = label_replies(replies, own, judge, pool.least, pool.agree)
     rows: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for number, (pair, label) in enumerate(zip(pairs, labels, strict=True), 1):
         emotion = mix(Emotion(label, pool.taxonomy.name))
@@ -348,20 +348,20 @@ def thinned(
     """
     draw = random.Random(seed)
     times: Counter[str] = Counter()
-    kept: list[Example] = []
+    thin: list[Example] = []
     for example in train:
         key = _letters(example.reply or "")
         times[key] += 1
         if times[key] <= MOST_EQUAL_REPLIES:
-            kept.append(example)
-    left_out["the reply is one of a few"] += len(train) - len(kept)
-    if pool.most is None or len(kept) <= pool.most:
-        return kept
+            thin.append(example)
+    left_out["the reply is one of a few"] += len(train) - len(thin)
+    if pool.most is None or len(thin) <= pool.most:
+        return thin
     neutral = f"{pool.taxonomy.neutral}:100"
-    order = draw.sample(range(len(kept)), len(kept))
-    order.sort(key=lambda i: str(kept[i].emotion) == neutral)  # stable: emotional ones first
-    left_out["more than the pool takes"] += len(kept) - pool.most
-    return [kept[i] for i in sorted(order[: pool.most])]
+    order = draw.sample(range(len(thin)), len(thin))
+    order.sort(key=lambda i: str(thin[i].emotion) == neutral)  # stable: emotional ones first
+    left_out["more than the pool takes"] += len(thin) - pool.most
+    return [thin[i] for i in sorted(order[: pool.most])]
 
 
 def _counts(rows: Iterable[Example], taxonomy: Taxonomy) -> dict[str, dict[str, int]]:

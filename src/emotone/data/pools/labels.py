@@ -44,7 +44,7 @@ STRONG: Mapping[str, Any] = MappingProxyType({"min_count": 5, "least_z": 2.58, "
 HEARD = 1.5
 
 
-def hear(
+def label_replies(
     replies: Sequence[str],
     own: Sequence[Emotion | None],
     judge: EmotionClassifier,
@@ -70,16 +70,17 @@ def hear(
         )
     labels: list[str] = []
     for start in range(0, len(replies), CHUNK):
-        heard = judge.classify(replies[start : start + CHUNK])
-        said = own[start : start + CHUNK]
+        scores = judge.classify(replies[start : start + CHUNK])
+        own_labels = own[start : start + CHUNK]
         labels += [
-            settled(h, o, judge.taxonomy, least, agree) for h, o in zip(heard, said, strict=True)
+            settled(h, o, judge.taxonomy, least, agree)
+            for h, o in zip(scores, own_labels, strict=True)
         ]
     return labels
 
 
 def settled(
-    heard: EmotionScores,
+    scores: EmotionScores,
     own: Emotion | None,
     taxonomy: Taxonomy,
     least: Mapping[str, float],
@@ -88,22 +89,22 @@ def settled(
     """Decide on the label of a reply that a judge has heard and a corpus may have labelled.
 
     Args:
-        heard: The judge's probabilities.
+        scores: The judge's probabilities.
         own: The corpus's label, of any set; None for none.
         taxonomy: The judge's label set.
         least: Label -> probability from which it stands.
         agree: Probability from which the corpus's own label stands.
     """
-    neutral, chance = str(taxonomy.neutral), heard.probabilities
-    sure = chance[heard.label] >= least.get(heard.label, LEAST)
+    neutral, chance = str(taxonomy.neutral), scores.probabilities
+    sure = chance[scores.label] >= least.get(scores.label, LEAST)
     if own is None:
-        return heard.label if sure else neutral
+        return scores.label if sure else neutral
     its_set = TAXONOMIES[own.taxonomy]
     known = {its_set.map_to(emotion, taxonomy).label for emotion in its_set}
-    if sure and heard.label not in known:
-        return heard.label
-    said = its_set.map_to(own, taxonomy).label
-    return said if said == neutral or chance[said] >= agree else neutral
+    if sure and scores.label not in known:
+        return scores.label
+    own_label = its_set.map_to(own, taxonomy).label
+    return own_label if own_label == neutral or chance[own_label] >= agree else neutral
 
 
 def emotion_words(train: Sequence[Example], judge: EmotionClassifier) -> Ememory:
@@ -117,13 +118,13 @@ def emotion_words(train: Sequence[Example], judge: EmotionClassifier) -> Ememory
         train: Pairs labelled in the judge's set, all in one language.
         judge: Who hears the words.
     """
-    said = ((text, e.lang) for e in train for text in (e.dialogue.posts[-1].text, e.reply or ""))
-    words = Vocabulary.build((tokens(text, lang) for text, lang in said), WORDS).words
+    texts = ((text, e.lang) for e in train for text in (e.dialogue.posts[-1].text, e.reply or ""))
+    words = Vocabulary.build((tokens(text, lang) for text, lang in texts), WORDS).words
     rows = labelled_words(train, judge.taxonomy)
     lists = from_log_odds(rows, words, size=MEMORY, taxonomy=judge.taxonomy, **STRONG)
     chances = {w: s.probabilities for w, s in zip(words, judge.classify(words), strict=True)}
-    heard: list[tuple[str, ...]] = []
+    clear: list[tuple[str, ...]] = []
     for label, listed in zip(judge.taxonomy.labels, lists, strict=True):
         floor = HEARD * median(chance[label] for chance in chances.values())
-        heard.append(tuple(w for w in listed if chances[w][label] >= floor) or listed)
-    return tuple(heard)
+        clear.append(tuple(w for w in listed if chances[w][label] >= floor) or listed)
+    return tuple(clear)

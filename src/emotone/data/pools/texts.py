@@ -77,8 +77,8 @@ def texts(
     waiting = _labelled(corpus, root / folder, splits, lang, taxonomy, taken, problems)
     number = 0
     while rows := list(islice(waiting, CHUNK)):
-        heard = judge.classify([text for text, _ in rows])
-        for (text, label), scores in zip(rows, heard, strict=True):
+        judged = judge.classify([text for text, _ in rows])
+        for (text, label), scores in zip(rows, judged, strict=True):
             if scores.probabilities[label] >= agree:
                 number += 1
                 post = Post(text, Speaker.USER, Emotion(label, taxonomy.name))
