@@ -160,7 +160,7 @@ def test_validate_says_what_is_wrong_and_where(run: Run, tmp_path: Path):
     (where / "dev.json").write_text('[[["a", 9, 0], ["b", 1, 0]]]')
     done = run("validate", "ecm", "-f", where)
     assert (done.code, done.err) == (1, "")
-    assert done.out.startswith("3 examples, 1 bad lines\n  dev.json, line 1: label 9 is none")
+    assert done.out.startswith("3 examples, 1 bad lines\n  dev.json, line 1: label 9 is not one")
     said = json.loads(run("validate", "ecm", "-f", where, "--json").out)
     assert (said["examples"], said["bad"], len(said["problems"])) == (3, 1, 1)
 

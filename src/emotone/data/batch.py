@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-#: Batches' worth of rows that are drawn together and then sorted by length.
+#: Batches' worth of rows that are taken together and then sorted by length.
 POOL = 50
 
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         target_out: Reply and `EOS`, [B, T] long, padded with `PAD`.
         target_lengths: Words of each reply and its `EOS`, [B] long, always on the CPU.
         emotion: Place of each reply's emotion, [B] long; -1 for none.
-        real: Flat indices b * T + t of the N places of `target_out` that are no padding, [N] long,
+        real: Flat indices b * T + t of the N places of `target_out` that are not padding, [N] long,
             row after row.
     """
 
@@ -114,7 +114,7 @@ def plan(
         seed: Seed of the run.
         epoch: Number of the epoch, from 0.
         emotions: Emotion of each row, [N]; needed by the two options.
-        balanced: Draw emotions equally often, as ECM's code draws the class of a batch.
+        balanced: Sample emotions equally often, as ECM's code samples the class of a batch.
         homogeneous: All rows of a batch have one emotion, as in ECM's code. With `balanced`, every
             batch is full and each emotion has an equal number of batches, but for one.
 
@@ -125,7 +125,7 @@ def plan(
         DataError: If lengths and emotions do not fit together, a size is below 1, or a row to be
             balanced has no emotion.
 
-    Source: Zhou et al. 2018 (ECM), whose released code draws a class, then a batch of its pairs.
+    Source: Zhou et al. 2018 (ECM), whose released code samples a class, then a batch of its pairs.
     """
     import numpy as np
 
@@ -135,7 +135,7 @@ def plan(
     if batch < 1:
         raise DataError(f"batch is {batch}; use 1 or more rows")
     if (balanced or homogeneous) and (emotions is None or (rows and emotions.min() < 0)):
-        raise DataError("a row has no emotion, so that none can be drawn; label the pairs first")
+        raise DataError("a row has no emotion, so that none can be sampled; label the pairs first")
     generator = np.random.default_rng([seed, epoch])
     if not rows:
         return []

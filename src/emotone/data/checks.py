@@ -15,7 +15,7 @@ def text(value: Any, what: str) -> str:
     """Return a text that is not blank, without blanks around it.
 
     Raises:
-        DataError: If it is no text, blank, or holds half a surrogate pair.
+        DataError: If it is not text, blank, or holds half a surrogate pair.
     """
     if not isinstance(value, str):
         raise DataError(f"{what} is {_kind(value)} where text is needed")
@@ -31,7 +31,7 @@ def array(value: Any, what: str, *, count: int | None = None, least: int = 0) ->
     """Return a list of `count`, or at least `least`, items.
 
     Raises:
-        DataError: If it is no list or has another length.
+        DataError: If it is not a list or has another length.
     """
     if not isinstance(value, list):
         raise DataError(f"{what} is {_kind(value)} where a list is needed")
@@ -46,7 +46,7 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
     """Return an object.
 
     Raises:
-        DataError: If it is none.
+        DataError: If it is something else.
     """
     if not isinstance(value, dict):
         raise DataError(f"{what} is {_kind(value)} where an object is needed")
@@ -57,7 +57,7 @@ def member(row: Any, key: str, what: str = "the item") -> Any:
     """Return one member of an object.
 
     Raises:
-        DataError: If it is no object or lacks the member.
+        DataError: If it is not an object or lacks the member.
     """
     values = mapping(row, what)
     if key not in values:
@@ -69,7 +69,7 @@ def whole(value: Any, what: str) -> int:
     """Return a whole number, which may be written as text.
 
     Raises:
-        DataError: If it is none.
+        DataError: If it is something else.
     """
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return int(value)
@@ -82,12 +82,12 @@ def numbered(value: Any, labels: tuple[str, ...], taxonomy: Taxonomy) -> Emotion
     """Return the emotion with an id, which is its place in `labels`.
 
     Raises:
-        DataError: If it is no id of a label.
+        DataError: If it is not the id of a label.
     """
     at = whole(value, "the label")
     if not 0 <= at < len(labels):
         raise DataError(
-            f"label {at} is none of {taxonomy.name}; use 0 to {len(labels) - 1} ("
+            f"label {at} is not one of {taxonomy.name}; use 0 to {len(labels) - 1} ("
             f"{', '.join(labels)})"
         )
     return Emotion(labels[at], taxonomy.name)
@@ -97,8 +97,8 @@ def named(value: Any, taxonomy: Taxonomy) -> Emotion:
     """Return the emotion with a name.
 
     Raises:
-        DataError: If it is no text.
-        UnknownName: If it is no name of the taxonomy.
+        DataError: If it is not text.
+        UnknownName: If it is not a name of the taxonomy.
     """
     return taxonomy.parse(text(value, "the label"))
 

@@ -57,8 +57,8 @@ def addressed(text: str) -> bool:
 def clean(text: str, lang: Lang) -> str:
     """Take out what a reply should not hold, and write the rest in one way.
 
-    Both: characters that are no letter, digit or plain sign (emoji, parts of emoticons, invisible
-    ones) go; a sign or letter that comes more than three times in a row comes three times.
+    Both: all but letters, digits and plain signs (emoji, parts of emoticons, invisible
+    characters) goes; a sign or letter that comes more than three times in a row comes three times.
     English: typographic quotes and dashes become plain, "let ' s" becomes "let's", "dont" becomes
     "don't", stage directions in square brackets go. Chinese: ASCII signs become Chinese ones, dots
     become "……", #tags# go, and so do blanks between characters.

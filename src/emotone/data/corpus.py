@@ -70,10 +70,12 @@ def folder(corpus: Corpus, where: Path) -> Path:
     """Return the folder of a corpus whose examples need several files together.
 
     Raises:
-        DataError: If it is no folder.
+        DataError: If it is not a folder.
     """
     if not where.is_dir():
-        raise DataError(f"{where} is no folder; {corpus.name} is read from the folder of its files")
+        raise DataError(
+            f"{where} is not a folder; {corpus.name} is read from the folder of its files"
+        )
     return where
 
 

@@ -50,7 +50,7 @@ def check_ememory(lists: Sequence[Sequence[str]], taxonomy: Taxonomy = NLPCC) ->
         raise DataError(f"an ememory holds one list for each of {', '.join(taxonomy.labels)}")
     for label, words in zip(taxonomy.labels, lists, strict=True):
         if isinstance(words, str) or not isinstance(words, Sequence):
-            raise DataError(f"the entry of {label} is no list; give a list of words")
+            raise DataError(f"the entry of {label} is not a list; give a list of words")
         if not words and label != taxonomy.neutral:
             only = f"; only that of {taxonomy.neutral} may be" if taxonomy.neutral else ""
             raise DataError(
@@ -59,7 +59,9 @@ def check_ememory(lists: Sequence[Sequence[str]], taxonomy: Taxonomy = NLPCC) ->
             )
         for word in words:
             if not isinstance(word, str) or not word.strip() or not is_unicode(word):
-                raise DataError(f"the list of {label} holds {word!r}, which is no word; remove it")
+                raise DataError(
+                    f"the list of {label} holds {word!r}, which is not a word; remove it"
+                )
         if len(set(words)) != len(words):
             twice = next(word for word, count in Counter(words).items() if count > 1)
             raise DataError(f"the list of {label} holds {twice!r} twice; keep it once")
@@ -176,8 +178,8 @@ def from_log_odds(
 
     A word goes to the class where z is largest, if z is above `least_z` and exp(d) at least
     `least_odds`; a list holds the `size` largest z, in falling order. No two lists share a word,
-    and what holds no letter is no word. The prior draws rare words to zero, which plain log-odds
-    would put first.
+    and what holds no letter is not a word. The prior shrinks rare words to zero, which plain
+    log-odds would put first.
 
     Args:
         rows: Words of each text and its label.

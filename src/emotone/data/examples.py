@@ -12,7 +12,7 @@ from emotone.errors import DataError, EmotoneError, unknown_name
 from emotone.files import replacing
 from emotone.types import Dialogue, EmpathyLevels, Example, Post, Speaker, is_unicode
 
-#: A longer line is no example.
+#: A longer line is not an example.
 MAX_LINE = 50 * 1024 * 1024
 #: Rows of a parquet file that are held in memory at once.
 CHUNK = 20_000
@@ -157,7 +157,7 @@ def read_parquet(path: Path, taxonomy: Taxonomy | None = None) -> Iterator[Examp
         taxonomy: Labels of the rows that name no taxonomy; Ekman's without one.
 
     Raises:
-        DataError: If it is no parquet file, lacks a column or a row has another shape.
+        DataError: If it is not a parquet file, lacks a column or a row has another shape.
     """
     import polars as pl
 
@@ -180,7 +180,7 @@ def read_parquet(path: Path, taxonomy: Taxonomy | None = None) -> Iterator[Examp
     except (pl.exceptions.PolarsError, OSError) as error:
         first = str(error).splitlines()[0]
         raise DataError(
-            f"{path.name} is no parquet file of examples ({first}); prepare it again"
+            f"{path.name} is not a parquet file of examples ({first}); prepare it again"
         ) from error
 
 

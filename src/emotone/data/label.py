@@ -1,4 +1,4 @@
-"""Emotions that a judge hears, put on examples, as ECM labelled its own training pairs."""
+"""Emotions by a judge, put on examples, as ECM labelled its own training pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emotone.emotions import Emotion
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
 
-#: Examples that the judge hears at once.
+#: Examples that are judged at once.
 BATCH = 256
 
 
@@ -25,8 +25,8 @@ def labelled(
 
     Args:
         examples: What to label.
-        judge: Who listens.
-        batch: Examples heard at once.
+        judge: The classifier.
+        batch: Examples judged at once.
     """
     waiting = iter(examples)
     while rows := list(islice(waiting, batch)):

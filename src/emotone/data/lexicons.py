@@ -135,7 +135,7 @@ def read_lexicon(path: Path, taxonomy: Taxonomy = NLPCC) -> Lexicon:
     are lines of a word, a tab and a label of `taxonomy`; each may end in `.gz`.
 
     Raises:
-        DataError: If it is none of these or has another shape; with file and line.
+        DataError: If it is not one of these or has another shape; with file and line.
     """
     suffixes = [s for s in path.suffixes if s != ".gz"]
     if path.is_dir():
@@ -147,8 +147,8 @@ def read_lexicon(path: Path, taxonomy: Taxonomy = NLPCC) -> Lexicon:
     if suffixes[-1:] in ([".tsv"], [".txt"]):
         return read_tsv(path, taxonomy)
     raise DataError(
-        f"{path.name} is no word list; give a .yaml of cntext, a .json of NRCLex, a .tsv of word "
-        "and label, or a folder of emotion.word.<label>.txt files"
+        f"{path.name} is not a word list; give a .yaml of cntext, a .json of NRCLex, a .tsv of "
+        "word and label, or a folder of emotion.word.<label>.txt files"
     )
 
 
@@ -241,7 +241,7 @@ def read_tsv(path: Path, taxonomy: Taxonomy, *, licence: str = "terms not known"
 
 def _words(path: Path, label: str, listed: Any) -> set[str]:
     if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
-        raise DataError(f"{path.name}: {label!r} is no list of words; give a list of text")
+        raise DataError(f"{path.name}: {label!r} is not a list of words; give a list of text")
     if not all(is_unicode(word) for word in listed):
         raise DataError(f"{path.name}: {label!r} has half a surrogate pair; write it in UTF-8")
     # Published lists have stray blanks at the ends of words, ideographic ones among them.

@@ -14,7 +14,7 @@ from typing import IO, Literal
 
 from emotone.errors import DataError, EmotoneError
 
-#: A line longer than this is no line of a corpus, and is never held in memory whole.
+#: A line longer than this is not a line of a corpus, and is never held in memory whole.
 MAX_LINE = 50 * 1024 * 1024
 
 # A message quotes the file, and a file may hold anything.
@@ -127,12 +127,12 @@ def read_lines(
                 yield number, raw.decode(encoding).rstrip("\r\n")
             except UnicodeDecodeError as error:
                 problems.bad(
-                    path, number, f"byte {error.start + 1} is no {encoding}; save it in {encoding}"
+                    path, number, f"byte {error.start + 1} is not {encoding}; save it in {encoding}"
                 )
 
 
 def filled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Yield what `read_lines` does but blank lines; a row of empty fields is none."""
+    """Yield what `read_lines` does but blank lines; a row of empty fields is blank."""
     return ((number, line) for number, line in read_lines(path, problems) if line.strip(" "))
 
 

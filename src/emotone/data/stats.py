@@ -10,7 +10,7 @@ from typing import Any
 from emotone.data.text import text_key
 from emotone.types import Example
 
-#: The row of examples that have no label, or a mix that is no single emotion.
+#: The row of examples that have no label, or a mix of several emotions.
 UNLABELLED = "-"
 
 

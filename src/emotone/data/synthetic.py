@@ -24,7 +24,7 @@ from emotone.types import Dialogue, Example
 
 #: Name of the corpus for `emotone data prepare`.
 NAME = "synthetic"
-#: Of 100 posts so many are kept for dev, and so many for test.
+#: Number of posts in 100 for dev, and for test.
 DEV, TEST = 10, 10
 THINGS = (
     *("apple", "bell", "boat", "book", "bread", "cat", "chair", "clock", "cup", "dog"),
@@ -53,7 +53,7 @@ REPLIES = ("{cry} , the {thing} is {like} .", "{cry} , what a {like} {thing} !")
 def generate(n: int, taxonomy: Taxonomy = EKMAN, seed: int = 0) -> list[Example]:
     """Make pairs; the same seed makes the same ones.
 
-    Posts are drawn independently of emotions, and all emotions equally often but for one.
+    Posts are sampled independently of emotions, and all emotions equally often but for one.
 
     Args:
         n: How many.

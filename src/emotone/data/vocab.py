@@ -15,7 +15,7 @@ from emotone.errors import DataError
 from emotone.files import replacing
 from emotone.types import is_unicode
 
-#: Signs that are no words, at the ids of ECM's code (_PAD, _UNK, _EOS, _GO).
+#: Signs that are not words, at the ids of ECM's code (_PAD, _UNK, _EOS, _GO).
 SPECIALS = ("<pad>", "<unk>", "</s>", "<s>")
 PAD, UNK, EOS, GO = range(4)
 
@@ -45,7 +45,7 @@ class Vocabulary:
             )
         for word in self.words:
             if not isinstance(word, str) or not word or not is_unicode(word):
-                raise DataError(f"the vocabulary holds {word!r}, which is no word; remove it")
+                raise DataError(f"the vocabulary holds {word!r}, which is not a word; remove it")
         if len(set(self.words)) != len(self.words):
             twice = next(word for word, count in Counter(self.words).items() if count > 1)
             raise DataError(f"the vocabulary holds {twice!r} twice; keep it once")
@@ -76,7 +76,9 @@ class Vocabulary:
         words: list[str] = []
         for i in ids:
             if not 0 <= i < len(self.words):
-                raise DataError(f"id {i} is no word's; the ids are 0 to {len(self.words) - 1}")
+                raise DataError(
+                    f"id {i} is not the id of a word; the ids are 0 to {len(self.words) - 1}"
+                )
             words.append(self.words[i])
         return words
 
@@ -126,7 +128,7 @@ class Vocabulary:
         """Read what `save` wrote.
 
         Raises:
-            DataError: If the file cannot be read or is no vocabulary.
+            DataError: If the file cannot be read or is not a vocabulary.
         """
         text = "\n".join(line for _, line in read_lines(path, Problems()))
         try:

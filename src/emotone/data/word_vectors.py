@@ -101,7 +101,7 @@ def read_word_vectors(
         The words found and their vectors, in the order of the file.
 
     Raises:
-        DataError: With file and line: fields are missing or too many, a number is no number or
+        DataError: With file and line: fields are missing or too many, a number is not a number or
             not finite, a word comes twice, the file ends before the words its header promises.
     """
     import numpy as np
@@ -133,7 +133,7 @@ def read_word_vectors(
         try:
             word = fields[0].decode()
         except UnicodeDecodeError as error:
-            problems.bad(path, number, f"byte {error.start + 1} is no utf-8; save it in utf-8")
+            problems.bad(path, number, f"byte {error.start + 1} is not UTF-8; save it in UTF-8")
             continue
         if wanted is not None and word not in wanted:
             continue
@@ -177,7 +177,7 @@ def _vector(fields: list[bytes], path: Path, number: int, problems: Problems) ->
         values = [float(field) for field in fields]
     except ValueError:
         bad = next((f for f in fields if _NUMBER.fullmatch(f) is None), fields[0])
-        problems.bad(path, number, f"{bad[:40].decode(errors='replace')!r} is no number; fix it")
+        problems.bad(path, number, f"{bad[:40].decode(errors='replace')!r} is not a number; fix it")
         return None
     with np.errstate(over="ignore"):
         vector = np.array(values, dtype=np.float32)

@@ -103,7 +103,7 @@ class Seq2Seq(nn.Module):
         shape: The decoder; its `out` must be the embedding's width if the tables are tied.
         tied: One table for posts, replies and output; else three.
         softmax: "full", or "sampled" for training against `negatives` drawn words.
-        negatives: Words drawn for the sampled softmax.
+        negatives: Words sampled for the sampled softmax.
     """
 
     def __init__(

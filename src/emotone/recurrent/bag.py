@@ -22,7 +22,7 @@ def fit_bag(
 
     Args:
         classifier: Changed in place; without gradient afterwards.
-        corpus: Pairs with emotions; and word vectors, if there are, are what is heard.
+        corpus: Pairs with emotions; and word vectors, if there are, are its input.
         epochs: Passes over the replies.
         seed: Of the order of the replies.
         tune: Whether the embeddings are trained too, for where there are no word vectors.

@@ -19,15 +19,15 @@ class Data:
         dev: Examples that decide when to stop.
         texts: Labelled posts without a reply, learnt as replies to a post that is held back; none
             without it.
-        balance: How evenly emotions are drawn, from 0 (as often as they occur) to 1 (all alike): a
+        balance: How evenly emotions are sampled, from 0 (as they occur) to 1 (all alike): a
             class of n pairs has a share of n ** (1 - balance). It is the same for every system, so
             that all learn from the same rows.
         lang: Language of the texts.
         taxonomy: Label set that emotions are mapped to.
         vocabulary: Most words, the four signs counted.
         vectors: Word vectors to start from, as text; none without it.
-        limit: Only the first so many training examples; 0 for all.
-        longest: Longer posts keep their first so many words, and replies one fewer, for their end.
+        limit: Number of training examples to read, from the first; 0 for all.
+        longest: Words of a post that are read; replies keep one fewer, for their end.
     """
 
     train: Path = Path()
@@ -74,7 +74,7 @@ class Sizes:
         dropout: Share dropped.
         blank: Share of posts held back in training; see `emotone.nn.seq2seq.Reading`.
         softmax: "full", or "sampled" for training.
-        negatives: Words drawn for the sampled softmax.
+        negatives: Words sampled for the sampled softmax.
     """
 
     embedding: int = 300
@@ -124,8 +124,8 @@ class Replies:
     the commonest reply and similarity to the post; no scoring judge had a part in it.
 
     Args:
-        candidates: Replies drawn for each post; 1 takes the first.
-        spread: Candidates are drawn at so many times the asked temperature, for the choice narrows
+        candidates: Replies sampled for each post; 1 takes the first.
+        spread: Candidates are sampled at this multiple of the temperature, for the choice narrows
             them again.
         emotion: Weight of the log odds that the reply is in the asked emotion, in nats, told by the
             model itself.

@@ -38,7 +38,7 @@ class Corpus:
         covered: Share of the vocabulary that a vector was found for.
         emotion_words: Words of each emotion, for an external memory; empty without one.
         hashes: "train", "dev", "texts", "vectors" or "words" -> sha256 of the file that was read.
-        longest: Longer posts keep their first so many words.
+        longest: Words of a post that are read.
     """
 
     lang: Lang
@@ -140,8 +140,8 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
     if not path.name.removesuffix(".gz").endswith(SUFFIXES):
         example_file = path.name.split(".")[0] + ".jsonl"
         raise DataError(
-            f"{path.name} is no file of examples (.jsonl or .parquet); make one of it, such as with"
-            f" `emotone data prepare ecm --from {path} --output {example_file}` where it is ECM's"
+            f"{path.name} is not a file of examples (.jsonl or .parquet); make one of it, such as"
+            f" with `emotone data prepare ecm --from {path} --output {example_file}` where it is ECM's"
         )
     examples = list(islice(read_file(path, Problems()), limit or None))
     for example in examples:

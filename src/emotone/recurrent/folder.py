@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.toml"
 VOCABULARY, MANIFEST, CARD = "vocab.json", "manifest.json", "README.md"
-#: Matrices of at least so many numbers are packed.
+#: Smallest size of a matrix that is packed, in numbers.
 LARGE = 4096
 #: Parts of a network that only training needs; they are not packed.
 TRAINING_ONLY = ("classifier.",)
@@ -256,7 +256,7 @@ def start_vocabulary(folder: Path) -> Vocabulary:
     """Read the words of a model folder that a training begins from.
 
     Raises:
-        ModelMissing: If it is no model folder.
+        ModelMissing: If it is not a model folder.
     """
     if not (folder / WEIGHTS).is_file():
         raise ModelMissing(
@@ -308,7 +308,7 @@ def _manifest(where: Path) -> dict[str, Any]:
             raise ValueError(f"unknown taxonomy {manifest['taxonomy']!r}")
         lists = manifest.get("emotion_words", [])
         if not isinstance(lists, list) or not all(isinstance(words, list) for words in lists):
-            raise ValueError("emotion_words is no list of lists")
+            raise ValueError("emotion_words is not a list of lists")
         taxonomy = TAXONOMIES.get(manifest["taxonomy"] or "")
         if lists and (taxonomy is None or len(lists) != len(taxonomy.labels)):
             raise ValueError(f"{len(lists)} lists of emotion words")

@@ -172,7 +172,7 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path):
     import polars as pl
 
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(DataError, match=r"text\.parquet is no parquet file"):
+    with pytest.raises(DataError, match=r"text\.parquet is not a parquet file"):
         list(read_parquet(tmp_path / "text.parquet"))
     pl.DataFrame({"id": ["a"]}).write_parquet(tmp_path / "other.parquet")
     with pytest.raises(DataError, match=r"other\.parquet: no column 'dialogue'"):

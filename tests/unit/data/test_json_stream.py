@@ -89,14 +89,14 @@ DAMAGED = {
     "half a text": ('[1,\n"a', "line 2: no JSON (Unterminated string"),
     "a line end in a text": ('[\n"a\nb"]', "line 2: no JSON (Invalid control character"),
     "more after the end": ("[1]\n[2]", "line 2: '[' after the end"),
-    "a key that is none": ("{1: 2}", "a key that is no text"),
+    "a key that is none": ("{1: 2}", "a key that is not text"),
     "no colon": ('{"a" 2}', "needs ':'"),
-    "no UTF-8": (b'[1,\n"a\xff"]', "line 2: bytes that are no UTF-8"),
-    "cut UTF-8": ('[1,\n"天'.encode()[:-1], "line 2: bytes that are no UTF-8"),
+    "no UTF-8": (b'[1,\n"a\xff"]', "line 2: bytes that are not UTF-8"),
+    "cut UTF-8": ('[1,\n"天'.encode()[:-1], "line 2: bytes that are not UTF-8"),
     "deep": ("[" * 100_000, "nested too deeply"),
     "deep object": ('{"a":' * 100_000, "nested too deeply"),
     "a huge number": ("[" + "9" * 5000 + "]", "no JSON that can be read (Exceeds the limit"),
-    "UTF-16": ("[1]".encode("utf-16"), "line 1: bytes that are no UTF-8"),
+    "UTF-16": ("[1]".encode("utf-16"), "line 1: bytes that are not UTF-8"),
 }
 
 

@@ -69,7 +69,7 @@ def test_goemotions_without_labels_goes_by_the_folder_s_name(where: Path):
     assert labels(read("goemotions", where / "ekman" / "dev.tsv")) == ["joy"]
     assert labels(read("goemotions", where / "original")) == ["annoyance"]
     assert labels(read("goemotions", where, "ekman")) == ["joy"]
-    with pytest.raises(DataError, match="group are no emotions; use original or ekman"):
+    with pytest.raises(DataError, match="group are not emotions; use original or ekman"):
         read("goemotions", where / "group")
 
 
@@ -130,7 +130,7 @@ def test_rows_after_a_bad_line_keep_their_numbers(tmp_path: Path):
     made, places = rows_of(tmp_path / "f.csv", b"a,b\n1,x\n\xff,y\n3,z\n4\n5,v\n")
     assert made == [(2, "x"), (4, "z"), (6, "v")]
     assert places == [
-        "f.csv, line 3: byte 1 is no utf-8; save it in utf-8",
+        "f.csv, line 3: byte 1 is not UTF-8; save it in UTF-8",
         "f.csv, line 5: 1 fields where the header has 2",
     ]
 
@@ -185,8 +185,8 @@ def test_a_bad_response_goes_alone(where: Path):
     made, places = skipping("ecm", where)
     assert [(e.id, e.reply) for e in made] == [("dev-1-1", "b"), ("dev-1-3", "d")]
     assert [place.partition(";")[0] for place in places] == [
-        "dev, line 1: label 9 is none of nlpcc",
-        "dev, line 2: label 9 is none of nlpcc",
+        "dev, line 1: label 9 is not one of nlpcc",
+        "dev, line 2: label 9 is not one of nlpcc",
     ]
 
 

@@ -72,8 +72,8 @@ def test_ecm_gives_each_post_with_each_response(where: Path):
     ("text", "message"),
     [
         ("[\n[]]", "train.json, line 2: the item has 0 items where 2 are needed"),
-        ('[[["a", 6, 0], [["b", 1, 0]]]]', "label 6 is none of nlpcc; use 0 to 5 (other, like"),
-        ('[[["a", -1, 0], [["b", 1, 0]]]]', "label -1 is none of nlpcc"),
+        ('[[["a", 6, 0], [["b", 1, 0]]]]', "label 6 is not one of nlpcc; use 0 to 5 (other, like"),
+        ('[[["a", -1, 0], [["b", 1, 0]]]]', "label -1 is not one of nlpcc"),
         ('[[["a", true, 0], [["b", 1, 0]]]]', "the label is a bool where a whole number"),
         ('[[["", 1, 0], [["b", 1, 0]]]]', "the post is empty"),
         ('[[["a", 1, 0], []]]', "the responses has 0 items where 1 or more"),
@@ -111,7 +111,7 @@ def test_the_four_files_of_ecm_belong_together(where: Path):
     [
         ("train_choice.txt", "0 0 1\n0 1 0 0\n", "marks 3 words, but the target has 4"),
         ("train_choice.txt", "0 0 2 0\n0 1 0 0\n", "holds more than 0 and 1"),
-        ("train_category.txt", "2\n9\n", "line 2: label 9 is none of nlpcc"),
+        ("train_category.txt", "2\n9\n", "line 2: label 9 is not one of nlpcc"),
         ("train_category.txt", "2\n", "train_category.txt, line 2: the file ends, but train_so"),
         ("train_target.txt", "a b c d\ne f g h\ni\n", "line 3: the file ends, but train_target"),
     ],
@@ -298,7 +298,7 @@ def test_esconv_lines_lose_strategies_and_keep_order(where: Path):
     for text, message in {
         "1.0 0 0 a": "one turn where a context and a response",
         "1.0 1 0 [Q] a EOS 1.0 0 1 b": "the last turn is the seeker's",
-        "1.0 0 0 a EOS b": "'b' is no turn; write 'weight role number text'",
+        "1.0 0 0 a EOS b": "'b' is not a turn; write 'weight role number text'",
         "1.0 0 0 a EOS 1.0 1 1 [Questions] ": "a turn is empty",
     }.items():
         refused("esconv_tsv", where, "trainWithStrategy_short.tsv", text, message)
@@ -570,7 +570,7 @@ def test_a_bad_line_is_skipped_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     problems = Problems("skip")
     assert list(read_lines(path, problems)) == [(1, "a"), (4, "c")]
     assert problems.places == [
-        "f.txt, line 2: byte 1 is no utf-8; save it in utf-8",
+        "f.txt, line 2: byte 1 is not UTF-8; save it in UTF-8",
         "f.txt, line 3: the line is longer than 10 bytes; split it",
         "f.txt, line 5: the line is longer than 10 bytes; split it",
     ]

@@ -84,7 +84,7 @@ def test_no_room_and_no_word_are_refused():
 
 @pytest.mark.parametrize("i", [-1, 8])
 def test_an_id_of_no_word_is_refused(i):
-    with pytest.raises(DataError, match=f"id {i} is no word's; the ids are 0 to 7"):
+    with pytest.raises(DataError, match=f"id {i} is not the id of a word; the ids are 0 to 7"):
         Vocabulary.build(TEXTS).words_of([i])
 
 

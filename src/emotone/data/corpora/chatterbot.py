@@ -92,7 +92,7 @@ def _conversations(path: Path, problems: Problems) -> Iterator[tuple[int, list[s
         problems.bad(path, mark.line + 1 if mark else None, f"no YAML ({what}); check the indents")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        problems.bad(path, line, "bytes that are no UTF-8; save the file in UTF-8")
+        problems.bad(path, line, "bytes that are not UTF-8; save the file in UTF-8")
     except DAMAGED as error:
         problems.bad(path, None, f"the gzip file is damaged ({error}); fetch it again")
     except _Misplaced as error:

@@ -89,7 +89,7 @@ def _turns(said: str) -> list[Turn]:
 def _turn(piece: str) -> Turn:
     match = _TURN.fullmatch(piece.strip())
     if match is None:
-        raise DataError(f"{piece[:40]!r} is no turn; write 'weight role number text'")
+        raise DataError(f"{piece[:40]!r} is not a turn; write 'weight role number text'")
     words = match["text"] or ""
     if match["role"] == "0":
         return Turn("seeker", text(words, "a turn"))

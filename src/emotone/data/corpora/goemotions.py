@@ -78,7 +78,7 @@ def _labels(path: Path, part: str, problems: Problems) -> _Labels | None:
     else:
         folder = path.resolve().parent.name
         if folder == "group":
-            problems.bad(path, None, "the labels of group are no emotions; use original or ekman")
+            problems.bad(path, None, "the labels of group are not emotions; use original or ekman")
             return None
         known = {"original": _ORIGINAL, "ekman": _EKMAN}
         labels = known.get(folder) or (_EKMAN if part.startswith("ekman") else _ORIGINAL)

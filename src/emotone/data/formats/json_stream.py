@@ -21,7 +21,7 @@ from emotone.errors import DataError
 _CHUNK = 1 << 20
 _BLANK = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
-# The longest token that is no string, "-Infinity", and the longest escape, a surrogate pair, fit.
+# The longest token besides strings, "-Infinity", and the longest escape, a surrogate pair, fit.
 _TAIL = 2  # "-0." and "1e+" decode as far as the number before what was cut
 _TOKEN = 16
 
@@ -103,7 +103,7 @@ def _object(text: _Window, within: bool) -> Iterator[Item]:
         line = text.line
         key = text.value()
         if not isinstance(key, str):
-            raise _Damage(line, "a key that is no text; write the keys of an object in quotes")
+            raise _Damage(line, "a key that is not text; write the keys of an object in quotes")
         text.take(":")
         if within and text.peek() == "[":
             yield from _array(text, key)
@@ -124,7 +124,7 @@ class _Window:
         self._at = 0
 
     def peek(self) -> str:
-        """Return the next character that is no blank, or "" at the end."""
+        """Return the next character that is not a blank, or "" at the end."""
         while True:
             blank = _BLANK.match(self._text, self._at)
             self._advance(blank.end() if blank else self._at)
@@ -196,7 +196,7 @@ def _chunks(path: Path) -> Iterator[str]:
                 ) from error
             except UnicodeDecodeError as error:
                 at = line + bytes(error.object[: error.start]).count(b"\n")
-                raise _Damage(at, "bytes that are no UTF-8; save the file in UTF-8") from error
+                raise _Damage(at, "bytes that are not UTF-8; save the file in UTF-8") from error
             if text:
                 line += text.count("\n")
                 yield text

@@ -24,8 +24,8 @@ def read_plain_yaml(text: str, where: str | Path) -> Any:
         where: The file, for messages.
 
     Raises:
-        DataError: With file and line: it is no YAML, nests too deep, repeats a key, has a key
-            that is no text, uses references or custom types, or holds several documents.
+        DataError: With file and line: it is not YAML, nests too deep, repeats a key, has a key
+            that is not text, uses references or custom types, or holds several documents.
     """
     import yaml
 
@@ -56,7 +56,7 @@ def read_plain_yaml(text: str, where: str | Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise _wrong(where, line, f"this is no YAML ({problem}); correct it") from error
+        raise _wrong(where, line, f"this is not YAML ({problem}); correct it") from error
     return root[0] if root else ""
 
 

@@ -45,7 +45,7 @@ from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
 
 SPLITS = ("train", "dev", "test")
-#: Of 1,000 posts so many are kept for dev and for test.
+#: Number of posts in 1,000 for dev and for test.
 DEV, TEST = 20, 30
 POST_WORDS = (1, 30)
 REPLY_WORDS = (2, 25)

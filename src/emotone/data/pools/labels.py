@@ -33,9 +33,9 @@ from emotone.types import EmotionScores, Example
 #: The judge's label stands from this probability on, where no other is said.
 LEAST = 0.5
 #: The corpus's label stands if the judge gives it so much, unless a pool says otherwise: a face or
-#: a tone of voice is no emotion of the words, and a model that reads words learns nothing from it.
+#: a tone of voice is not in the words, and a model that reads words learns nothing from it.
 AGREE = 0.15
-#: Texts that the judge hears at once.
+#: Texts that are judged at once.
 CHUNK = 4096
 #: Words of the vocabulary that emotion words are looked for in, and most of them a label.
 WORDS, MEMORY = 8000, 200
@@ -56,7 +56,7 @@ def label_replies(
     Args:
         replies: Texts.
         own: The corpus's label of each, of any set.
-        judge: Who listens; its label set has a neutral label.
+        judge: The classifier; its label set has a neutral label.
         least: Label -> probability from which it stands; `LEAST` for a label that is not here.
         agree: Probability from which a corpus's own label stands.
 
@@ -86,7 +86,7 @@ def settled(
     least: Mapping[str, float],
     agree: float = AGREE,
 ) -> str:
-    """Decide on the label of a reply that a judge has heard and a corpus may have labelled.
+    """Decide on the label of a reply from a judge's probabilities and perhaps a corpus's label.
 
     Args:
         scores: The judge's probabilities.
@@ -116,7 +116,7 @@ def emotion_words(train: Sequence[Example], judge: EmotionClassifier) -> Ememory
 
     Args:
         train: Pairs labelled in the judge's set, all in one language.
-        judge: Who hears the words.
+        judge: The classifier of the words.
     """
     texts = ((text, e.lang) for e in train for text in (e.dialogue.posts[-1].text, e.reply or ""))
     words = Vocabulary.build((tokens(text, lang) for text, lang in texts), WORDS).words

@@ -1,6 +1,6 @@
 """Single labelled texts beside the pairs of a pool: how an emotion is said, without a post.
 
-Few of the pairs at hand are angry, disgusted or sad; single texts are more often. A system learns
+Few of the pairs are angry, disgusted or sad; single texts are more often. A system learns
 from them as from a pair whose post is held back (`sizes.blank`), so they teach how an emotion
 sounds, and the pairs what is answered to what.
 
@@ -28,7 +28,7 @@ from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example, Post, Speaker
 
 WORDS = (2, 25)
-#: Texts that the judge hears at once.
+#: Texts that are judged at once.
 CHUNK = 4096
 
 #: Pool -> corpus, its folder and splits, from which the first post of each conversation is taken.
