@@ -141,7 +141,7 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
         example_file = path.name.split(".")[0] + ".jsonl"
         raise DataError(
             f"{path.name} is not a file of examples (.jsonl or .parquet); make one of it, such as"
-            f" with `emotone data prepare ecm --from {path} --output {example_file}` where it is ECM's"
+            f" with `emotone data prepare ecm --from {path} --output {example_file}` if it is ECM's"
         )
     examples = list(islice(read_file(path, Problems()), limit or None))
     for example in examples:

@@ -130,7 +130,7 @@ def test_rows_after_a_bad_line_keep_their_numbers(tmp_path: Path):
     made, places = rows_of(tmp_path / "f.csv", b"a,b\n1,x\n\xff,y\n3,z\n4\n5,v\n")
     assert made == [(2, "x"), (4, "z"), (6, "v")]
     assert places == [
-        "f.csv, line 3: byte 1 is not UTF-8; save it in UTF-8",
+        "f.csv, line 3: byte 1 is not utf-8; save it in utf-8",
         "f.csv, line 5: 1 fields where the header has 2",
     ]
 

@@ -570,7 +570,7 @@ def test_a_bad_line_is_skipped_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     problems = Problems("skip")
     assert list(read_lines(path, problems)) == [(1, "a"), (4, "c")]
     assert problems.places == [
-        "f.txt, line 2: byte 1 is not UTF-8; save it in UTF-8",
+        "f.txt, line 2: byte 1 is not utf-8; save it in utf-8",
         "f.txt, line 3: the line is longer than 10 bytes; split it",
         "f.txt, line 5: the line is longer than 10 bytes; split it",
     ]
