@@ -58,7 +58,7 @@ class Unrolled(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class DecoderShape:
     """Widths and variants of a decoder.
 
     Args:
@@ -120,7 +120,7 @@ class Decoder(nn.Module):
     Source: Zhou et al. 2018 (ECM), equations 2, 5-10, and its released code; Emo-Seq, 3-6, 3-9.
     """
 
-    def __init__(self, shape: Shape, source: int, source_layers: int) -> None:
+    def __init__(self, shape: DecoderShape, source: int, source_layers: int) -> None:
         super().__init__()
         self.shape = shape
         h, layers = shape.hidden, shape.layers
@@ -193,8 +193,8 @@ class Decoder(nn.Module):
             if shape.cell == "lstm":
                 cells = tuple(torch.zeros_like(s) for s in hidden)
         else:
-            made = torch.tanh(self.bridge(encoded.last.reshape(rows, -1)))
-            parts = made.split(shape.hidden, -1)
+            states = torch.tanh(self.bridge(encoded.last.reshape(rows, -1)))
+            parts = states.split(shape.hidden, -1)
             hidden, cells = parts[: shape.layers], parts[shape.layers :]
         gates, query, read, _ = self._project(hidden)
         if shape.first_context == "attention":
@@ -275,9 +275,9 @@ class Decoder(nn.Module):
         if state.emotion is not None:
             inputs = inputs + state.emotion
         if self.from_memory is not None and state.internal is not None and state.read is not None:
-            inputs, asked = inputs.split([self._gates, self.shape.internal], -1)
-            reading = torch.sigmoid(asked + state.read) * state.internal
-            inputs = inputs + self.from_memory(reading)
+            inputs, read_inputs = inputs.split([self._gates, self.shape.internal], -1)
+            read_gate = torch.sigmoid(read_inputs + state.read)  # g^r, eq. 6
+            inputs = inputs + self.from_memory(read_gate * state.internal)  # M_r, eq. 8
         hidden: list[Tensor] = []
         cells: list[Tensor] = []
         for i, (before, gates) in enumerate(zip(state.hidden, state.gates, strict=True)):
@@ -294,7 +294,8 @@ class Decoder(nn.Module):
         own, query, read, write = self._project(hidden)
         internal = state.internal
         if internal is not None and write is not None:
-            internal = torch.sigmoid(write) * internal
+            write_gate = torch.sigmoid(write)  # g^w, eq. 7
+            internal = write_gate * internal  # eq. 9
         context, _ = self.attention.attend(self._ask(query, hidden), state.memory)
         return State(
             tuple(hidden), tuple(cells), own, context, state.emotion, internal, read, state.memory

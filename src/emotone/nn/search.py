@@ -110,12 +110,12 @@ def sample(
             **{"repetition_penalty": repetition_penalty, "no_repeat": no_repeat},
             **{"go": go, "eos": eos, "banned": banned},
         }
-        made: list[list[Hypothesis]] = []
+        replies: list[list[Hypothesis]] = []
         for i in range(0, rows, most):
             part = torch.arange(i, min(i + most, rows))
             own = seeds[i : i + most]
-            made += sample(step, select(state, part), len(part), seeds=own, **more)
-        return made
+            replies += sample(step, select(state, part), len(part), seeds=own, **more)
+        return replies
     draws = torch.zeros(0)
     if not greedy:
         each = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -126,7 +126,7 @@ def sample(
     length = torch.zeros(rows * count, dtype=torch.long)
     finished = torch.zeros(rows * count, dtype=torch.bool)
     alive = torch.arange(rows * count)  # the replies that run, [N]
-    said = torch.empty(rows * count, 0, dtype=torch.long, device=device)
+    prefix = torch.empty(rows * count, 0, dtype=torch.long, device=device)
     token = torch.full((rows,), go, device=device)
     for t in range(max_tokens):
         logits, state = step(token, state)
@@ -138,9 +138,9 @@ def sample(
         _check(logprobs)
         scores = logprobs if repetition_penalty == 1.0 else logits.float().clone()
         if repetition_penalty != 1.0 and t > 0:
-            _penalise(scores, said, repetition_penalty)
+            _penalise(scores, prefix, repetition_penalty)
         # Written over in place: what is chosen is never among what is forbidden.
-        _forbid(scores, said, banned if t >= min_tokens else (*banned, eos), no_repeat)
+        _forbid(scores, prefix, banned if t >= min_tokens else (*banned, eos), no_repeat)
         going = (scores.amax(-1) > -torch.inf).cpu()  # where any word may follow
         if greedy:
             token = scores.argmax(-1)
@@ -159,12 +159,12 @@ def sample(
         length[alive[going]] += 1
         if not going.any():
             break
-        said = torch.cat([said, token[:, None]], dim=1)
+        prefix = torch.cat([prefix, token[:, None]], dim=1)
         if not going.all():
             keep = going.nonzero()[:, 0]
             alive = alive[keep]
             keep = keep.to(device)
-            token, said, state = token[keep], said[keep], select(state, keep)
+            token, prefix, state = token[keep], prefix[keep], select(state, keep)
     flat = [
         Hypothesis(tuple(words[:n]), score, end)
         for words, n, score, end in zip(
@@ -181,19 +181,19 @@ def _check(logprobs: Tensor) -> None:
         )
 
 
-def _penalise(scores: Tensor, said: Tensor, factor: float) -> None:
-    """Make the words said before less likely, in place; scores [N, V], said [N, t]."""
-    values = scores.gather(1, said)
-    scores.scatter_(1, said, torch.where(values > 0, values / factor, values * factor))
+def _penalise(scores: Tensor, prefix: Tensor, factor: float) -> None:
+    """Make the words of the reply so far less likely, in place; scores [N, V], prefix [N, t]."""
+    values = scores.gather(1, prefix)
+    scores.scatter_(1, prefix, torch.where(values > 0, values / factor, values * factor))
 
 
-def _forbid(scores: Tensor, said: Tensor, banned: Sequence[int], size: int) -> None:
-    """Set to -inf what must not come next, in place; scores [N, V], said [N, t]."""
+def _forbid(scores: Tensor, prefix: Tensor, banned: Sequence[int], size: int) -> None:
+    """Set to -inf what must not come next, in place; scores [N, V], prefix [N, t]."""
     if banned:
         scores[:, list(banned)] = -torch.inf
-    if 0 < size <= said.shape[1]:
-        spans = said.unfold(1, size, 1)  # [N, spans, size]
-        tail = said[:, said.shape[1] - size + 1 :]
+    if 0 < size <= prefix.shape[1]:
+        spans = prefix.unfold(1, size, 1)  # [N, spans, size]
+        tail = prefix[:, prefix.shape[1] - size + 1 :]
         again = (spans[:, :, :-1] == tail[:, None]).all(-1)
         # A word may end several spans, of which one is enough: the least value wins.
         limit = torch.where(again, -torch.inf, torch.inf).to(scores.dtype)
@@ -270,51 +270,51 @@ def beam(
         return [one for p in parts for one in beam(step, select(state, p), len(p), **how)]
     groups = min(n_best, beams) if diverse_first else 1
     width, best = (beams // groups, 1) if groups > 1 else (beams, n_best)
-    found = _Found(rows * groups, best, length_penalty)
+    replies = _BestReplies(rows * groups, best, length_penalty)
     # All but the state is small, and lives on the CPU, sums in float64.
-    row = torch.arange(rows) * groups  # places in `found`, [R]
+    row = torch.arange(rows) * groups  # places in `replies`, [R]
     runs = torch.zeros(rows, 1, dtype=torch.float64)  # running log-probabilities, [R, K]
-    said = torch.empty(rows, 1, 0, dtype=torch.long)  # their words, [R, K, t]
+    prefix = torch.empty(rows, 1, 0, dtype=torch.long)  # their words, [R, K, t]
     token = torch.full((rows,), go, device=device)
     for t in range(max_tokens):
         logits, state = step(token, state)
         logprobs = logits.float().log_softmax(-1)
         _check(logprobs)
         forbidden = banned if t >= min_tokens else (*banned, eos)
-        _forbid(logprobs, said.flatten(0, 1).to(device), forbidden, no_repeat)
+        _forbid(logprobs, prefix.flatten(0, 1).to(device), forbidden, no_repeat)
         split = t == 0 and groups > 1
         score, parent, word = _continue(logprobs, runs, groups if split else 2 * width)
         place = torch.arange(len(runs))[:, None] * runs.shape[1] + parent  # rows of the state
-        words = torch.cat([_take(said, parent), word[..., None]], dim=2)  # [R, C, t + 1]
+        words = torch.cat([_take(prefix, parent), word[..., None]], dim=2)  # [R, C, t + 1]
         if split:
             # From here on each first word is a row of its own.
             row = (row[:, None] + torch.arange(score.shape[1])).flatten()
             score, place = score.reshape(-1, 1), place.reshape(-1, 1)
             words = words.reshape(-1, 1, 1)
         ends = (words[..., -1] == eos) & (score > -torch.inf)
-        found.finish(row, score, words, ends)
+        replies.finish(row, score, words, ends)
         # The stable sort keeps the others in the order of their scores.
         order = ends.long().sort(dim=1, stable=True).indices[:, :width]
         going = score.masked_fill(ends, -torch.inf).gather(1, order)
         words, place = _take(words, order), place.gather(1, order)
         top = going.amax(1)
-        stop = (top == -torch.inf) | (found.least[row] >= top / found.divisor(max_tokens))
+        stop = (top == -torch.inf) | (replies.least[row] >= top / replies.divisor(max_tokens))
         if t + 1 == max_tokens:
             stop[:] = True
         for r in stop.nonzero()[:, 0].tolist():
-            if found.any(int(row[r])):
+            if replies.any(int(row[r])):
                 continue
             if top[r] > -torch.inf:
-                found.keep(int(row[r]), going[r], words[r])
-            elif not split:  # no word could follow: what was said before is all there is
-                found.keep(int(row[r]), runs[r], said[r])
+                replies.keep(int(row[r]), going[r], words[r])
+            elif not split:  # no word could follow: the words so far are all there is
+                replies.keep(int(row[r]), runs[r], prefix[r])
         on = (~stop).nonzero()[:, 0]
         if not len(on):
             break
-        row, runs, said = row[on], going[on], words[on]
+        row, runs, prefix = row[on], going[on], words[on]
         state = select(state, place[on].flatten().to(device))
-        token = said[..., -1].flatten().to(device)
-    return [found.best(range(i, i + groups)) for i in range(0, rows * groups, groups)]
+        token = prefix[..., -1].flatten().to(device)
+    return [replies.best(range(i, i + groups)) for i in range(0, rows * groups, groups)]
 
 
 def _continue(logprobs: Tensor, runs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -353,7 +353,7 @@ def _take(words: Tensor, place: Tensor) -> Tensor:
     return words.gather(1, place[..., None].expand(-1, -1, words.shape[2]))
 
 
-class _Found:
+class _BestReplies:
     """The n best replies of each row."""
 
     def __init__(self, rows: int, n: int, penalty: float) -> None:
@@ -374,17 +374,17 @@ class _Found:
     def finish(self, row: Tensor, score: Tensor, words: Tensor, ends: Tensor) -> None:
         """Enter the continuations that end, of rows whose scores fall from left to right."""
         divisor = self.divisor(words.shape[2])
-        worth = ends & (score / divisor > self.least[row][:, None]) & (ends.cumsum(1) <= self._n)
-        for r, c in worth.nonzero().tolist():
-            said = tuple(words[r, c, :-1].tolist())
-            self._enter(int(row[r]), divisor, Hypothesis(said, float(score[r, c]), True))
+        enters = ends & (score / divisor > self.least[row][:, None]) & (ends.cumsum(1) <= self._n)
+        for r, c in enters.nonzero().tolist():
+            reply = Hypothesis(tuple(words[r, c, :-1].tolist()), float(score[r, c]), True)
+            self._enter(int(row[r]), divisor, reply)
 
     def keep(self, i: int, score: Tensor, words: Tensor) -> None:
         """Enter what a row has begun, where nothing finished: score [K], words [K, t]."""
         divisor = self.divisor(words.shape[1])
-        for said, value in zip(words.tolist(), score.tolist(), strict=True):
+        for reply, value in zip(words.tolist(), score.tolist(), strict=True):
             if value > -torch.inf:
-                self._enter(i, divisor, Hypothesis(tuple(said), value, False))
+                self._enter(i, divisor, Hypothesis(tuple(reply), value, False))
 
     def best(self, rows: range) -> list[Hypothesis]:
         """Return the replies of some rows together, the best first."""
@@ -394,9 +394,9 @@ class _Found:
         return [reply for _, reply in ranked] or [Hypothesis((), 0.0, False)]
 
     def _enter(self, i: int, divisor: float, reply: Hypothesis) -> None:
-        kept = self._rows[i]
-        kept.append((reply.logprob / divisor, reply))
-        kept.sort(key=lambda one: -one[0])
-        del kept[self._n :]
-        if len(kept) == self._n:
-            self.least[i] = kept[-1][0]
+        ranked = self._rows[i]
+        ranked.append((reply.logprob / divisor, reply))
+        ranked.sort(key=lambda one: -one[0])
+        del ranked[self._n :]
+        if len(ranked) == self._n:
+            self.least[i] = ranked[-1][0]

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from emotone.nn.decoder import Decoder, Shape, State
+from emotone.nn.decoder import Decoder, DecoderShape, State
 from emotone.nn.encoder import Cell, Encoded, Encoder
 from emotone.nn.losses import linear_cross_entropy, sampled_cross_entropy
 
@@ -110,7 +110,7 @@ class Seq2Seq(nn.Module):
         self,
         words: int,
         reading: Reading,
-        shape: Shape,
+        shape: DecoderShape,
         *,
         tied: bool = True,
         softmax: Literal["full", "sampled"] = "full",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from emotone.errors import ConfigError
-from emotone.nn.decoder import Shape, State
+from emotone.nn.decoder import DecoderShape, State
 from emotone.nn.losses import Losses
 from emotone.nn.seq2seq import Batch, Reading, Seq2Seq
 from emotone.recurrent.config import Sizes
@@ -50,7 +50,7 @@ def core(words: int, sizes: Sizes, *, emotion: int = 0, internal: int = 0, **sha
         sizes: Widths and variants.
         emotion: Width of the emotion in every decoder step's input; 0 for none.
         internal: Width of the internal memory; 0 for none.
-        shape: More fields of the decoder's `Shape`.
+        shape: More fields of the decoder's `DecoderShape`.
     """
     reading = Reading(
         sizes.encoder_hidden,
@@ -60,7 +60,7 @@ def core(words: int, sizes: Sizes, *, emotion: int = 0, internal: int = 0, **sha
         sizes.dropout,
         sizes.blank,
     )
-    decoder = Shape(
+    decoder = DecoderShape(
         embedding=sizes.embedding,
         hidden=sizes.hidden,
         layers=sizes.layers,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from emotone.nn.decoder import Decoder, Shape, State
+from emotone.nn.decoder import Decoder, DecoderShape, State
 from emotone.nn.encoder import Encoded
 from emotone.nn.state import select
 
@@ -21,12 +21,12 @@ CELLS = (("gru", False), ("gru", True), ("lstm", False))
 MAIN = list(itertools.product(CELLS, ("additive", "general"), (1, 2)))
 
 
-def shapes(cell: tuple, attention: str, layers: int) -> Iterator[Shape]:
+def shapes(cell: tuple, attention: str, layers: int) -> Iterator[DecoderShape]:
     """Every combination of what the three names leave open."""
     for bridge, context, reads, emotion, internal in itertools.product(
         ("map", "copy"), ("attention", "last"), ("state+context", "state"), (0, E), (0, M)
     ):
-        yield Shape(
+        yield DecoderShape(
             D,
             H,
             layers,
@@ -42,7 +42,7 @@ def shapes(cell: tuple, attention: str, layers: int) -> Iterator[Shape]:
         )
 
 
-def decoder(shape: Shape, seed: int = 0) -> Decoder:
+def decoder(shape: DecoderShape, seed: int = 0) -> Decoder:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = Decoder(shape, H, shape.layers)
@@ -142,11 +142,11 @@ def test_a_later_word_changes_no_earlier_step():
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_copied_states_are_the_encoder_s_and_mapped_ones_a_tanh(cell):
-    copied = decoder(Shape(D, H, 2, cell, bridge="copy"))
+    copied = decoder(DecoderShape(D, H, 2, cell, bridge="copy"))
     state = start(copied)
     last = torch.stack(state.hidden, 1)
     assert copied.bridge is None
-    mapped = decoder(Shape(D, H, 2, cell))
+    mapped = decoder(DecoderShape(D, H, 2, cell))
     assert mapped.bridge is not None
     made = start(mapped)
     want = torch.tanh(mapped.bridge(last.flatten(1))).split(H, -1)
@@ -157,7 +157,7 @@ def test_copied_states_are_the_encoder_s_and_mapped_ones_a_tanh(cell):
 
 
 def test_the_first_context_is_that_of_the_first_state_or_the_last_real_token():
-    asked, last = (decoder(Shape(D, H, first_context=c)) for c in ("attention", "last"))
+    asked, last = (decoder(DecoderShape(D, H, first_context=c)) for c in ("attention", "last"))
     state = start(last)
     for i, n in enumerate(LENGTHS):
         assert torch.equal(state.context[i], state.memory.values[i, n - 1])
@@ -169,11 +169,11 @@ def test_the_first_context_is_that_of_the_first_state_or_the_last_real_token():
 @pytest.mark.parametrize(("layers", "width"), [(1, H), (2, H + 1)])
 def test_states_of_another_shape_cannot_be_copied(layers: int, width: int):
     with pytest.raises(ValueError, match="set bridge to 'map'"):
-        Decoder(Shape(D, H, 2, bridge="copy"), width, layers)
+        Decoder(DecoderShape(D, H, 2, bridge="copy"), width, layers)
 
 
 def test_an_internal_memory_only_decays_and_its_gates_begin_open():
-    module = decoder(Shape(D, H, 2, internal=M))
+    module = decoder(DecoderShape(D, H, 2, internal=M))
     state = start(module)
     assert state.internal is not None
     left = [state.internal, *module.unroll(words(), state).internal.unbind(1)]  # pyright: ignore
@@ -189,7 +189,7 @@ def test_an_internal_memory_only_decays_and_its_gates_begin_open():
 
 
 def test_dropout_drops_in_training_alone():
-    module = decoder(Shape(D, H, 2, out=7, dropout=0.5))
+    module = decoder(DecoderShape(D, H, 2, out=7, dropout=0.5))
     whole = [module.unroll(words(), start(module)).hidden for _ in range(2)]
     assert torch.equal(*whole)
     module.train()
