@@ -9,17 +9,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from emotone.errors import DataError
 from emotone.evaluation.generate import finished, generate
+from emotone.evaluation.likelihoods import NATS, write_likelihoods
 from emotone.files import replacing
 from emotone.protocols import Responder
 from emotone.types import Example
 from recipes.emprl.runs import DECODING, STRIDE, Stage, identity
-from recipes.recurrent.likelihoods import FILE, measure
 
 MADE = "made.json"
 
@@ -34,28 +35,32 @@ def answer(
     """
     folder = out / stage.title
     check(folder, identity(stage, examples))
-    files = {k: folder / replies_file(k) for k in range(1, samplings + 1)}
-    done = {k: finished(path) for k, path in files.items()}
-    wanted = {e.id for e in examples}
-    missing = [k for k in files if wanted - done[k]]
-    if not missing and (folder / FILE).is_file():
-        return
     start = time.perf_counter()
-    responder = opened(stage)
-    for k in missing:
-        decoding = dataclasses.replace(DECODING, seed=STRIDE * k)
-        with files[k].open("a", encoding="utf-8") as lines:
-            generate(
-                responder,
-                list(enumerate(examples)),
-                lines,
-                decoding=decoding,
-                batch=batch,
-                done=done[k],
-            )
-    if not (folder / FILE).is_file():
-        measure(responder, examples, folder)
-    print(f"{stage.title}: {time.perf_counter() - start:.0f} s", flush=True)
+    responder = cache(lambda: opened(stage))  # loaded if anything is missing
+    for k in range(1, samplings + 1):
+        write(responder, examples, folder / replies_file(k), sampling=k, batch=batch)
+    if not (folder / NATS).is_file():
+        write_likelihoods(responder(), examples, folder)
+    if responder.cache_info().currsize:
+        print(f"{stage.title}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def write(
+    responder: Callable[[], Responder],
+    examples: Sequence[Example],
+    path: Path,
+    *,
+    sampling: int,
+    batch: int,
+) -> None:
+    """Write the replies that a file lacks."""
+    done = finished(path)
+    if {e.id for e in examples} <= done:
+        return
+    decoding = dataclasses.replace(DECODING, seed=STRIDE * sampling)
+    with path.open("a", encoding="utf-8") as out:
+        rows = list(enumerate(examples))
+        generate(responder(), rows, out, decoding=decoding, batch=batch, done=done)
 
 
 def opened(stage: Stage) -> Responder:
@@ -70,7 +75,7 @@ def replies_file(sampling: int) -> str:
     return f"replies-{sampling}.jsonl"
 
 
-def check(folder: Path, made: dict[str, Any]) -> None:
+def check(folder: Path, identity: dict[str, Any]) -> None:
     """Keep what a folder's files depend on, and refuse to mix them with others.
 
     Raises:
@@ -79,7 +84,7 @@ def check(folder: Path, made: dict[str, Any]) -> None:
     path = folder / MADE
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
-        other = sorted(key for key in made if known.get(key) != made[key])
+        other = sorted(key for key in identity if known.get(key) != identity[key])
         if other:
             raise DataError(
                 f"the files in {folder.name} came from other {' and '.join(other)}; remove the"
@@ -88,4 +93,4 @@ def check(folder: Path, made: dict[str, Any]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")

@@ -80,7 +80,7 @@ def curve(log: Path) -> dict[str, Any]:
     """
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
     steps = [row for row in rows if "dev_reward" not in row and "reward" in row]
-    made: dict[str, list[list[float]]] = {}
+    curves: dict[str, list[list[float]]] = {}
     size = math.ceil(len(steps) / POINTS) or 1
     for key in STEPS:
         points: list[list[float]] = []
@@ -90,7 +90,7 @@ def curve(log: Path) -> dict[str, Any]:
                 mean = sum(row[key] for row in part) / len(part)
                 points.append([part[-1]["step"], float(f"{mean:.5g}")])
         if points:
-            made[key] = points
+            curves[key] = points
     evaluations = [
         {
             "step": row["step"],
@@ -100,14 +100,14 @@ def curve(log: Path) -> dict[str, Any]:
         for row in rows
         if "dev_reward" in row
     ]
-    return {"steps": made, "evaluations": evaluations} if made or evaluations else {}
+    return {"steps": curves, "evaluations": evaluations} if curves or evaluations else {}
 
 
-def drawing(found: Mapping[str, Any], title: str, best: int | None = None) -> str:
+def drawing(curves: Mapping[str, Any], title: str, best: int | None = None) -> str:
     """Draw a curve as SVG: a panel a quantity, lines for steps and dots for evaluations.
 
     Args:
-        found: What `curve` returned.
+        curves: What `curve` returned.
         title: What a reader who does not see it is told.
         best: The step whose weights were kept; marked where it is given.
     """
@@ -121,9 +121,9 @@ def drawing(found: Mapping[str, Any], title: str, best: int | None = None) -> st
     ]
     for i, (name, steps, evaluations) in enumerate(PANELS):
         x, y = (i % columns) * (_WIDTH + _GAP), (i // columns) * (_HEIGHT + _GAP)
-        of_steps = [found["steps"].get(key, []) for key in steps]
+        of_steps = [curves["steps"].get(key, []) for key in steps]
         of_evaluations = [
-            [[row["step"], row[key]] for row in found["evaluations"] if key in row]
+            [[row["step"], row[key]] for row in curves["evaluations"] if key in row]
             for key in evaluations
         ]
         out.append(f'<g transform="translate({x} {y})">')
@@ -172,8 +172,8 @@ def _panel(
         out += [f'<circle class="c{colour}" cx="{x(s)}" cy="{y(v)}" r="2.6"/>' for s, v in points]
     if len(keys) > 1:
         for colour, key in enumerate(keys):
-            said = key.rpartition("/")[2]
+            term = key.rpartition("/")[2]
             at = _LEFT + 4 + colour * 82
             out.append(f'<rect class="c{colour}" x="{at}" y="{_TOP - 3}" width="8" height="3"/>')
-            out.append(f'<text x="{at + 11}" y="{_TOP + 1}">{said}</text>')
+            out.append(f'<text x="{at + 11}" y="{_TOP + 1}">{term}</text>')
     return out

@@ -10,7 +10,6 @@ docs/results/emprl.json: only the scoring identifier judges there, which trained
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import time
@@ -21,33 +20,26 @@ from typing import Any
 
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.tools import Wanted, check_judges, open_tools
-from emotone.files import replacing
 from emotone.metrics import Tools
 from emotone.metrics.empathy import MECHANISMS
+from emotone.metrics.pooling import ROUNDS, difference, paired_difference, ratio
 from emotone.types import Example
+from recipes.compare.files import RESULTS, ROOT, write_results
+from recipes.compare.rows import (
+    LIKELIHOODS,
+    Row,
+    Statistics,
+    number,
+    of_likelihoods,
+    of_replies,
+    p_value,
+)
 from recipes.emprl.answer import answer
 from recipes.emprl.curves import curve
 from recipes.emprl.hacks import earned
-from recipes.emprl.rows import (
-    CONSTANT,
-    LIKELIHOODS,
-    PEOPLE,
-    SAME_FOR_ALL,
-    SHUFFLED,
-    Row,
-    Stated,
-    floors,
-    p_value,
-    paired,
-    rows_of,
-    sampled,
-    stated,
-)
-from recipes.emprl.runs import CONTEXTS, DECODING, STAGES, Stage, dialogues, find
-from recipes.recurrent.pooling import ROUNDS, Estimate, Sampled, difference, estimate, ratio
+from recipes.emprl.rows import CONSTANT, PEOPLE, SAME_FOR_ALL, SHUFFLED, contrasts, floors, rows_of
+from recipes.emprl.runs import CONTEXTS, DECODING, Stage, dialogues, find
 
-ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "docs/results/emprl.json"
 DIALOGUES = ROOT / "out/emprl/data/ed-valid.jsonl"
 PAIRED_ROUNDS = 2000
 
@@ -57,8 +49,10 @@ LEVELS = (
     "emp_accuracy",
     *(f"{name}_{m}" for name in ("emp_f1", "emp_macro_f1") for m in MECHANISMS),
 )
-#: Metrics of replies.
-REPLIES = (
+SIMILARITY = ("similarity_reference", "similarity_post")
+MEASURES = (
+    "perplexity",
+    "bits_per_character",
     *LEVELS,
     "emp_f1_floor",
     "emp_macro_f1_floor",
@@ -66,17 +60,16 @@ REPLIES = (
     "bleu",
     "distinct_1",
     "distinct_2",
-    "similarity_reference",
-    "similarity_post",
+    *SIMILARITY,
     "length_words",
     "repeated_4",
     "commonest_share",
 )
-#: What is measured of rows that no model made; a reference against itself says nothing.
-ALSO = {
+#: What is measured of rows that no model wrote; a reference against itself says nothing.
+OF_FLOORS = {
     PEOPLE: ("distinct_1", "distinct_2", "length_words", "repeated_4", "commonest_share"),
-    SHUFFLED: (*LEVELS, "bleu", "similarity_reference", "similarity_post"),
-    CONSTANT: (*LEVELS, "bleu", "similarity_reference", "similarity_post"),
+    SHUFFLED: (*LEVELS, "bleu", *SIMILARITY),
+    CONSTANT: (*LEVELS, "bleu", *SIMILARITY),
 }
 #: Metrics that must not get worse while the reward is raised, as ratios.
 GUARDED = ("perplexity", "distinct_1", "distinct_2", "length_words")
@@ -94,7 +87,7 @@ def main() -> None:
     arguments.add_argument("--only", default=".", help="stages whose title matches")
     arguments.add_argument("--answer-only", action="store_true")
     arguments.add_argument("--score-only", action="store_true")
-    arguments.add_argument("--result", type=Path, default=RESULT)
+    arguments.add_argument("--result", type=Path, default=RESULTS / "emprl.json")
     given = arguments.parse_args()
     stages = [s for s in find(given.runs) if re.search(given.only, s.title)]
     out = given.out or given.runs / "eval"
@@ -104,14 +97,13 @@ def main() -> None:
             answer(stage, examples, out, samplings=given.samplings, batch=given.batch)
     if given.answer_only:
         return
-    opened = open_tools(Wanted(REPLIES, "en", strict=True, cache=out / ".labels"))
+    of_replies = tuple(m for m in MEASURES if m not in LIKELIHOODS)
+    opened = open_tools(Wanted(of_replies, "en", strict=True, cache=out / ".labels"))
     rows = rows_of(stages, out, given.samplings)
     for row in rows.values():
-        for many in row.replies.values():
-            for pairs in many:
-                check_judges(opened.judges, pairs, trained=())
+        check_judges(opened.judges, row.pairs, trained=())
     settings = {"contexts": len(examples), "samplings": given.samplings, "rounds": given.rounds}
-    whole = {
+    results = {
         "manifest": manifest([given.dialogues], judges=opened.judges, settings=settings),
         "decoding": asdict(DECODING),
         "same_for_all": SAME_FOR_ALL,
@@ -119,7 +111,7 @@ def main() -> None:
         "runs": {s.title: trained(s) for s in stages if s.stage != "plain"},
         "tricks": tricks(),
     }
-    write(given.result, whole)
+    write_results(given.result, results)
     print(f"wrote {given.result}")
 
 
@@ -128,77 +120,65 @@ def scored(
 ) -> dict[str, Any]:
     """Measure every row, and what sets it apart from the supervised one."""
     posts = [e.id for e in examples]
-    read: dict[str, dict[str, Stated]] = {}
-    found: dict[str, dict[str, Sampled]] = {}
+    statistics: dict[str, dict[str, Statistics]] = {}
+    signatures: dict[str, str] = {}
+    of_rows: dict[str, Any] = {}
     for name, row in rows.items():
         start = time.perf_counter()
-        wanted = ALSO.get(name, (*LIKELIHOODS, *REPLIES))
-        read[name] = {m: stated(row, m, tools, posts) for m in wanted}
-        found[name] = {m: sampled(s, posts, rounds) for m, s in read[name].items()}
+        measures = OF_FLOORS.get(name, MEASURES)
+        statistics[name] = {m: measured(row, m, tools, posts) for m in measures}
+        samples = {m: s.sampled(posts, rounds) for m, s in statistics[name].items()}
+        signatures |= {m: s.signature for m, s in samples.items()}
+        of_rows[name] = {
+            "trainings": sorted(row.replies),
+            "samplings": max(map(len, row.replies.values())),
+            "replies": len(row.pairs),
+            "numbers": {m: number(s, m) for m, s in samples.items()},
+            "by_seed": {m: [rounded(v) for v in s.values] for m, s in samples.items()},
+        }
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     return {
-        "signatures": {m: s.signature for many in found.values() for m, s in many.items()},
-        "rows": {
-            name: {
-                "trainings": sorted(row.replies),
-                "samplings": max(map(len, row.replies.values())),
-                "replies": sum(len(p) for many in row.replies.values() for p in many),
-                "numbers": {m: number(s, m) for m, s in found[name].items()},
-                "by_seed": {m: [rounded(v) for v in s.values] for m, s in found[name].items()},
-            }
-            for name, row in rows.items()
-        },
+        "signatures": signatures,
+        "rows": of_rows,
         "differences": {
-            f"{a} - {b}": compared(read[a], read[b], posts, rounds) for a, b in pairs_of(rows)
+            f"{a} - {b}": compared(statistics[a], statistics[b], posts, rounds)
+            for a, b in contrasts(rows)
         },
     }
 
 
-def pairs_of(rows: Mapping[str, Row]) -> list[tuple[str, str]]:
-    """Which rows are compared: every stage with the supervised one, and PPO with RLOO."""
-    made: list[tuple[str, str]] = []
-    names = dict.fromkeys(
-        row.rpartition("-")[0] for row in rows if row.rpartition("-")[2] in STAGES
-    )
-    for name in names:
-        pairs = [(stage, "supervised") for stage in STAGES if stage != "supervised"]
-        pairs.append(("ppo", "rloo"))
-        made += [
-            (f"{name}-{a}", f"{name}-{b}")
-            for a, b in pairs
-            if f"{name}-{a}" in rows and f"{name}-{b}" in rows
-        ]
-    return made
+def measured(row: Row, metric: str, tools: Tools, posts: Sequence[str]) -> Statistics:
+    """Read the replies of a row, or its likelihoods, once."""
+    if metric in LIKELIHOODS:
+        return of_likelihoods(row, metric, posts, f"name:{metric}|of:references|v:1")
+    return of_replies(row, metric, tools)
 
 
 def compared(
-    first: Mapping[str, Stated], second: Mapping[str, Stated], posts: Sequence[str], rounds: int
+    first: Mapping[str, Statistics],
+    second: Mapping[str, Statistics],
+    posts: Sequence[str],
+    rounds: int,
 ) -> dict[str, Any]:
-    """Differences of two rows on the same dialogues, over the trainings that both have."""
-    of_any = next(iter(first)), next(iter(second))
-    common = sorted(set(first[of_any[0]].stats) & set(second[of_any[1]].stats))
-    made: dict[str, Any] = {"trainings": common, "numbers": {}, "ratios": {}}
-    for metric in (*LIKELIHOODS, *REPLIES):
-        if metric.endswith("_floor"):
-            continue
+    """Differences of two rows on the same dialogues, over the trainings that both have.
+
+    A reinforced model begins at the supervised one of its own seed, so their trainings go in pairs.
+    """
+    both = sorted(set(first["bleu"].stats) & set(second["bleu"].stats))
+    numbers: dict[str, Any] = {}
+    ratios: dict[str, Any] = {}
+    for metric in (m for m in MEASURES if not m.endswith("_floor")):
         ours, theirs = first[metric], second[metric]
-        if common:
-            ours, theirs = ours.of(common), theirs.of(common)
-        a, b = sampled(ours, posts, rounds), sampled(theirs, posts, rounds)
-        both = paired(a, b) if common else None
-        gap = difference(a, b) if both is None else estimate(both)
+        if both:
+            ours, theirs = ours.of(both), theirs.of(both)
+        a, b = ours.sampled(posts, rounds), theirs.sampled(posts, rounds)
+        paired = bool(both) and a.values.shape == b.values.shape
+        gap = paired_difference(a, b) if paired else difference(a, b)
         p = p_value(ours, theirs, PAIRED_ROUNDS)
-        made["numbers"][metric] = {**gap.row(), "p": None if p is None else rounded(p)}
+        numbers[metric] = {**gap.row(), "p": None if p is None else rounded(p)}
         if metric in GUARDED:
-            made["ratios"][metric] = ratio(a, b).row()
-    return made
-
-
-def number(found: Sampled, metric: str) -> dict[str, Any]:
-    made: Estimate = estimate(found)
-    if metric.startswith(("emp_", "distinct", "repeated", "commonest")):
-        made = made.within(0.0, 1.0)
-    return made.row()
+            ratios[metric] = ratio(a, b).row()
+    return {"trainings": both, "numbers": numbers, "ratios": ratios}
 
 
 def rounded(value: float) -> float | None:
@@ -228,16 +208,6 @@ def tricks() -> dict[str, Any]:
     from emotone.judges import open_identifier
 
     return earned(open_identifier("empathy-reward"))
-
-
-def write(path: Path, whole: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
-    # An object or list of plain values on one line: fewer lines, and easier to compare.
-    text = re.sub(r"\{\s+([^{}\[\]]*?)\s+\}", lambda m: f"{{{' '.join(m[1].split())}}}", text)
-    text = re.sub(r"\[\s+([^{}\[\]]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

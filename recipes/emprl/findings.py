@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from recipes.emprl.names import title
-from recipes.recurrent.names import shown
+from recipes.compare.table import shown, side
+from recipes.emprl.names import FLOORS, title
+from recipes.emprl.rows import CONSTANT, SHUFFLED
 
 #: Ratios to the supervised model that a reinforced one should keep to: metric, name, low, high.
 LIMITS: tuple[tuple[str, str, float, float], ...] = (
@@ -14,41 +15,31 @@ LIMITS: tuple[tuple[str, str, float, float], ...] = (
     ("distinct_2", "Distinct-2", 0.97, float("inf")),
     ("length_words", "words", 0.85, 1.15),
 )
+#: What an interval of a difference says, by its side of 0.
+VERDICTS = {-1: "a loss", 0: "not told apart from 0", 1: "a gain"}
 
 
 def findings(results: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each comparison with a supervised model."""
-    for name, found in results["differences"].items():
+    """Yield a sentence for each comparison with a supervised model, and one for each floor."""
+    for name, gap in results["differences"].items():
         first, second = name.split(" - ")
         if not second.endswith("-supervised") or first.endswith("-plain"):
             continue
-        gain = found["numbers"]["emp_f1"]
-        macro = found["numbers"]["emp_macro_f1"]
+        gain, macro = (gap["numbers"][key] for key in ("emp_f1", "emp_macro_f1"))
         yield (
             f"{title(first)} against {title(second)}: Emp-F1 {shown(gain, 3, 1, '+')}, which is"
-            f" {_told_apart(gain)}; macro-F1 {shown(macro, 3, 1, '+')}, {_told_apart(macro)};"
-            f" {'; '.join(_limits(found['ratios']))}."
+            f" {VERDICTS[side(gain)]}; macro-F1 {shown(macro, 3, 1, '+')}, {VERDICTS[side(macro)]};"
+            f" {'; '.join(_limits(gap['ratios']))}."
         )
-    rows = results["rows"]
-    for name, row in rows.items():
-        value = row["numbers"].get("emp_f1", {}).get("value")
-        if value is None or name not in ("people-shuffled", "constant"):
-            continue
+    values = {
+        name: row["numbers"].get("emp_f1", {}).get("value") for name, row in results["rows"].items()
+    }
+    for name in (n for n in values if n in (SHUFFLED, CONSTANT) and values[n] is not None):
         above = [
-            title(other)
-            for other, numbers in rows.items()
-            if other not in ("people", "people-shuffled", "constant")
-            and (numbers["numbers"].get("emp_f1", {}).get("value") or 0) > value
+            title(row) for row, v in values.items() if row not in FLOORS and (v or 0) > values[name]
         ]
-        said = title(name, results["same_for_all"])
-        yield f"{said}: Emp-F1 {value:.3f}; above it: {', '.join(above) or 'none'}."
-
-
-def _told_apart(number: Mapping[str, Any]) -> str:
-    low, high = number["low"], number["high"]
-    if low is None or low <= 0 <= high:
-        return "not told apart from 0"
-    return "a gain" if low > 0 else "a loss"
+        floor = title(name, results["same_for_all"])
+        yield f"{floor}: Emp-F1 {values[name]:.3f}; above it: {', '.join(above) or 'none'}."
 
 
 def _limits(ratios: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from emotone.metrics.empathy import MECHANISMS
+from recipes.compare import table as compare
+from recipes.compare.table import Column
 from recipes.emprl.rows import CONSTANT, PEOPLE, SHUFFLED
 
 #: Name of runs -> what they are of.
@@ -24,27 +27,15 @@ FLOORS = {
     SHUFFLED: "People's replies to other dialogues",
     CONSTANT: "Always the same reply",
 }
-#: Key -> heading, digits, factor.
-COLUMNS: Mapping[str, tuple[str, int, float]] = {
+COLUMNS: Mapping[str, Column] = {
+    **compare.COLUMNS,
     "emp_f1": ("Emp-F1 ↑", 3, 1),
     "emp_macro_f1": ("macro-F1 ↑", 3, 1),
     "emp_accuracy": ("accuracy ↑", 3, 1),
-    "emp_f1_reaction": ("F1, reaction", 3, 1),
-    "emp_f1_interpretation": ("F1, interpretation", 3, 1),
-    "emp_f1_exploration": ("F1, exploration", 3, 1),
-    "emp_macro_f1_reaction": ("macro-F1, reaction", 3, 1),
-    "emp_macro_f1_interpretation": ("macro-F1, interpretation", 3, 1),
-    "emp_macro_f1_exploration": ("macro-F1, exploration", 3, 1),
-    "perplexity": ("PPL ↓", 2, 1),
+    **{f"emp_f1_{m}": (f"F1, {m}", 3, 1) for m in MECHANISMS},
+    **{f"emp_macro_f1_{m}": (f"macro-F1, {m}", 3, 1) for m in MECHANISMS},
     "bits_per_character": ("bits per character ↓", 3, 1),
-    "bleu": ("BLEU ↑", 2, 1),
-    "similarity_reference": ("similarity to reference ↑", 3, 1),
     "similarity_post": ("similarity to last post", 3, 1),
-    "distinct_1": ("Distinct-1 ↑", 4, 1),
-    "distinct_2": ("Distinct-2 ↑", 4, 1),
-    "length_words": ("words", 1, 1),
-    "repeated_4": ("repeated 4-grams, % ↓", 2, 100),
-    "commonest_share": ("commonest reply, % ↓", 2, 100),
 }
 #: Why a run ended.
 STOPPED = {

@@ -10,7 +10,6 @@ Weights become float16: those of a T5 whole, of a chat model the adapters alone.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +24,11 @@ from emotone.errors import DataError
 from emotone.files import replacing
 from emotone.rl import adapters
 from emotone.systems.emprl.folder import FILE, Card, read_card
+from recipes.compare.files import RESULTS, ZOO, read_results
+from recipes.compare.table import shown, table
 from recipes.emprl.names import COLUMNS, MODELS, STAGES
-from recipes.recurrent.names import shown, table
 
-ROOT = Path(__file__).parents[2]
-ZOO = ROOT / "zoo/src/emotone_zoo/systems"
-FIGURES = ROOT / "docs/results/emprl.json"
+FIGURES = RESULTS / "emprl.json"
 CARD = "README.md"
 #: What of a stage's folder is given away besides weights and `config.toml`, by kind of policy.
 FILES: Mapping[str, tuple[str, ...]] = {
@@ -87,9 +85,9 @@ def pack(source: Path, out: Path) -> None:
     with replacing(out / name) as path:
         save_file(halved(load_file(source / name)), path, metadata={"format": "pt"})
     # What the run measured is in the README; seconds of one machine are nobody's concern.
-    kept = replace(card, measured=replace(card.measured, seconds=0.0))
+    given = replace(card, measured=replace(card.measured, seconds=0.0))
     with replacing(out / FILE) as path:
-        path.write_text(configs.dump(kept), encoding="utf-8")
+        path.write_text(configs.dump(given), encoding="utf-8")
 
 
 def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -98,11 +96,11 @@ def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     Raises:
         DataError: If a number is too large for it.
     """
-    made = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
-    for name, value in made.items():
+    half = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    for name, value in half.items():
         if not torch.isfinite(value).all():
             raise DataError(f"{name} holds numbers that float16 cannot; pack it as it is")
-    return made
+    return half
 
 
 def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: int) -> str:
@@ -148,7 +146,7 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
     ]
     row = (results or {}).get("rows", {}).get(f"{short}-{card.stage}")
     if row:
-        told = [
+        values = [
             [COLUMNS[key][0], shown(row["numbers"].get(key), *COLUMNS[key][1:])] for key in NUMBERS
         ]
         lines += [
@@ -158,7 +156,7 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
             f"Mean of {len(row['trainings'])} trainings, of which this is one;"
             " docs/systems/emprl-results.md says how they were made.",
             "",
-            *table(["measure", "value"], [cells for cells in told if cells[1]]),
+            *table(["measure", "value"], [cells for cells in values if cells[1]]),
         ]
     return "\n".join(lines) + "\n"
 
@@ -175,7 +173,7 @@ def _licence(corpus: str) -> str:
 
 def cards() -> None:
     """Write README.md into the folder of each packed policy."""
-    results = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else None
+    results = read_results(FIGURES) if FIGURES.is_file() else None
     for folder in sorted(p.parent for p in ZOO.glob(f"emprl-*/{FILE}")):
         card = read_card(folder)
         count = sum(v.numel() for v in load_file(folder / WEIGHTS[card.kind]).values())

@@ -7,24 +7,22 @@ RUNS/eval/invented, so that the page can be written again.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emotone.data.text import text_key
-from emotone.evaluation.generate import finished, generate
 from emotone.evaluation.records import read_replies_files
 from emotone.evaluation.remember import remember_empathy
 from emotone.metrics.base import Pair
-from emotone.metrics.empathy import context
+from emotone.metrics.empathy import MECHANISMS, context
 from emotone.protocols import EmpathyIdentifier
 from emotone.types import Dialogue, Example, Post, Speaker
-from recipes.emprl.answer import check, opened
+from recipes.compare.files import PAGES, write_page
+from recipes.compare.table import escaped, table
+from recipes.emprl.answer import check, opened, write
 from recipes.emprl.names import MODELS, STAGES
-from recipes.emprl.runs import DECODING, STRIDE, Stage, find, identity
-from recipes.emprl.table import ROOT, write
-from recipes.recurrent.names import table
+from recipes.emprl.runs import Stage, find, identity
 
 HERE = Path(__file__).parent
 SHOWN = ("plain", "supervised", "ppo")
@@ -33,44 +31,38 @@ SHOWN = ("plain", "supervised", "ppo")
 def dialogues() -> list[Example]:
     """The dialogues that were written for this page."""
     lines = (HERE / "dialogues.txt").read_text(encoding="utf-8").split("\n")[:-1]
-    made: list[Example] = []
+    examples: list[Example] = []
     for i, line in enumerate(lines, 1):
         speakers = (Speaker.USER, Speaker.ASSISTANT)
         posts = tuple(Post(text, speakers[k % 2]) for k, text in enumerate(line.split(" | ")))
-        made.append(Example(f"invented-{i}", Dialogue(posts)))
-    return made
+        examples.append(Example(f"invented-{i}", Dialogue(posts)))
+    return examples
 
 
 def chosen(stages: Sequence[Stage]) -> dict[str, list[Stage]]:
     """The stages that are shown of each name: of the lowest seed that has a reinforced one."""
-    made: dict[str, list[Stage]] = {}
+    shown: dict[str, list[Stage]] = {}
     for name in dict.fromkeys(s.name for s in stages):
         mine = [s for s in stages if s.name == name and s.stage in SHOWN]
         seeds = [s.seed for s in mine if s.stage == "ppo"] or [s.seed for s in mine if s.seed]
-        kept = [s for s in mine if s.seed in (0, min(seeds))]
-        made[name] = sorted(kept, key=lambda s: SHOWN.index(s.stage))
-    return made
+        first = [s for s in mine if s.seed in (0, min(seeds))]
+        shown[name] = sorted(first, key=lambda s: SHOWN.index(s.stage))
+    return shown
 
 
 def answered(stage: Stage, examples: Sequence[Example], out: Path) -> list[Pair]:
-    """The replies of a stage, made if they are not there."""
-    folder = out / stage.title
-    check(folder, identity(stage, examples))
-    path = folder / "replies.jsonl"
-    done = finished(path)
-    if {e.id for e in examples} - done:
-        with path.open("a", encoding="utf-8") as lines:
-            decoding = dataclasses.replace(DECODING, seed=STRIDE)
-            rows = list(enumerate(examples))
-            generate(opened(stage), rows, lines, decoding=decoding, batch=10, done=done)
+    """The replies of a stage, written if they are not there."""
+    path = out / stage.title / "replies.jsonl"
+    check(path.parent, identity(stage, examples))
+    write(lambda: opened(stage), examples, path, sampling=1, batch=10)
     return read_replies_files([path])
 
 
-def page(told: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIdentifier) -> str:
+def page(replies: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIdentifier) -> str:
     """The page as Markdown.
 
     Args:
-        told: Name of the runs -> stage -> its replies.
+        replies: Name of the runs -> stage -> its replies.
         judge: Says the levels that stand beside the replies.
     """
     lines = [
@@ -82,7 +74,7 @@ def page(told: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIdentif
         " interpretation and exploration that the scoring judge hears in it, each from 0 to 2."
         " In longer dialogues — marks what the other side said.",
     ]
-    for name, stages in told.items():
+    for name, stages in replies.items():
         lines += ["", f"## {MODELS.get(name, name)}", ""]
         marks: dict[str, list[str]] = {}
         for stage, pairs in stages.items():
@@ -95,7 +87,7 @@ def page(told: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIdentif
             [
                 _dialogue(example.dialogue),
                 *(
-                    f"{_plain(pairs[i][1].text)} ({marks[stage][i]})"
+                    f"{escaped(pairs[i][1].text)} ({marks[stage][i]})"
                     for stage, pairs in stages.items()
                 ),
             ]
@@ -108,10 +100,7 @@ def page(told: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIdentif
 def _counted(pairs: Sequence[Pair], levels: Sequence[object]) -> str:
     texts = [text_key(r.text) for _, r in pairs]
     words = sum(len(r.text.split()) for _, r in pairs) / len(pairs)
-    means = [
-        sum(getattr(x, name) for x in levels) / len(pairs)
-        for name in ("reaction", "interpretation", "exploration")
-    ]
+    means = [sum(getattr(x, name) for x in levels) / len(pairs) for name in MECHANISMS]
     return (
         f"{len(set(texts))} of {len(texts)} different, the commonest"
         f" {Counter(texts).most_common(1)[0][1]} times; {words:.1f} words; mean levels"
@@ -120,18 +109,10 @@ def _counted(pairs: Sequence[Pair], levels: Sequence[object]) -> str:
 
 
 def _dialogue(dialogue: Dialogue) -> str:
-    said = [
-        _plain(post.text) if post.speaker is Speaker.USER else f"— {_plain(post.text)} —"
+    return " ".join(
+        escaped(post.text) if post.speaker is Speaker.USER else f"— {escaped(post.text)} —"
         for post in dialogue.posts
-    ]
-    return " ".join(said)
-
-
-def _plain(text: str) -> str:
-    """Write text that no Markdown is read into."""
-    for sign in "\\`*_[]<>#|~":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
+    )
 
 
 def main() -> None:
@@ -140,16 +121,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("runs", type=Path)
     arguments.add_argument("--out", type=Path, help="folder of the replies; RUNS/eval without it")
-    arguments.add_argument("--page", type=Path, default=ROOT / "docs/systems/emprl-replies.md")
+    arguments.add_argument("--page", type=Path, default=PAGES / "emprl-replies.md")
     given = arguments.parse_args()
     out = (given.out or given.runs / "eval") / "invented"
     examples = dialogues()
-    told = {
+    pairs = {
         name: {s.stage: answered(s, examples, out) for s in stages}
         for name, stages in chosen(find(given.runs)).items()
     }
     judge = remember_empathy(open_identifier("empathy-score"), out.parent / ".labels")
-    write(given.page, page(told, judge))
+    write_page(given.page, page(pairs, judge))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.errors import DataError
 from emotone.files import sha256
-from emotone.systems.emprl.folder import FILE
+from emotone.systems.emprl.folder import FILE, read_card
 from emotone.types import Decoding, Example
 
 #: Stages that are compared, in the order of the tables; "plain" is a chat model as it is.
@@ -82,7 +82,7 @@ def find(folder: Path, *, stages: Sequence[str] = STAGES) -> list[Stage]:
     Raises:
         DataError: If there is none.
     """
-    found: list[Stage] = []
+    finished: list[Stage] = []
     plain: dict[str, Stage] = {}
     for place in sorted(p for p in folder.iterdir() if p.is_dir()):
         match = _RUN.fullmatch(place.name)
@@ -90,22 +90,15 @@ def find(folder: Path, *, stages: Sequence[str] = STAGES) -> list[Stage]:
             card = place / stage / FILE
             if match is None or not card.is_file():
                 continue
-            found.append(Stage(match[1], int(match[2]), stage, str(place / stage)))
-            if base := base_of(place / stage):
+            finished.append(Stage(match[1], int(match[2]), stage, str(place / stage)))
+            if base := read_card(place / stage).base:
                 plain.setdefault(match[1], Stage(match[1], 0, "plain", base))
-    if not found:
+    if not finished:
         raise DataError(
             f"{folder} holds no finished stage; a run is a folder such as t5-small-s1 with"
             f" supervised/{FILE}"
         )
-    return [*(plain.values() if "plain" in stages else ()), *found]
-
-
-def base_of(folder: Path) -> str:
-    """Name the chat model that a stage adapts; "" for a T5."""
-    from emotone.systems.emprl.folder import read_card
-
-    return read_card(folder).base
+    return [*(plain.values() if "plain" in stages else ()), *finished]
 
 
 def dialogues(path: Path, count: int = CONTEXTS) -> list[Example]:
@@ -136,12 +129,12 @@ def identity(stage: Stage, examples: Sequence[Example]) -> dict[str, Any]:
     """Say what a stage's replies depend on, so that old replies are not taken for new ones."""
     folder = Path(stage.model)
     weights = {p.name: sha256(p) for p in sorted(folder.glob("*.safetensors"))}
-    said = "\n".join(
+    texts = "\n".join(
         "\n".join([e.id, *(p.text for p in e.dialogue.posts), e.reply or ""]) for e in examples
     )
     return {
         "model": folder.name if weights else stage.model,
         "weights": weights,
-        "dialogues": hashlib.sha256(said.encode()).hexdigest(),
+        "dialogues": hashlib.sha256(texts.encode()).hexdigest(),
         "decoding": dataclasses.asdict(DECODING),
     }

@@ -7,26 +7,21 @@ docs/systems/emprl-curves/*.svg. No number is typed by hand.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.files import replacing
+from emotone.metrics.empathy import MECHANISMS
+from recipes.compare.files import PAGES, RESULTS, read_results, write_page
+from recipes.compare.table import number_table, table
 from recipes.emprl.curves import drawing
 from recipes.emprl.findings import findings
 from recipes.emprl.names import COLUMNS, STOPPED, TRICKS, title
-from recipes.recurrent.names import shown, table
 
-ROOT = Path(__file__).parents[2]
 CURVES = "emprl-curves"
 
 EMPATHY = ("emp_f1", "emp_macro_f1", "emp_accuracy")
-BY_MECHANISM = tuple(
-    f"{name}_{m}"
-    for name in ("emp_f1", "emp_macro_f1")
-    for m in ("reaction", "interpretation", "exploration")
-)
+BY_MECHANISM = tuple(f"{name}_{m}" for name in ("emp_f1", "emp_macro_f1") for m in MECHANISMS)
 TEXTS = (
     "perplexity",
     "bits_per_character",
@@ -50,27 +45,31 @@ DIFFERENCES = (
     "repeated_4",
 )
 
-Found = Mapping[str, Any]
+#: What is shown of evaluations: key, heading, digits.
+EVALUATED = (
+    ("dev_reward", "reward", 4),
+    *((f"dev_term/{m}", m, 3) for m in MECHANISMS),
+    ("dev_kl", "KL", 2),
+    ("dev_length", "tokens", 1),
+    ("dev_distinct_2", "Distinct-2", 3),
+    ("dev_nll", "nats a token", 3),
+)
+
+Results = Mapping[str, Any]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--result", type=Path, default=ROOT / "docs/results/emprl.json")
-    arguments.add_argument("--docs", type=Path, default=ROOT / "docs/systems")
+    arguments.add_argument("--result", type=Path, default=RESULTS / "emprl.json")
+    arguments.add_argument("--docs", type=Path, default=PAGES)
     given = arguments.parse_args()
-    results = json.loads(given.result.read_text(encoding="utf-8"))
+    results = read_results(given.result)
     for name, svg in drawings(results).items():
-        write(given.docs / CURVES / f"{name}.svg", svg)
-    write(given.docs / "emprl-results.md", page(results, given.result.name))
+        write_page(given.docs / CURVES / f"{name}.svg", svg)
+    write_page(given.docs / "emprl-results.md", page(results, given.result.name))
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def drawings(results: Found) -> dict[str, str]:
+def drawings(results: Results) -> dict[str, str]:
     """Draw the curve of every reinforced run, by the run's name."""
     return {
         name: drawing(run["curve"], f"Learning curves of {name}", run["measured"]["best_step"])
@@ -79,7 +78,7 @@ def drawings(results: Found) -> dict[str, str]:
     }
 
 
-def page(results: Found, source: str) -> str:
+def page(results: Results, source: str) -> str:
     """The page as Markdown."""
     settings = results["manifest"]["settings"]
     decoding = results["decoding"]
@@ -141,40 +140,35 @@ def page(results: Found, source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def numbers(results: Found, columns: Sequence[str], *, floor: bool = False) -> list[str]:
+def numbers(results: Results, keys: Sequence[str], *, floor: bool = False) -> list[str]:
     """A table of rows and metrics."""
-    head = ["", "trainings", *(COLUMNS[c][0] for c in columns)]
-    made: list[list[str]] = []
-    for name, row in results["rows"].items():
-        told = [shown(row["numbers"].get(c), *COLUMNS[c][1:]) for c in columns]
-        if any(told):
-            count = str(len(row["trainings"])) if row["trainings"] != [0] else ""
-            made.append([title(name, results["same_for_all"]), count, *told])
+    rows = [
+        ([title(name, results["same_for_all"]), _trainings(row["trainings"])], row["numbers"])
+        for name, row in results["rows"].items()
+    ]
     if floor:
-        first = next(r for r in results["rows"].values() if "emp_f1_floor" in r["numbers"])
-        told = [shown(first["numbers"].get(f"{c}_floor"), *COLUMNS[c][1:]) for c in columns]
-        made.append(["Always the commonest level", "", *told])
-    return table(head, made)
+        first = next(n for _, n in rows if "emp_f1_floor" in n)
+        always = {key: first[f"{key}_floor"] for key in keys}
+        rows.append((["Always the commonest level", ""], always))
+    return number_table(["", "trainings"], rows, COLUMNS, keys)
 
 
-def differences(results: Found) -> list[str]:
+def differences(results: Results) -> list[str]:
     """A table of pairs of rows and metrics."""
-    head = ["", "trainings", *(COLUMNS[c][0] for c in DIFFERENCES)]
-    made: list[list[str]] = []
-    for name, found in results["differences"].items():
-        first, second = name.split(" - ")
-        cells: list[str] = []
-        for column in DIFFERENCES:
-            number = found["numbers"].get(column)
-            said = shown(number, *COLUMNS[column][1:], "+")
-            p = None if number is None else number.get("p")
-            cells.append(f"{said}, p {p:.2g}" if said and p is not None else said)
-        trainings = str(len(found["trainings"]) or "")
-        made.append([f"{title(first)} less {title(second)}", trainings, *cells])
-    return table(head, made) if made else ["Nothing to compare yet."]
+    rows: list[tuple[list[str], Mapping[str, Any]]] = []
+    for name, gap in results["differences"].items():
+        first, second = map(title, name.split(" - "))
+        rows.append(([f"{first} less {second}", _trainings(gap["trainings"])], gap["numbers"]))
+    return number_table(["", "trainings"], rows, COLUMNS, DIFFERENCES, "+") or [
+        "Nothing to compare yet."
+    ]
 
 
-def curves(results: Found) -> list[str]:
+def _trainings(seeds: Sequence[int]) -> str:
+    return str(len(seeds)) if seeds and seeds != [0] else ""
+
+
+def curves(results: Results) -> list[str]:
     """Where each run stopped and why, its evaluations, and its drawing."""
     lines: list[str] = []
     for name, run in results["runs"].items():
@@ -183,15 +177,11 @@ def curves(results: Found) -> list[str]:
             continue
         measured = run["measured"]
         why = STOPPED.get(measured["stopped"], measured["stopped"])
-        head = ["step", "reward", "reaction", "interpretation", "exploration", "KL", "tokens"]
-        head += ["Distinct-2", "nats a token", "refused for"]
-        keys = ["dev_reward", "dev_term/reaction", "dev_term/interpretation"]
-        keys += ["dev_term/exploration", "dev_kl", "dev_length", "dev_distinct_2", "dev_nll"]
-        digits = (4, 3, 3, 3, 2, 1, 3, 3)
+        head = ["step", *(heading for _, heading, _ in EVALUATED), "refused for"]
         rows = [
             [
                 f"**{row['step']}**" if row["step"] == measured["best_step"] else str(row["step"]),
-                *(f"{row[k]:.{d}f}" if k in row else "" for k, d in zip(keys, digits, strict=True)),
+                *(f"{row[key]:.{d}f}" if key in row else "" for key, _, d in EVALUATED),
                 row["refused"],
             ]
             for row in evaluations
@@ -214,23 +204,23 @@ def thinned(rows: Sequence[list[str]], most: int = 9) -> list[list[str]]:
     """Keep the first, the last, the best and some between."""
     if len(rows) <= most:
         return list(rows)
-    kept = {round(i * (len(rows) - 1) / (most - 1)) for i in range(most)}
-    kept |= {i for i, row in enumerate(rows) if row[0].startswith("*")}
-    return [row for i, row in enumerate(rows) if i in kept]
+    places = {round(i * (len(rows) - 1) / (most - 1)) for i in range(most)}
+    places |= {i for i, row in enumerate(rows) if row[0].startswith("*")}
+    return [row for i, row in enumerate(rows) if i in places]
 
 
-def tricks(results: Found) -> list[str]:
+def tricks(results: Results) -> list[str]:
     """A table of kinds of replies and what they earn."""
-    keys = ("reaction", "interpretation", "exploration", "repetition", "length", "copied", "common")
+    keys = (*MECHANISMS, "repetition", "length", "copied", "common")
     head = ["replies", "paper's reward", "with guards", *keys]
     rows = [
         [
             TRICKS.get(kind, kind),
-            f"{found['off']:.3f}",
-            f"{found['on']:+.3f}",
-            *(f"{found['terms'][k]:.2f}" for k in keys),
+            f"{reward['off']:.3f}",
+            f"{reward['on']:+.3f}",
+            *(f"{reward['terms'][k]:.2f}" for k in keys),
         ]
-        for kind, found in results["tricks"].items()
+        for kind, reward in results["tricks"].items()
     ]
     return table(head, rows)
 

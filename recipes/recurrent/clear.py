@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 from emotone.data.examples import write_jsonl
 from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.judges import open_judge
 from emotone.types import Example
-from recipes.recurrent.runs import LANGS, ROOT
+from recipes.compare.files import ROOT
+from recipes.recurrent.runs import LANGS
 
 #: Language -> least probability of an emotion and of no emotion in a pair, of an emotion in a text.
 CLEAR = {"en": (0.65, 0.7, 0.4), "zh": (0.4, 0.75, 0.35)}
@@ -33,33 +33,30 @@ def main() -> None:
         emotion, neutral, text = CLEAR[lang]
         for part in ("train", "dev", "texts"):
             examples = list(read_file(source / f"{part}.jsonl", Problems()))
-            heard = judge.classify([_said(e) for e in examples])
-            kept: list[Example] = []
+            judged = judge.classify([_text(e) for e in examples])
+            clear: list[Example] = []
             counts: Counter[str] = Counter()
-            for example, scores in zip(examples, heard, strict=True):
+            for example, scores in zip(examples, judged, strict=True):
                 label = _label(example)
                 least = neutral if label == judge.taxonomy.neutral else emotion
                 if scores.probabilities[label] >= (text if part == "texts" else least):
-                    kept.append(example)
+                    clear.append(example)
                     counts[label] += 1
-            write_jsonl(kept, out / f"{part}.jsonl")
-            print(lang, part, len(kept), dict(counts), flush=True)
+            write_jsonl(clear, out / f"{part}.jsonl")
+            print(lang, part, len(clear), dict(counts), flush=True)
         facts = json.loads((source / "pool.json").read_text(encoding="utf-8"))
         facts["clear"] = {"emotion": emotion, "neutral": neutral, "text": text}
-        _write(out / "pool.json", facts)
+        blob = json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
+        (out / "pool.json").write_text(blob, encoding="utf-8")
 
 
-def _said(example: Example) -> str:
+def _text(example: Example) -> str:
     return example.reply if example.reply is not None else example.dialogue.posts[-1].text
 
 
 def _label(example: Example) -> str:
     emotion = example.emotion.single() if example.emotion else example.dialogue.posts[-1].emotion
     return "" if emotion is None else emotion.label
-
-
-def _write(path: Path, facts: object) -> None:
-    path.write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `python -m recipes.recurrent.evaluate RUNS [--judged 300] [--lang zh] [--label-only]`
 
-Writes docs/results/recurrent.json. What the judge heard is kept in RUNS/.labels, by text, so that
+Writes docs/results/recurrent.json. Labels of the judge are kept in RUNS/.labels, by text, so that
 runs that come later, and runs that say the same, cost nothing anew. `--label-only` does that part
 ahead, while other runs are still being trained.
 """
@@ -11,32 +11,31 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emotone.emotions import Emotion
+from emotone.evaluation.likelihoods import NATS, PERPLEXITY, read_likelihoods
 from emotone.evaluation.manifest import manifest
-from emotone.evaluation.score import asked_emotions, with_unsaid
+from emotone.evaluation.score import asked_emotions
+from emotone.evaluation.scores import read_scores
 from emotone.evaluation.tools import Wanted, check_judges, open_tools
-from emotone.files import replacing
-from emotone.metrics import Tools, build
+from emotone.metrics import Tools
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair
-from emotone.types import Reply
-from recipes.recurrent.compare import by_seed, compared, facts, perplexities
+from emotone.metrics.pooling import ROUNDS, Sampled
+from recipes.compare.files import RESULTS, write_results
+from recipes.compare.rows import Row, number, of_likelihoods, of_replies, row_of_texts
+from recipes.recurrent.contrasts import compared
 from recipes.recurrent.folders import DECODINGS, Run, deal, find, neutral_of, one_each, replies
-from recipes.recurrent.pooling import ROUNDS, Estimate, Sampled, estimate, sample
 
-ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "docs/results/recurrent.json"
 #: Posts whose replies are judged; judging costs most of the time.
 JUDGED = 300
 PEOPLE = "people-references"
+PERPLEXITIES = ("perplexity", "ecm_perplexity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,6 @@ MEASURES: Mapping[str, Measured] = {
 }
 
 
-#: How names of measures begin that are from 0 to 1.
-SHARES = ("distinct", "emotion", "repeated", "commonest")
-
-
 @dataclass(frozen=True, slots=True)
 class Language:
     """What the runs of one language are scored with, and on.
@@ -103,9 +98,9 @@ def main() -> None:
     arguments.add_argument("--judged", type=int, default=JUDGED, help="posts that are judged")
     arguments.add_argument("--rounds", type=int, default=ROUNDS)
     arguments.add_argument("--label-only", action="store_true")
-    arguments.add_argument("--result", type=Path, default=RESULT)
+    arguments.add_argument("--result", type=Path, default=RESULTS / "recurrent.json")
     given = arguments.parse_args()
-    made: dict[str, Any] = {}
+    langs: dict[str, Any] = {}
     judges: dict[str, Any] = {}
     for lang in given.lang or ("zh", "en"):
         runs = tuple(r for r in find(given.runs) if r.lang == lang)
@@ -114,26 +109,21 @@ def main() -> None:
             continue
         language = opened(runs, lang, given.runs / ".labels", given.judged, given.rounds)
         judges |= language.judges
-        decodings = {d: told(language, file) for d, file in DECODINGS.items()}
+        decodings = {d: read_rows(language, file) for d, file in DECODINGS.items()}
         if given.label_only:
-            for pairs in decodings.values():
-                label(language, pairs)
+            for rows in decodings.values():
+                label(language, rows)
             continue
-        made[lang] = {
-            "runs": {r.folder.name: facts(r) for r in runs},
+        langs[lang] = {
+            "runs": {r.folder.name: r.facts for r in runs},
             "perplexity": perplexities(runs, given.rounds),
-            "decodings": {d: scored(language, pairs) for d, pairs in decodings.items() if pairs},
+            "decodings": {d: scored(language, rows) for d, rows in decodings.items() if rows},
         }
     if given.label_only:
         return
     settings = {"judged": given.judged, "rounds": given.rounds}
-    whole = {"manifest": manifest(judges=judges, settings=settings), "langs": made}
-    given.result.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(given.result) as path:
-        text = json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
-        # An object of plain values on one line: a third of the lines, and easier to compare.
-        text = re.sub(r"\{\s+([^{}\[\]]*?)\s+\}", lambda m: f"{{{' '.join(m[1].split())}}}", text)
-        path.write_text(text + "\n", encoding="utf-8")
+    about = manifest(judges=judges, settings=settings)
+    write_results(given.result, {"manifest": about, "langs": langs})
     print(f"wrote {given.result}")
 
 
@@ -141,157 +131,153 @@ def opened(runs: tuple[Run, ...], lang: str, cache: Path, judged: int, rounds: i
     """Open judge and encoder, and refuse a judge that labelled what a run was trained on."""
     names = tuple(dict.fromkeys(m.metric for m in MEASURES.values()))
     cache.mkdir(parents=True, exist_ok=True)
-    found = open_tools(Wanted(names, lang, strict=True, cache=cache))
+    instruments = open_tools(Wanted(names, lang, strict=True, cache=cache))
     for run in runs:
-        check_judges(found.judges, [], trained=run.judges)
-    return Language(runs, found.tools, found.judges, judged, rounds)
+        check_judges(instruments.judges, [], trained=run.judges)
+    return Language(runs, instruments.tools, instruments.judges, judged, rounds)
 
 
-Told = dict[str, dict[int, list[Pair]]]
-"""Row -> seed -> replies."""
-
-
-def told(language: Language, file: str) -> Told:
+def read_rows(language: Language, file: str) -> dict[str, Row]:
     """Read the replies of all runs; keep the posts that every run of a size answered."""
-    found: Told = {}
-    sizes: dict[str, str] = {}
+    sizes: dict[str, dict[str, dict[int, list[Pair]]]] = {}
     for run in language.runs:
         if pairs := replies(run, file):
             check_judges(language.judges, pairs, trained=())
-            found.setdefault(run.row, {})[run.seed] = pairs
-            sizes[run.row] = run.size
-    kept: Told = {}
-    for size in sorted(set(sizes.values())):
-        rows = {row: seeds for row, seeds in found.items() if sizes[row] == size}
-        sets = [{e.id for e, _ in pairs} for seeds in rows.values() for pairs in seeds.values()]
-        common = set.intersection(*sets)
-        if any(len(s) > len(common) for s in sets):
-            most = max(map(len, sets))
+            sizes.setdefault(run.size, {}).setdefault(run.row, {})[run.seed] = pairs
+    rows: dict[str, Row] = {}
+    for size, of_size in sorted(sizes.items()):
+        sets = [{e.id for e, _ in ps} for seeds in of_size.values() for ps in seeds.values()]
+        common, most = set.intersection(*sets), max(map(len, sets))
+        if most > len(common):
             print(f"{file} {size}: {len(common)} posts are answered by all, of up to {most}")
-        for row, seeds in rows.items():
-            kept[row] = {s: [p for p in ps if p[0].id in common] for s, ps in seeds.items()}
-        if PEOPLE not in kept:  # beside the rows of all pairs, whose size is sorted first
-            first = next(iter(kept[next(iter(rows))].values()))
-            posts = {e.id: e for e, _ in first if e.reply}
-            kept[PEOPLE] = {
-                0: [(e, Reply(e.reply or "", None, "people", "", 0, 0)) for e in posts.values()]
-            }
-    return kept
+        for name, seeds in of_size.items():
+            rows[name] = Row({s: [[p for p in ps if p[0].id in common]] for s, ps in seeds.items()})
+        if PEOPLE not in rows:  # beside the rows of all pairs, whose size is sorted first
+            references = {e.id: e for e, _ in next(iter(rows.values())).pairs if e.reply}.values()
+            rows[PEOPLE] = row_of_texts(references, (e.reply or "" for e in references), "people")
+    return rows
 
 
-def label(language: Language, found: Told) -> None:
-    """Let the judge hear what it is to score, and say how fast it was."""
+def label(language: Language, rows: Mapping[str, Row]) -> None:
+    """Let the judge label the replies that it is to score, and print how fast it was."""
     judge: Any = language.tools.emotion
-    for row, seeds in found.items():
-        chosen = set(deal(_posts(seeds), language.judged))
-        texts = [r.text for pairs in seeds.values() for e, r in pairs if e.id in chosen]
-        if row == PEOPLE or not texts:
+    for name, row in rows.items():
+        judged = set(deal(row.posts, language.judged))
+        texts = [reply.text for example, reply in row.pairs if example.id in judged]
+        if name == PEOPLE or not texts:
             continue
         known = len(judge.labels.known)
         start = time.perf_counter()
         judge.classify(texts)
         new, seconds = len(judge.labels.known) - known, time.perf_counter() - start
-        print(f"{row}: {len(texts)} texts, {new} new, {new / seconds:.1f} texts/s", flush=True)
+        print(f"{name}: {len(texts)} texts, {new} new, {new / seconds:.1f} texts/s", flush=True)
 
 
-def scored(language: Language, found: Told) -> dict[str, Any]:
+def scored(language: Language, rows: Mapping[str, Row]) -> dict[str, Any]:
     """Measure every row, and the differences and ratios between rows."""
-    everyone = [p for seeds in found.values() for pairs in seeds.values() for p in pairs]
+    everyone = [p for row in rows.values() for p in row.pairs]
     neutral = neutral_of(everyone)
     asked = asked_emotions(everyone)
     felt = tuple(e for e in asked if e.label != neutral)
-    all_tools = {
-        "judged": dataclasses.replace(language.tools, asked="all", asked_emotions=asked),
-        "felt": dataclasses.replace(language.tools, asked="all", asked_emotions=felt),
+    tools = {
+        view: dataclasses.replace(language.tools, asked="all", asked_emotions=emotions)
+        for view, emotions in (("judged", asked), ("felt", felt))
     }
     samples: dict[str, dict[str, Sampled]] = {}
-    emotions: dict[str, dict[str, Any]] = {}
-    for row, seeds in found.items():
+    of_rows: dict[str, Any] = {}
+    for name, row in rows.items():
         start = time.perf_counter()
-        samples[row] = {}
-        posts = _posts(seeds)
-        judged = deal(posts, language.judged)
+        posts, judged = row.posts, deal(row.posts, language.judged)
+        samples[name] = {}
         for key, what in MEASURES.items():
-            if row == PEOPLE and not what.people:
+            if name == PEOPLE and not what.people:
                 continue
-            tools = all_tools.get(what.view, language.tools)
-            rows = [view(what.view, pairs, set(judged), felt) for pairs in seeds.values()]
-            over = judged if what.view in all_tools else posts
-            samples[row][key] = _sampled(what.metric, tools, rows, over, language.rounds)
-        if row != PEOPLE:
-            emotions[row] = _by_emotion(language, list(seeds.values()), judged, all_tools["judged"])
-        print(f"{row}: {time.perf_counter() - start:.0f} s", flush=True)
+            part = viewed(row, what.view, set(judged), felt)
+            statistics = of_replies(part, what.metric, tools.get(what.view, language.tools))
+            over = judged if what.view in tools else posts
+            samples[name][key] = statistics.sampled(over, language.rounds)
+        of_rows[name] = {
+            "seeds": sorted(row.replies),
+            "posts": len(posts),
+            "judged_posts": len(judged),
+            "replies": len(row.pairs),
+            **numbers_of(row.replies, samples[name]),
+            "by_emotion": by_emotion(row, judged, tools["judged"], language.rounds),
+        }
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     return {
         "asked": [e.label for e in asked],
         "neutral": neutral,
-        "signatures": {k: s.signature for row in samples.values() for k, s in row.items()},
-        "rows": {
-            row: {
-                "seeds": sorted(found[row]),
-                "posts": len(_posts(found[row])),
-                "judged_posts": min(language.judged, len(_posts(found[row]))),
-                "replies": sum(map(len, found[row].values())),
-                "numbers": {k: _number(k, s).row() for k, s in mine.items()},
-                "by_seed": {k: by_seed(found[row], s) for k, s in mine.items()},
-                "by_emotion": emotions.get(row, {}),
-            }
-            for row, mine in samples.items()
-        },
+        "signatures": {k: s.signature for by_key in samples.values() for k, s in by_key.items()},
+        "rows": of_rows,
         **compared(language.runs, samples),
     }
 
 
-def _posts(seeds: Mapping[int, Sequence[Pair]]) -> list[str]:
-    return sorted({e.id for pairs in seeds.values() for e, _ in pairs})
-
-
-def view(name: str, pairs: list[Pair], judged: set[str], felt: Sequence[Emotion]) -> list[Pair]:
+def viewed(row: Row, view: str, judged: Container[str], felt: Sequence[Emotion]) -> Row:
     """Choose the replies that a measure is taken of; see `Measured`."""
-    if name == "one":
-        return one_each(pairs)
-    if name == "all":
-        return pairs
-    heard = [p for p in pairs if p[0].id in judged]
-    if name == "judged":
-        return heard
-    return [p for p in heard if asked_emotion(p[1]) in (None, *felt)]
+    if view == "all":
+        return row
+    if view == "one":
+        return row.part(one_each)
+    of_judged = row.part(lambda pairs: [p for p in pairs if p[0].id in judged])
+    if view == "judged":
+        return of_judged
+    return of_judged.part(lambda ps: [p for p in ps if asked_emotion(p[1]) in (None, *felt)])
 
 
-def _sampled(
-    name: str, tools: Tools, rows: Sequence[list[Pair]], posts: Sequence[str], rounds: int
-) -> Sampled:
-    tools = with_unsaid(tools, [p for pairs in rows for p in pairs])
-    metric = build(name, tools)
-    return sample(
-        [metric.stats(pairs) for pairs in rows],
-        [[e.id for e, _ in pairs] for pairs in rows],
-        posts,
-        rounds=rounds,
-        signature=metric.signature,
-    )
-
-
-def _by_emotion(
-    language: Language, seeds: Sequence[list[Pair]], judged: Sequence[str], tools: Tools
-) -> dict[str, Any]:
+def by_emotion(row: Row, judged: Sequence[str], tools: Tools, rounds: int) -> dict[str, Any]:
     """Accuracy of the replies asked for each emotion."""
-    chosen = set(judged)
-    labels = {e for pairs in seeds for _, r in pairs if (e := asked_emotion(r)) is not None}
-    made: dict[str, Any] = {}
-    for emotion in (e for e in tools.asked_emotions if e in labels):
-        rows = [
-            [p for p in pairs if p[0].id in chosen and asked_emotion(p[1]) == emotion]
-            for pairs in seeds
-        ]
-        if all(rows):
-            found = _sampled("emotion_accuracy", tools, rows, judged, language.rounds)
-            made[emotion.label] = _number("emotion_accuracy", found).row()
-    return made
+    of_judged = viewed(row, "judged", set(judged), ())
+    accuracies: dict[str, Any] = {}
+    for emotion in tools.asked_emotions:
+        part = of_judged.part(lambda ps, e=emotion: [p for p in ps if asked_emotion(p[1]) == e])
+        if all(pairs for many in part.replies.values() for pairs in many):
+            sampled = of_replies(part, "emotion_accuracy", tools).sampled(judged, rounds)
+            accuracies[emotion.label] = number(sampled, "emotion_accuracy")
+    return accuracies
 
 
-def _number(key: str, found: Sampled) -> Estimate:
-    made = estimate(found)
-    return made.within(0.0, 1.0) if key.startswith(SHARES) else made
+def numbers_of(seeds: Mapping[int, Any], samples: Mapping[str, Sampled]) -> dict[str, Any]:
+    """Values with intervals, and those of each seed."""
+    return {
+        "numbers": {key: number(sampled, key) for key, sampled in samples.items()},
+        "by_seed": {
+            key: {
+                str(seed): None if value != value else round(float(value), 6)
+                for seed, value in zip(seeds, sampled.values, strict=True)
+            }
+            for key, sampled in samples.items()
+        },
+    }
+
+
+def perplexities(runs: Sequence[Run], rounds: int) -> dict[str, Any]:
+    """Perplexity of the references of every row, with differences and ratios."""
+    likelihoods: dict[str, dict[int, Any]] = {}
+    first: dict[str, Path] = {}
+    for run in runs:
+        if (run.folder / PERPLEXITY).is_file():
+            likelihoods.setdefault(run.row, {})[run.seed] = read_likelihoods(run.folder / NATS)
+            first.setdefault(run.row, run.folder)
+    rows = {name: Row(likelihoods=seeds) for name, seeds in likelihoods.items()}
+    sets = [set(known) for row in rows.values() for known in row.likelihoods.values()]
+    posts = sorted(set.intersection(*sets)) if sets else []
+    samples: dict[str, dict[str, Sampled]] = {}
+    of_rows: dict[str, Any] = {}
+    for name, row in rows.items():
+        metrics = read_scores(first[name] / PERPLEXITY).metrics
+        signatures = {key: metrics[key].signature for key in PERPLEXITIES}
+        samples[name] = {
+            key: of_likelihoods(row, key, posts, signature).sampled(posts, rounds)
+            for key, signature in signatures.items()
+        }
+        of_rows[name] = {
+            "seeds": sorted(row.likelihoods),
+            **numbers_of(row.likelihoods, samples[name]),
+            "signatures": signatures,
+        }
+    return {"references": len(posts), "rows": of_rows, **compared(runs, samples)}
 
 
 if __name__ == "__main__":

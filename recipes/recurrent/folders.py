@@ -16,7 +16,7 @@ from typing import Any
 
 from emotone.emotions import TAXONOMIES
 from emotone.errors import DataError
-from emotone.evaluation.manifest import read_manifest
+from emotone.evaluation.manifest import file_facts, read_manifest
 from emotone.evaluation.records import read_replies_files
 from emotone.evaluation.tools import judge_names
 from emotone.metrics.asked import asked_emotion
@@ -25,7 +25,10 @@ from emotone.metrics.base import Pair
 #: Decoding -> the file of its replies.
 DECODINGS = {"default": "replies_default.jsonl", "beam": "replies_beam.jsonl"}
 EVERYDAY = "everyday.jsonl"
+#: Variant that a system is compared by.
+MAIN = {"a_seq2seq": "plain", "ecm": "full", "emo_seq": "full"}
 
+_FACTS = ("row", "system", "variant", "plain", "seed", "size", "pairs", "judges")
 _NAME = re.compile(r"(en|zh)-([a-z0-9_]+)-(.+)-s(\d+)")
 _SIZE = re.compile(r"-(\d+k)$")
 
@@ -63,19 +66,31 @@ class Run:
     @property
     def size(self) -> str:
         """Such as "10k" for a variant trained on fewer pairs; only equal sizes are compared."""
-        found = _SIZE.search(self.variant)
-        return found[1] if found else ""
+        match = _SIZE.search(self.variant)
+        return match[1] if match else ""
 
     @property
     def pairs(self) -> int | None:
         """Training pairs, where the manifest says so."""
-        found = self.manifest.get("pairs")
-        return found if type(found) is int else None
+        pairs = self.manifest.get("pairs")
+        return pairs if type(pairs) is int else None
 
     @property
     def judges(self) -> list[str]:
         """Judges that touched its training."""
         return judge_names(self.manifest.get("judges"), f"{self.folder.name}/manifest.json")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a reader of the tables has to know of it."""
+        return {
+            **{name: getattr(self, name) for name in _FACTS},
+            "files": {
+                f["name"]: f["sha256"][:16]
+                for f in map(file_facts, sorted(self.folder.glob("*.jsonl")))
+            },
+            **{k: self.manifest[k] for k in ("parameters", "training") if k in self.manifest},
+        }
 
 
 def find(folder: Path) -> list[Run]:
@@ -84,19 +99,19 @@ def find(folder: Path) -> list[Run]:
     Raises:
         DataError: If there is none.
     """
-    found: list[Run] = []
+    runs: list[Run] = []
     for place in sorted(p for p in folder.iterdir() if p.is_dir()):
         match = _NAME.fullmatch(place.name)
         if match:
             lang, system, variant, seed = match.groups()
             manifest = read_manifest(place / "manifest.json")
-            found.append(Run(place, lang, system, variant, int(seed), manifest))
-    if not found:
+            runs.append(Run(place, lang, system, variant, int(seed), manifest))
+    if not runs:
         raise DataError(
             f"{folder} holds no run; a run is a folder such as zh-ecm-full-s1 with"
             f" {DECODINGS['default']}"
         )
-    return found
+    return runs
 
 
 def replies(run: Run, file: str) -> list[Pair]:
@@ -104,9 +119,9 @@ def replies(run: Run, file: str) -> list[Pair]:
     path = run.folder / file
     if not path.is_file():
         return []
-    made = read_replies_files([path])
+    pairs = read_replies_files([path])
     seen: set[tuple[str, str | None]] = set()
-    for example, reply in made:
+    for example, reply in pairs:
         key = (example.id, None if reply.emotion is None else str(reply.emotion))
         if key in seen:
             raise DataError(
@@ -114,7 +129,7 @@ def replies(run: Run, file: str) -> list[Pair]:
                 " reply each"
             )
         seen.add(key)
-    return made
+    return pairs
 
 
 def deal(ids: Iterable[str], size: int) -> list[str]:
@@ -132,11 +147,11 @@ def one_each(pairs: Sequence[Pair]) -> list[Pair]:
     posts: dict[str, list[Pair]] = {}
     for pair in pairs:
         posts.setdefault(pair[0].id, []).append(pair)
-    kept: list[Pair] = []
+    chosen: list[Pair] = []
     for name, rows in posts.items():
         rows.sort(key=lambda p: "" if p[1].emotion is None else str(p[1].emotion))
-        kept.append(rows[int.from_bytes(_hash(name)[:4], "big") % len(rows)])
-    return kept
+        chosen.append(rows[int.from_bytes(_hash(name)[:4], "big") % len(rows)])
+    return chosen
 
 
 def neutral_of(pairs: Iterable[Pair]) -> str | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from recipes.compare import table as compare
+from recipes.compare.table import Column
+
 SYSTEMS = {"a_seq2seq": "A-Seq2Seq", "ecm": "ECM", "emo_seq": "Emo-Seq"}
 #: (system, variant) -> title; others are called by system and variant.
 TITLES = {
@@ -28,24 +31,16 @@ ECM_ROWS = {
     "ECM w/o EMem": "ECM w/o EMem",
 }
 PEOPLE = "People's replies"
-#: Key -> heading, digits, factor.
-COLUMNS: Mapping[str, tuple[str, int, float]] = {
-    "perplexity": ("PPL ↓", 2, 1),
+COLUMNS: Mapping[str, Column] = {
+    **compare.COLUMNS,
     "ecm_perplexity": ("PPL, mean over sentences ↓", 2, 1),
-    "distinct_1": ("Distinct-1 ↑", 4, 1),
-    "distinct_2": ("Distinct-2 ↑", 4, 1),
     "emotion_accuracy": ("accuracy ↑", 3, 1),
     "emotion_macro_f1": ("macro-F1 ↑", 3, 1),
     "emotion_accuracy_felt": ("accuracy without {neutral} ↑", 3, 1),
     "emotion_macro_f1_felt": ("macro-F1 without {neutral} ↑", 3, 1),
     "topic_reference": ("topic: own reference less others ↑", 4, 1),
     "topic_post": ("topic: own post less others", 4, 1),
-    "similarity_reference": ("similarity to reference ↑", 3, 1),
     "similarity_post": ("similarity to post", 3, 1),
-    "bleu": ("BLEU ↑", 2, 1),
-    "repeated_4": ("repeated 4-grams, % ↓", 2, 100),
-    "commonest_share": ("commonest reply, % ↓", 2, 100),
-    "length_words": ("words", 1, 1),
 }
 LANGS = {"zh": "Chinese", "en": "English"}
 DECODINGS = {"default": "default decoding", "beam": "beam search"}
@@ -57,6 +52,12 @@ def title(fact: Mapping[str, Any]) -> str:
     known = TITLES.get((system, variant))
     name = known or f"{SYSTEMS.get(system, system)}, {variant.replace('_', ' ')}"
     return f"{name} ({fact['size']})" if fact["size"] else name
+
+
+def default(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the numbers of the default decoding, or of the first that there is."""
+    decodings = results["decodings"]
+    return decodings.get("default") or next(iter(decodings.values()), {"rows": {}, "ratios": {}})
 
 
 def rows_of(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -80,19 +81,6 @@ def rows_of(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return {row: first[row] for row in sorted(first, key=place)}
 
 
-def shown(number: Mapping[str, Any] | None, digits: int, times: float = 1, sign: str = "") -> str:
-    """Write a value with its interval; "" for one that was not measured."""
-    if number is None or number["value"] is None:
-        return ""
-    said = f"{number['value'] * times:{sign}.{digits}f}"
-    if number["low"] is None:
-        return said
-    ends = (f"{number[k] * times:{sign}.{digits}f}" for k in ("low", "high"))
-    return f"{said} [{', '.join(ends)}]"
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Write a Markdown table; columns that are empty in every row are left out."""
-    kept = [i for i in range(len(head)) if not i or any(row[i] for row in rows)]
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(line[i] for i in kept)} |" for line in lines]
+def columns(neutral: str) -> dict[str, Column]:
+    """Name the columns of a language whose label for no emotion is `neutral`."""
+    return {k: (c[0].format(neutral=neutral), c[1], c[2]) for k, c in COLUMNS.items()}

@@ -22,13 +22,14 @@ from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.data.text import tokens
 from emotone.recurrent.folder import CONFIG, pack_folder
+from recipes.compare.files import RESULTS, ROOT, ZOO, read_results
+from recipes.recurrent.folders import MAIN
 from recipes.recurrent.names import LANGS as NAMES
 from recipes.recurrent.names import SYSTEMS
-from recipes.recurrent.runs import LANGS, ROOT
-from recipes.recurrent.shipped import VARIANTS
+from recipes.recurrent.runs import LANGS
+from recipes.recurrent.table import row_values
 
-ZOO = ROOT / "zoo/src/emotone_zoo/systems"
-FIGURES = ROOT / "docs/results/recurrent-shipped.json"
+FIGURES = RESULTS / "recurrent-shipped.json"
 LEAST = 5
 SECOND = (
     "These are rows and steps of the second stage, on what the labelling judge is sure of; the"
@@ -61,10 +62,10 @@ def words(lang: str) -> set[str]:
 def pack(runs: Path) -> None:
     """Pack the first seed's run of each system and language."""
     for lang in LANGS:
-        kept = words(lang)
-        for system, variant in VARIANTS.items():
+        frequent = words(lang)
+        for system, variant in MAIN.items():
             out = ZOO / f"{system}-{lang}"
-            pack_folder(runs / f"{lang}-{system}-{variant}-s1", out, words=kept)
+            pack_folder(runs / f"{lang}-{system}-{variant}-s1", out, words=frequent)
             _without_replies(out)
 
 
@@ -83,7 +84,7 @@ def _without_replies(out: Path) -> None:
 
 def cards() -> None:
     """Write README.md into the folder of each system."""
-    results = json.loads(FIGURES.read_text(encoding="utf-8"))
+    results = read_results(FIGURES)
     for folder in sorted(p.parent for p in ZOO.glob("*/manifest.json")):
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         system, lang = manifest["system"], manifest["lang"]
@@ -128,9 +129,7 @@ def card(
 
 def figures(results: dict[str, Any], lang: str, system: str) -> list[tuple[str, str]]:
     """Values of a model's row in the results, with intervals."""
-    from recipes.recurrent.table import row_values
-
-    return row_values(results, lang, f"{system}-{VARIANTS[system]}")
+    return row_values(results, lang, f"{system}-{MAIN[system]}")
 
 
 def main() -> None:

@@ -20,10 +20,24 @@ import os
 import re
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from emotone import config as configs
+from emotone import systems
+from emotone.data.reading import Problems
+from emotone.data.source import read_file
+from emotone.emotions import EmotionMix
+from emotone.evaluation.generate import generate
+from emotone.evaluation.likelihoods import PERPLEXITY, write_likelihoods
+from emotone.files import replacing
+from emotone.protocols import Responder
+from emotone.types import Decoding, Example
+from recipes.compare.files import ROOT
+from recipes.recurrent.everyday import examples as everyday
+from recipes.recurrent.folders import DECODINGS, EVERYDAY, deal
+
 SEEDS = (1, 2, 3)
 #: System, variant -> settings. The small configs in `configs/` are what they differ from.
 MAIN: dict[tuple[str, str], tuple[str, ...]] = {
@@ -75,27 +89,34 @@ class Job:
 
 def jobs() -> list[Job]:
     """All runs, the main ones of each seed first."""
-    made: list[Job] = []
-    for seed in SEEDS:
-        for (system, variant), settings in MAIN.items():
-            for lang in LANGS:
-                name = f"{lang}-{system}-{variant}-s{seed}"
-                made.append(Job(name, lang, system, (*settings, f"training.seed={seed}"), POSTS))
-    for (system, variant), settings in ABLATIONS.items():
-        for lang in LANGS:
-            name = f"{lang}-{system}-{variant}-10k-s1"
-            limited = (*settings, "data.limit=10000", "training.seed=1")
-            made.append(Job(name, lang, system, limited, FEWER))
-    return made
+    runs = [(seed, key, lang) for seed in SEEDS for key in MAIN for lang in LANGS]
+    main = [
+        Job(
+            f"{lang}-{system}-{variant}-s{seed}",
+            lang,
+            system,
+            (*MAIN[system, variant], f"training.seed={seed}"),
+            POSTS,
+        )
+        for seed, (system, variant), lang in runs
+    ]
+    return main + [
+        Job(
+            f"{lang}-{system}-{variant}-10k-s1",
+            lang,
+            system,
+            (*settings, "data.limit=10000", "training.seed=1"),
+            FEWER,
+        )
+        for (system, variant), settings in ABLATIONS.items()
+        for lang in LANGS
+    ]
 
 
 def run(job: Job, folder: Path, device: str, more: tuple[str, ...]) -> None:
     """Train one run and let it answer."""
-    from emotone import config as configs
-    from emotone import systems
-
     out = folder / job.name
-    if (out / "perplexity.json").is_file():
+    if (out / PERPLEXITY).is_file():
         return
     module = systems.module(job.system)
     config = configs.load(
@@ -104,55 +125,49 @@ def run(job: Job, folder: Path, device: str, more: tuple[str, ...]) -> None:
         [*job.settings, *more, f"training.device={device}"],
     )
     module.train(config, out)
-    answer(job, out, device)
-
-
-def answer(job: Job, out: Path, device: str) -> None:
-    """Let a trained run answer the test posts, the everyday posts, and say how likely people are.
-
-    The test posts are the same for all runs of a language, chosen by a hash of their ids.
-    """
-    from emotone import config as configs
-    from emotone import systems
-    from emotone.data.reading import Problems
-    from emotone.data.source import read_file
-    from emotone.types import Decoding, Dialogue, Example
-    from recipes.recurrent.everyday import posts as everyday
-    from recipes.recurrent.folders import deal
-    from recipes.recurrent.likelihoods import measure
-
-    module = systems.module(job.system)
     replies = configs.load(module.Config, None, [f"replies.batch={64 if device != 'cpu' else 16}"])
     responder = module.load(str(out), device=device, config=replies)
-    test = list(read_file(ROOT / f"out/pairs/{job.lang}/test.jsonl", Problems()))
-    kept = set(deal([e.id for e in test], job.posts))
-    asked = [e for e in test if e.id in kept]
+    answer(responder, job.lang, out, posts=job.posts)
+
+
+def answer(responder: Responder, lang: str, out: Path, *, posts: int, beam: bool = True) -> None:
+    """Write what is missing of a system's replies and of its likelihoods of people's replies.
+
+    Args:
+        responder: The system.
+        lang: Its language.
+        out: Folder of the run.
+        posts: How many test posts it answers; chosen by a hash of their ids, the same for all.
+        beam: Whether it answers them by beam search as well.
+    """
+    test = list(read_file(ROOT / f"out/pairs/{lang}/test.jsonl", Problems()))
+    dealt = set(deal([e.id for e in test], posts))
+    chosen = [e for e in test if e.id in dealt]
     sampled = Decoding(max_tokens=30)
-    beam = Decoding(strategy="beam", beams=20, max_tokens=30)
-    write(responder, asked, out / "replies_default.jsonl", sampled)
-    write(responder, asked, out / "replies_beam.jsonl", beam)
-    plain = [
-        Example(f"everyday-{i}", Dialogue.of(text), lang=job.lang)  # pyright: ignore
-        for i, text in enumerate(everyday(job.lang), 1)
+    files = [
+        (EVERYDAY, everyday(lang), sampled),
+        (DECODINGS["default"], chosen, sampled),
+        (DECODINGS["beam"], chosen, Decoding(strategy="beam", beams=20, max_tokens=30)),
     ]
-    write(responder, plain, out / "everyday.jsonl", sampled)
-    measure(responder, test, out)
+    for file, examples, decoding in files if beam else files[:2]:
+        if not (out / file).is_file():
+            write(responder, examples, out / file, decoding)
+    if not (out / PERPLEXITY).is_file():
+        write_likelihoods(responder, test, out)
 
 
-def write(responder: Any, examples: list[Any], path: Path, decoding: Any) -> None:
+def write(
+    responder: Responder, examples: Sequence[Example], path: Path, decoding: Decoding
+) -> None:
     """Write the replies to all examples in every emotion, or once where there is none."""
-    from emotone.emotions import EmotionMix
-    from emotone.evaluation.generate import generate
-    from emotone.files import replacing
-
     taxonomy = responder.capabilities.taxonomy
-    asked: list[Any] = [None]
+    emotions: list[EmotionMix | None] = [None]
     if taxonomy is not None:
-        asked = [EmotionMix.parse(label, taxonomy) for label in taxonomy.labels]
+        emotions = [EmotionMix.parse(label, taxonomy) for label in taxonomy.labels]
     rows = list(enumerate(examples))
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as out:
-        for mix in asked:
-            generate(responder, rows, out, emotion=mix, decoding=decoding, batch=64)
+        for emotion in emotions:
+            generate(responder, rows, out, emotion=emotion, decoding=decoding, batch=64)
 
 
 def _work(queue: Any, folder: Path, device: str, more: tuple[str, ...], until: float) -> None:

@@ -7,13 +7,13 @@ docs/systems/recurrent-results.md; with RUNS, docs/systems/recurrent-replies.md 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.files import replacing
 from emotone.report.published import ECM, EMO_SEQ
+from recipes.compare.files import PAGES, RESULTS, read_results, write_page
+from recipes.compare.table import Column, number_table, shown, table
 from recipes.recurrent.findings import findings
 from recipes.recurrent.names import (
     COLUMNS,
@@ -21,13 +21,12 @@ from recipes.recurrent.names import (
     ECM_ROWS,
     LANGS,
     PEOPLE,
+    columns,
+    default,
     rows_of,
-    shown,
-    table,
     title,
 )
 
-ROOT = Path(__file__).parents[2]
 VARIETY = ("distinct_1", "distinct_2", "repeated_4", "commonest_share", "length_words")
 FEELING = (
     "emotion_accuracy",
@@ -36,33 +35,32 @@ FEELING = (
     "emotion_macro_f1_felt",
 )
 CONTENT = ("topic_reference", "topic_post", "similarity_reference", "similarity_post", "bleu")
+#: What stands on the card of a model.
+CARD = ("perplexity", "ecm_perplexity", *VARIETY[:2], *FEELING, *CONTENT, *VARIETY[2:])
 COMPARED = ("distinct_2", "emotion_accuracy", "topic_reference", "similarity_reference", "bleu")
 
+Results = Mapping[str, Any]
 Facts = Mapping[str, Mapping[str, Any]]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("runs", type=Path, nargs="?")
-    arguments.add_argument("--result", type=Path, default=ROOT / "docs/results/recurrent.json")
-    arguments.add_argument("--docs", type=Path, default=ROOT / "docs/systems")
+    arguments.add_argument("--result", type=Path, default=RESULTS / "recurrent.json")
+    arguments.add_argument("--docs", type=Path, default=PAGES)
     given = arguments.parse_args()
-    results = json.loads(given.result.read_text(encoding="utf-8"))
-    write(given.docs / f"{given.result.stem}-results.md", page(results, given.result.name))
+    text = page(read_results(given.result), given.result.name)
+    pages = {f"{given.result.stem}-results.md": text}
     if given.runs is not None:
         from recipes.recurrent.everyday import everyday_page
 
-        write(given.docs / "recurrent-replies.md", everyday_page(given.runs))
+        pages["recurrent-replies.md"] = everyday_page(given.runs)
+    for name, text in pages.items():
+        write_page(given.docs / name, text)
+        print(f"wrote {given.docs / name}")
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(f"wrote {path}")
-
-
-def page(results: Mapping[str, Any], source: str = "recurrent.json") -> str:
+def page(results: Results, source: str = "recurrent.json") -> str:
     """The page of results as Markdown.
 
     Args:
@@ -100,68 +98,63 @@ def page(results: Mapping[str, Any], source: str = "recurrent.json") -> str:
         " own text less the mean cosine with those of all other posts answered in the same"
         " emotion; an interval above 0 is on topic.",
     ]
-    for lang, found in results["langs"].items():
-        lines += language(lang, found)
+    for lang, of_lang in results["langs"].items():
+        lines += language(lang, of_lang)
     return "\n".join(lines) + "\n"
 
 
-def language(lang: str, found: Mapping[str, Any]) -> list[str]:
+def language(lang: str, results: Results) -> list[str]:
     """Everything about one language."""
-    facts = rows_of(found["runs"])
+    facts = rows_of(results["runs"])
     titles = {row: title(fact) for row, fact in facts.items()}
-    lines = ["", f"## {LANGS[lang]}", "", *findings(found, titles)]
-    ppl = found["perplexity"]
+    lines = ["", f"## {LANGS[lang]}", "", *findings(results, titles)]
+    ppl = results["perplexity"]
     if ppl["rows"]:
         lines += [
             "",
             f"Perplexity of {ppl['references'] or 'the'} references, each in its own emotion:",
             "",
-            *_rows(facts, ppl["rows"], ("perplexity", "ecm_perplexity"), neutral=""),
+            *_rows(facts, ppl["rows"], ("perplexity", "ecm_perplexity"), COLUMNS),
         ]
-    lines += _training(found["runs"], facts)
-    lines += _ratios(found, facts)
-    lines += _against_ecm(found, facts)
-    for decoding, scored in found["decodings"].items():
-        said, neutral = DECODINGS[decoding], scored["neutral"] or "neutral"
+    lines += _training(results["runs"], facts)
+    lines += _ratios(results, facts)
+    lines += _against_ecm(results, facts)
+    for decoding, scored in results["decodings"].items():
         rows = scored["rows"]
+        named = columns(scored["neutral"] or "neutral")
         lines += [
             "",
-            f"### {LANGS[lang]}, {said}",
+            f"### {LANGS[lang]}, {DECODINGS[decoding]}",
             "",
             "Variety and collapse:",
             "",
-            *_rows(facts, rows, VARIETY, neutral, people=True),
+            *_rows(facts, rows, VARIETY, named),
             "",
             f"Emotion; each post is answered in {', '.join(scored['asked'])}:",
             "",
-            *_rows(facts, rows, FEELING, neutral, posts="judged_posts"),
+            *_rows(facts, rows, FEELING, named, posts="judged_posts"),
             "",
             *_by_emotion(facts, rows, scored["asked"]),
             "",
             "Content:",
             "",
-            *_rows(facts, rows, CONTENT, neutral, people=True),
+            *_rows(facts, rows, CONTENT, named),
             "",
             "Differences on the same posts:",
             "",
-            *_differences(scored["differences"], ppl["differences"], facts, neutral),
+            *_differences(scored["differences"], ppl["differences"], facts, named),
         ]
     return lines
 
 
-def row_values(results: Mapping[str, Any], lang: str, row: str) -> list[tuple[str, str]]:
-    """Headings and values of one row, default decoding, those that were measured."""
-    found = results["langs"][lang]
-    scored = found["decodings"]["default"]
-    numbers = {
-        **found["perplexity"]["rows"].get(row, {}).get("numbers", {}),
-        **scored["rows"].get(row, {}).get("numbers", {}),
-    }
-    neutral = scored["neutral"] or "neutral"
-    values = [
-        (heading.format(neutral=neutral), shown(numbers.get(key), digits, times))
-        for key, (heading, digits, times) in COLUMNS.items()
-    ]
+def row_values(results: Results, lang: str, row: str) -> list[tuple[str, str]]:
+    """Return headings and values of one row in the default decoding, for a model's card."""
+    of_lang = results["langs"][lang]
+    scored = of_lang["decodings"]["default"]
+    rows = (of_lang["perplexity"]["rows"].get(row, {}), scored["rows"].get(row, {}))
+    numbers = {k: v for part in rows for k, v in part.get("numbers", {}).items()}
+    named = columns(scored["neutral"] or "neutral")
+    values = [(named[key][0], shown(numbers.get(key), *named[key][1:])) for key in CARD]
     return [(heading, value) for heading, value in values if value]
 
 
@@ -172,28 +165,29 @@ def _name(fact: Mapping[str, Any], seeds: Sequence[int]) -> list[str]:
 
 def _rows(
     facts: Facts,
-    rows: Mapping[str, Any],
+    rows: Results,
     keys: Sequence[str],
-    neutral: str,
+    named: Mapping[str, Column],
     *,
-    people: bool = False,
     posts: str = "posts",
 ) -> list[str]:
-    head = ["", "pairs", "seeds", "posts", *(COLUMNS[k][0].format(neutral=neutral) for k in keys)]
-    made: list[list[str]] = []
-    for row in [*facts, *(r for r in rows if r not in facts and people)]:
-        if row not in rows:
-            continue
-        numbers = rows[row]["numbers"]
-        name = _name(facts[row], rows[row]["seeds"]) if row in facts else [PEOPLE, "", ""]
-        cells = (shown(numbers.get(k), *COLUMNS[k][1:]) for k in keys)
-        made.append([*name, str(rows[row].get(posts, "")), *cells])
-    return table(head, made)
+    lines = [
+        (
+            [
+                *(_name(facts[row], rows[row]["seeds"]) if row in facts else [PEOPLE, "", ""]),
+                str(rows[row].get(posts, "")),
+            ],
+            rows[row]["numbers"],
+        )
+        for row in [*facts, *(r for r in rows if r not in facts)]
+        if row in rows
+    ]
+    return number_table(["", "pairs", "seeds", "posts"], lines, named, keys)
 
 
 def _training(runs: Mapping[str, Mapping[str, Any]], facts: Facts) -> list[str]:
     """What training took, as means over seeds."""
-    made: list[list[str]] = []
+    lines: list[list[str]] = []
     for row, fact in facts.items():
         mine = [r for r in runs.values() if r["row"] == row and r.get("training")]
         if mine:
@@ -203,93 +197,82 @@ def _training(runs: Mapping[str, Mapping[str, Any]], facts: Facts) -> list[str]:
             )
             size = f"{mine[0]['parameters']:,}" if mine[0].get("parameters") else ""
             name = _name(fact, [r["seed"] for r in mine])
-            made.append([*name, size, f"{steps:,.0f}", f"{seconds / 60:.1f}"])
-    if not made:
+            lines.append([*name, size, f"{steps:,.0f}", f"{seconds / 60:.1f}"])
+    if not lines:
         return []
     head = ["", "pairs", "seeds", "parameters", "steps to the best", "minutes of training"]
-    return ["", "Training:", "", *table(head, made)]
+    return ["", "Training:", "", *table(head, lines)]
 
 
-def _by_emotion(facts: Facts, rows: Mapping[str, Any], asked: Sequence[str]) -> list[str]:
-    made = [
-        [
-            *_name(fact, rows[row]["seeds"])[:1],
-            *(shown(rows[row]["by_emotion"].get(e), 3) for e in asked),
-        ]
+def _by_emotion(facts: Facts, rows: Results, asked: Sequence[str]) -> list[str]:
+    lines = [
+        (_name(fact, rows[row]["seeds"])[:1], rows[row]["by_emotion"])
         for row, fact in facts.items()
-        if row in rows and rows[row]["by_emotion"]
+        if row in rows
     ]
-    if not made:
-        return []
-    return table(["accuracy by asked emotion", *asked], made)
+    accuracies = {emotion: (emotion, 3, 1) for emotion in asked}
+    return number_table(["accuracy by asked emotion"], lines, accuracies, asked)
 
 
 def _differences(
-    differences: Mapping[str, Any], perplexity: Mapping[str, Any], facts: Facts, neutral: str
+    differences: Results, perplexity: Results, facts: Facts, named: Mapping[str, Column]
 ) -> list[str]:
-    keys = ("perplexity", *COMPARED)
-    made: list[list[str]] = []
+    lines: list[tuple[list[str], Mapping[str, Any]]] = []
     for name, numbers in differences.items():
-        first, second = name.split(" - ")
-        every = {**numbers, **perplexity.get(name, {})}
-        cells = (shown(every.get(k), *COLUMNS[k][1:], sign="+") for k in keys)
-        made.append([f"{title(facts[first])} less {title(facts[second])}", *cells])
-    if not made:
-        return ["None: there are no two rows of one size."]
-    return table(["", *(COLUMNS[k][0].format(neutral=neutral) for k in keys)], made)
+        first, second = (title(facts[row]) for row in name.split(" - "))
+        lines.append(([f"{first} less {second}"], {**numbers, **perplexity.get(name, {})}))
+    return number_table([""], lines, named, ("perplexity", *COMPARED), "+") or [
+        "None: there are no two rows of one size."
+    ]
 
 
-def _ratios(found: Mapping[str, Any], facts: Facts) -> list[str]:
+def _ratios(results: Results, facts: Facts) -> list[str]:
     """Ratios to A-Seq2Seq beside those of the Emo-Seq paper."""
-    scored = found["decodings"].get("default") or next(iter(found["decodings"].values()), None)
     ratios: dict[str, dict[str, Any]] = {}
-    for part in (found["perplexity"], scored):
-        for name, numbers in (part or {"ratios": {}})["ratios"].items():
+    for part in (results["perplexity"], default(results)):
+        for name, numbers in part["ratios"].items():
             ratios.setdefault(name, {}).update(numbers)
     base = EMO_SEQ.rows["A-Seq2Seq"]
-    made: list[list[str]] = []
+    lines: list[list[str]] = []
     for name, numbers in ratios.items():
-        first, second = name.split(" / ")
-        if title(facts[second]).split(" (")[0] != "A-Seq2Seq":
+        first, second = (title(facts[row]) for row in name.split(" / "))
+        if second.split(" (")[0] != "A-Seq2Seq":
             continue
-        paper = EMO_SEQ.rows.get(title(facts[first]).split(" (")[0])
+        paper = EMO_SEQ.rows.get(first.split(" (")[0])
         cells: list[str] = []
         for i, key in enumerate(("perplexity", "distinct_1", "distinct_2")):
             theirs = None if paper is None else (paper[i] or 0.0) / (base[i] or 1.0)
             cells += [shown(numbers.get(key), 3), "" if theirs is None else f"{theirs:.3f}"]
-        made.append([f"{title(facts[first])} / {title(facts[second])}", *cells])
-    if not made:
+        lines.append([f"{first} / {second}", *cells])
+    if not lines:
         return []
     head = [f"{k}{side}" for k in ("PPL", "Distinct-1", "Distinct-2") for side in ("", ", paper")]
     source = f"Ratios to A-Seq2Seq beside those of the paper ({EMO_SEQ.source}):"
-    return ["", source, "", *table(["", *head], made)]
+    return ["", source, "", *table(["", *head], lines)]
 
 
-def _against_ecm(found: Mapping[str, Any], facts: Facts) -> list[str]:
+def _against_ecm(results: Results, facts: Facts) -> list[str]:
     """The six rows of ECM's table 4 beside ours."""
-    scored = found["decodings"].get("default") or next(iter(found["decodings"].values()), None)
-    made: list[list[str]] = []
+    lines: list[list[str]] = []
     for row, fact in facts.items():
         theirs = ECM.rows.get(ECM_ROWS.get(title(fact).split(" (")[0], ""))
         if theirs is None or fact["system"] == "emo_seq":
             continue
-        ppl = found["perplexity"]["rows"].get(row, {}).get("numbers", {})
-        mine = (scored or {"rows": {}})["rows"].get(row)
-        seeds = mine["seeds"] if mine else found["perplexity"]["rows"].get(row, {}).get("seeds", [])
-        made.append(
+        ppl, ours = (p["rows"].get(row, {}) for p in (results["perplexity"], default(results)))
+        lines.append(
             [
-                *_name(fact, seeds),
-                shown(ppl.get("ecm_perplexity"), 2),
+                *_name(fact, ours.get("seeds") or ppl.get("seeds", [])),
+                shown(ppl.get("numbers", {}).get("ecm_perplexity"), 2),
                 f"{theirs[0]:.1f}",
-                shown(mine["numbers"].get("emotion_accuracy") if mine else None, 3),
+                shown(ours.get("numbers", {}).get("emotion_accuracy"), 3),
                 f"{theirs[1]:.3f}",
             ]
         )
-    if len(made) < 2:
+    if len(lines) < 2:
         return []
     head = ["", "pairs", "seeds", "PPL, mean over sentences", "paper", "accuracy", "paper"]
     source = f"Beside the paper ({ECM.source}; {ECM.caution[0].lower()}{ECM.caution[1:-1]}):"
-    return ["", source, "", *table(head, made)]
+    return ["", source, "", *table(head, lines)]
 
 
 if __name__ == "__main__":

@@ -101,11 +101,11 @@ def interval(
     if number < 2 or math.isnan(value):
         return _NAN
     rng = np.random.default_rng(seed)
-    if _leaves_out(stats):
-        drops = _jackknife([stats], codes, number, _rounds(stats, rounds), rng)
+    if leaves_out(stats):
+        drops = jackknife([stats], codes, number, _rounds(stats, rounds), rng)
         low, high = _spread(value, drops[0], number, level)
         return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
-    found = _bootstrap(stats, codes, number, rounds, rng)
+    found = bootstrap(stats, codes, number, rounds, rng)
     low, high = _percentiles(found, level)
     if isinstance(stats, SumStats) and stats.share and value in (0.0, 1.0):
         counted = len(np.unique(codes[stats.rows.any(axis=1)]))
@@ -156,14 +156,14 @@ def paired_test(
     if number < 2 or math.isnan(difference):
         return PairedTest(difference, math.nan, math.nan, math.nan)
     rng = np.random.default_rng(seed)
-    if _leaves_out(a):
+    if leaves_out(a):
         rounds = _rounds(joined, rounds)
-        spread = _jackknife([a, b], codes, number, min(rounds, 2000), rng)
+        spread = jackknife([a, b], codes, number, min(rounds, 2000), rng)
         low, high = _spread(difference, spread[0] - spread[1], number, 0.95)
     else:
         again = int(rng.integers(2**31))
         found = [
-            _bootstrap(s, codes, number, min(rounds, 2000), np.random.default_rng(again))
+            bootstrap(s, codes, number, min(rounds, 2000), np.random.default_rng(again))
             for s in (a, b)
         ]
         with np.errstate(invalid="ignore"):  # two infinite perplexities have no difference
@@ -212,10 +212,18 @@ def _group_sums(stats: SumStats, codes: np.ndarray, number: int) -> np.ndarray:
     return sums
 
 
-def _bootstrap(
+def bootstrap(
     stats: Stats, codes: np.ndarray, number: int, rounds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Values of `rounds` resamples of groups."""
+    """Return the values over resamples of groups with replacement, [rounds].
+
+    Args:
+        stats: Statistics of N replies.
+        codes: Number of the group of each reply, [N].
+        number: Number of groups.
+        rounds: Number of resamples.
+        rng: Draws them; equal generators draw equal groups, whatever the statistics.
+    """
     sums = _group_sums(stats, codes, number) if isinstance(stats, SumStats) else None
     found: list[np.ndarray] = []
     step = max(1, _CHUNK // number)
@@ -246,7 +254,8 @@ def _percentiles(found: np.ndarray, level: float) -> tuple[float, float]:
     return float(ordered[low]), float(ordered[high])
 
 
-def _leaves_out(stats: Stats) -> bool:
+def leaves_out(stats: Stats) -> bool:
+    """Whether groups have to be left out, as resamples with replacement would be biased."""
     return bool(getattr(stats, "leave_out", False))
 
 
@@ -256,10 +265,18 @@ def _rounds(stats: Stats, rounds: int) -> int:
     return min(rounds, max(200, int(_BUDGET / max(1, int(stats.sizes.sum())))))
 
 
-def _jackknife(
+def jackknife(
     runs: Sequence[Stats], codes: np.ndarray, number: int, rounds: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Values of each run with the same random groups left out, [rounds] each."""
+    """Return the values of each run with the same random tenths of groups left out, [rounds] each.
+
+    Args:
+        runs: Statistics of N replies each.
+        codes: Number of the group of each reply, [N], the same for all runs.
+        number: Number of groups.
+        rounds: How many tenths are left out, one after the other.
+        rng: Draws them.
+    """
     out = max(1, round(LEFT_OUT * number))
     without = [_without(stats, codes) for stats in runs]
     values = [np.full(rounds, np.nan) for _ in runs]

@@ -9,23 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recipes.compare.rows import Row, of_replies, p_value
 from recipes.emprl import evaluate, replies, table
 from recipes.emprl.curves import POINTS, curve, drawing
 from recipes.emprl.findings import findings
-from recipes.emprl.rows import (
-    CONSTANT,
-    PEOPLE,
-    SHUFFLED,
-    Row,
-    floors,
-    p_value,
-    paired,
-    rows_of,
-    sampled,
-    stated,
-)
+from recipes.emprl.rows import CONSTANT, PEOPLE, SHUFFLED, floors, rows_of
 from recipes.emprl.runs import DECODING, STRIDE, dialogues, find
-from recipes.recurrent.pooling import estimate
 
 from emotone import config as configs
 from emotone.data.examples import example_line
@@ -227,41 +216,34 @@ def test_replies_of_other_weights_are_not_taken(
         run(monkeypatch, *given, "--only", "tiny-s1-ppo")
 
 
-def told(texts: dict[int, list[list[str]]]) -> Row:
+def row_of(texts: dict[int, list[list[str]]]) -> Row:
     """A row of given replies: training -> sampling -> texts."""
     some = examples()[::2]
     return Row(
         {
             seed: [
-                [(e, Reply(t, None, "x", "", k, 0)) for e, t in zip(some, said, strict=True)]
-                for k, said in enumerate(many)
+                [(e, Reply(t, None, "x", "", k, 0)) for e, t in zip(some, of_all, strict=True)]
+                for k, of_all in enumerate(many)
             ]
             for seed, many in texts.items()
-        },
-        {},
+        }
     )
 
 
 def test_a_row_of_several_trainings_varies_by_training():
     posts = [e.id for e in examples()[::2]]
     words = {1: [["a"] * 8, ["a b c"] * 8], 2: [["a b c d"] * 8, ["a b c d e f"] * 8]}
-    found = sampled(stated(told(words), "length_words", tools(), posts), posts, 20)
-    assert found.values.tolist() == [2, 5]
-    one = sampled(stated(told({1: words[1]}), "length_words", tools(), posts), posts, 20)
-    assert one.values.tolist() == [1, 3]
+    several = of_replies(row_of(words), "length_words", tools())
+    assert several.sampled(posts, 20).values.tolist() == [2, 5]
+    assert several.of([1]).sampled(posts, 20).values.tolist() == [1, 3]
 
 
-def test_pairs_of_trainings_take_out_what_the_training_brings():
-    posts = [e.id for e in examples()[::2]]
-    short, long = ({s: [["a " * (9 * s + k)] * 8] for s in (1, 2, 3)} for k in (0, 1))
-    a, b = (stated(told(w), "length_words", tools(), posts) for w in (long, short))
-    both = paired(sampled(a, posts, 20), sampled(b, posts, 20))
-    assert both is not None
-    gap = estimate(both)
-    assert (gap.value, gap.low, gap.high) == pytest.approx((1, 1, 1))
+def test_a_difference_in_every_dialogue_has_a_small_p():
+    short, long = (row_of({s: [["a " * (9 * s + k)] * 8] for s in (1, 2, 3)}) for k in (0, 1))
+    a, b = (of_replies(row, "length_words", tools()) for row in (long, short))
     assert p_value(a, b, 200) == pytest.approx(2 / 2**8, abs=0.02)
     assert p_value(a, b.of([1]), 200) is None
-    of_kinds = [stated(told(w), "distinct_1", tools(), posts) for w in (long, short)]
+    of_kinds = [of_replies(row, "distinct_1", tools()) for row in (long, short)]
     assert p_value(*of_kinds, 200) is None
 
 

@@ -1,32 +1,27 @@
-"""The comparison of the recurrent systems: what is read, how seeds are pooled, what pages say."""
+"""The comparison of the recurrent systems: what is read, what is compared, what pages say."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from recipes.recurrent import everyday, likelihoods, names
-from recipes.recurrent.compare import contrasts, facts, perplexities
-from recipes.recurrent.evaluate import PEOPLE, Language, label, scored, told
+from recipes.recurrent import everyday, names
+from recipes.recurrent.contrasts import contrasts
+from recipes.recurrent.evaluate import PEOPLE, Language, label, perplexities, read_rows, scored
 from recipes.recurrent.findings import findings
 from recipes.recurrent.folders import deal, find, neutral_of, one_each, replies
-from recipes.recurrent.pooling import Estimate, Sampled, difference, estimate, ratio, sample
 from recipes.recurrent.table import page
 
 from emotone.emotions import NLPCC, EmotionMix
 from emotone.errors import DataError, UsageError
-from emotone.evaluation.perplexity import perplexity
+from emotone.evaluation.likelihoods import write_likelihoods
 from emotone.evaluation.records import reply_line
 from emotone.evaluation.remember import remember_emotion
-from emotone.metrics import Tools, build
-from emotone.metrics.base import mean_stats
-from emotone.metrics.significance import interval
+from emotone.metrics import Tools
 from emotone.types import Capabilities, Decoding, Dialogue, Example, Reply
 from unit.evaluation.hearing import WordJudge
 from unit.metrics.doubles import embed
@@ -82,7 +77,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (feels, nats, pairs) in RUNS.items():
         folder = root / name
         system = Toy(name.split("-")[1], name, feels=feels, nats=nats)
-        made = likelihoods.measure(system, examples(), folder)
+        made = write_likelihoods(system, examples(), folder)
         assert made.n == len(POSTS)
         moods = [EmotionMix.parse(x, NLPCC) for x in NLPCC.labels] if feels else [None]
         for file in ("replies_default.jsonl", "everyday.jsonl"):
@@ -103,13 +98,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(runs: Path) -> dict[str, Any]:
     language = opened(runs)
-    pairs = told(language, "replies_default.jsonl")
+    pairs = read_rows(language, "replies_default.jsonl")
     found = find(runs)
     return {
         "manifest": {"judges": {"word-score": {}}},
         "langs": {
             "zh": {
-                "runs": {r.folder.name: facts(r) for r in found},
+                "runs": {r.folder.name: r.facts for r in found},
                 "perplexity": perplexities(found, 100),
                 "decodings": {"default": scored(language, pairs)},
             }
@@ -167,12 +162,13 @@ def test_posts_that_not_every_run_of_a_size_answered_are_left_out(runs: Path, tm
     other = dataclasses.replace(run, folder=tmp_path, seed=7)
     (tmp_path / "replies_default.jsonl").write_text("\n".join(lines[:5]), encoding="utf-8")
     language = dataclasses.replace(opened(runs), runs=(run, other))
-    found = told(language, "replies_default.jsonl")
-    assert {e.id for e, _ in found[run.row][run.seed]} == {f"t{i}" for i in range(5)}
-    assert len(found[PEOPLE][0]) == 5
+    found = read_rows(language, "replies_default.jsonl")
+    assert found[run.row].posts == [f"t{i}" for i in range(5)]
+    assert [len(found[run.row].replies[s][0]) for s in (run.seed, 7)] == [5, 5]
+    assert len(found[PEOPLE].pairs) == 5
     smaller = dataclasses.replace(other, variant="plain-10k")
-    apart = told(dataclasses.replace(language, runs=(smaller, run)), "replies_default.jsonl")
-    assert {row: len(seeds.popitem()[1]) for row, seeds in apart.items()} == {
+    apart = read_rows(dataclasses.replace(language, runs=(smaller, run)), "replies_default.jsonl")
+    assert {name: len(row.pairs) for name, row in apart.items()} == {
         "a_seq2seq-plain": 12,
         "a_seq2seq-plain-10k": 5,
         PEOPLE: 12,
@@ -189,29 +185,7 @@ def test_a_judge_that_labelled_the_training_data_is_refused(runs: Path, monkeypa
         evaluate.opened(tuple(find(runs)), "zh", runs / ".labels", 5, 10)
 
 
-# -- perplexity of each reference ----------------------------------------------------------------
-
-
-def test_likelihoods_are_those_of_the_command_and_hold_no_text(tmp_path: Path):
-    twice = [*examples(), dataclasses.replace(examples()[3], id="again")]
-    system = Toy("ecm", "x", feels=True, nats=1.5)
-    made = likelihoods.measure(system, twice, tmp_path)
-    plain: Any = system
-    assert made.metrics["perplexity"] == perplexity(plain, twice).metrics["perplexity"]
-    found = likelihoods.read(tmp_path / "nats.jsonl")
-    assert list(found) == [e.id for e in twice]
-    assert found["again"] == found["t3"]
-    nats, tokens, characters = np.array(list(found.values())).T
-    assert math.exp(nats.sum() / tokens.sum()) == pytest.approx(made.metrics["perplexity"].value)
-    assert characters[0] == len(twice[0].reply or "")
-    assert "answer" not in (tmp_path / "nats.jsonl").read_text(encoding="utf-8")
-    with pytest.raises(DataError, match="two examples have one id"):
-        likelihoods.measure(system, [twice[0], twice[0]], tmp_path)
-    with pytest.raises(DataError, match="has no reply"):
-        likelihoods.measure(system, [dataclasses.replace(twice[0], reply=" ")], tmp_path)
-    (tmp_path / "nats.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"nats\.jsonl, line 1 has no id, nats"):
-        likelihoods.read(tmp_path / "nats.jsonl")
+# -- perplexity of the references -----------------------------------------------------------------
 
 
 def test_perplexities_are_compared_on_the_same_references(runs: Path):
@@ -223,96 +197,6 @@ def test_perplexities_are_compared_on_the_same_references(runs: Path):
     between = made["differences"]["emo_seq-full - ecm-full"]["perplexity"]
     assert between["high"] < 0
     assert made["ratios"]["ecm-full / a_seq2seq-plain"]["perplexity"]["value"] < 1
-
-
-def test_without_likelihoods_the_interval_is_over_seeds(runs: Path, tmp_path: Path):
-    import shutil
-
-    for name in ("zh-ecm-full-s1", "zh-ecm-full-s2", "zh-emo_seq-full-s1"):
-        shutil.copytree(runs / name, tmp_path / name)
-        (tmp_path / name / "nats.jsonl").unlink()
-    made = perplexities(find(tmp_path), 100)
-    assert made["references"] == 0
-    two, one = (made["rows"][r]["numbers"]["perplexity"] for r in ("ecm-full", "emo_seq-full"))
-    assert two["low"] < two["value"] < two["high"]
-    assert two["over"] == "seeds"
-    assert one["value"] > 0
-    assert one["low"] is None
-
-
-# -- seeds ---------------------------------------------------------------------------------------
-
-
-def test_one_seed_has_the_interval_of_its_posts():
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=300)
-    ids = [f"p{i // 2:03}" for i in range(300)]
-    stats = mean_stats(values)
-    found = estimate(sample([stats], [ids], sorted(set(ids)), rounds=2000))
-    low, high = interval(stats, groups=ids, rounds=2000)
-    assert found.value == pytest.approx(values.mean())
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02)
-
-
-def test_what_resampling_would_bias_is_left_out_instead():
-    rng = np.random.default_rng(1)
-    pairs = [
-        (Example(f"p{i}", Dialogue.of("a")), Reply(" ".join(t), None, "s", "m", 0, 3))
-        for i, t in enumerate(rng.choice([*"abcdefghijklmnopqrstuvwxyz"], (200, 3)))
-    ]
-    stats = build("distinct_2", Tools()).stats(pairs)
-    ids = [e.id for e, _ in pairs]
-    found = estimate(sample([stats], [ids], ids, rounds=300))
-    low, high = interval(stats, groups=ids, rounds=300)
-    assert found.low < found.value < found.high
-    assert found.high - found.low == pytest.approx(high - low, rel=0.15)
-
-
-def test_the_seeds_add_their_variance():
-    rng = np.random.default_rng(2)
-    base = rng.normal(size=400)
-    ids = [str(i) for i in range(400)]
-    seeds = [mean_stats(base + shift) for shift in (-1.0, 0.0, 1.0)]
-    found = estimate(sample(seeds, [ids] * 3, ids, rounds=500))
-    posts = base.var() / 400
-    assert found.value == pytest.approx(base.mean())
-    half = 1.96 * math.sqrt(posts + 1.0 / 3)
-    assert found.high - found.value == pytest.approx(half, rel=0.02)
-
-
-def test_intervals_cover_posts_and_trainings_as_often_as_they_say():
-    """Means of posts and of trainings drawn anew each time; 0 is the right answer."""
-    rng = np.random.default_rng(3)
-    ids = [str(i) for i in range(100)]
-    hits = 0
-    for _ in range(300):
-        posts = rng.normal(size=100)
-        seeds = [mean_stats(posts + 0.05 * rng.normal()) for _ in range(3)]
-        found = estimate(sample(seeds, [ids] * 3, ids, rounds=200))
-        hits += found.low <= 0 <= found.high
-    assert 0.92 <= hits / 300 <= 0.98
-
-
-def test_differences_and_ratios_use_the_same_posts():
-    rng = np.random.default_rng(4)
-    posts = rng.uniform(1, 9, 200)
-    ids = [str(i) for i in range(200)]
-    a, b = (sample([mean_stats(posts * f)], [ids], ids, rounds=400) for f in (1.1, 1.0))
-    apart = difference(a, b)
-    assert apart.value == pytest.approx(0.1 * posts.mean())
-    assert 0 < apart.low < apart.high < estimate(a).high - estimate(a).low
-    times = ratio(a, b)
-    assert (times.value, times.low, times.high) == pytest.approx((1.1, 1.1, 1.1), abs=1e-6)
-    nothing = Sampled(np.array([0.0]), np.zeros((1, 400)), 1.0)
-    assert math.isnan(ratio(a, nothing).value)
-
-
-def test_an_interval_ends_where_values_do():
-    found = Estimate(0.9, 0.8, 1.1, 1).within(0.0, 1.0)
-    assert (found.low, found.high) == (0.8, 1.0)
-    assert Estimate(math.nan, math.nan, math.nan, 1).row() == dict.fromkeys(
-        ("value", "low", "high")
-    )
 
 
 # -- numbers and pages ---------------------------------------------------------------------------
@@ -344,7 +228,7 @@ def test_rows_of_as_many_pairs_are_compared(runs: Path):
 
 def test_labels_are_asked_for_once(runs: Path):
     language = opened(runs)
-    pairs = told(language, "replies_default.jsonl")
+    pairs = read_rows(language, "replies_default.jsonl")
     label(language, pairs)
     judge: Any = language.tools.emotion
     heard = list(judge.judge.seen)

@@ -263,10 +263,10 @@ def test_a_large_distinct_gets_fewer_rounds(monkeypatch):
     stats, groups = zipf_replies(np.random.default_rng(0))
     monkeypatch.setattr(significance, "_BUDGET", 1.0)
     calls: list[int] = []
-    real = significance._jackknife
+    real = significance.jackknife
     monkeypatch.setattr(
         significance,
-        "_jackknife",
+        "jackknife",
         lambda runs, codes, number, rounds, rng: (
             calls.append(rounds) or real(runs, codes, number, rounds, rng)
         ),
