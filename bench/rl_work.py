@@ -23,7 +23,7 @@ from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.rl.settings import Reinforce
 from emotone.rl.types import Sampling, Scores, Written
 from emotone.training.distributed import ranks
-from emotone.training.stopping import Asked
+from emotone.training.stopping import StopRequest
 
 #: Seconds, of the day or of this process's work.
 Clock = Callable[[], float]
@@ -116,7 +116,7 @@ class Step:
         team = ranks("cpu")
         folder.mkdir(parents=True)
         learning = dict(self.policy.trained())
-        self.run = Run(self.policy, learning, team, self.settings, folder, Asked(), {})
+        self.run = Run(self.policy, learning, team, self.settings, folder, StopRequest(), {})
         self.run.open_logs(shown=False)
 
     def seconds(self, clock: Clock) -> dict[str, float]:

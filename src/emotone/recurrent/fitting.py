@@ -90,7 +90,7 @@ def fit_system(
         order = plan(dev.post_lengths, dev.reply_lengths, DEV_BATCH, 0, 0)
         return (collate(dev.rows(indices)) for indices in order)
 
-    made_with = {"data": corpus.hashes, "config": _what_matters(config)}
+    depends_on = {"data": corpus.hashes, "config": _what_matters(config)}
     fitted = fit(
         network,
         train_plan=batches,
@@ -98,7 +98,7 @@ def fit_system(
         dev_batches=dev_batches if len(dev) else None,
         settings=settings,
         out=out,
-        made_with=made_with,
+        depends_on=depends_on,
     )
     manifest = {
         "pairs": len(train),

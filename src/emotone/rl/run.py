@@ -20,10 +20,10 @@ from emotone.rl.types import Policy
 from emotone.training import checkpoint as checkpoints
 from emotone.training import optim
 from emotone.training.distributed import Ranks
-from emotone.training.log import Display, Log, say
+from emotone.training.log import Display, Log, note
 from emotone.training.resume import resumed_from
 from emotone.training.state import check_identity
-from emotone.training.stopping import Asked, Stopped
+from emotone.training.stopping import Stopped, StopRequest
 
 #: What a person sees of the log.
 FIGURES = {
@@ -48,7 +48,7 @@ class Run:
         team: Ranks,
         settings: Reinforce,
         out: Path,
-        asked: Asked,
+        asked: StopRequest,
         made_with: dict[str, Any],
     ) -> None:
         self.policy, self.team, self.settings, self.out = policy, team, settings, out
@@ -134,7 +134,7 @@ class Run:
             return
         kept = {k: v for k, v in row.items() if not isinstance(v, float) or math.isfinite(v)}
         self.log.write({"step": self.state.step, **kept, "seconds": round(self.seconds(), 3)})
-        self.display.tell(kept)
+        self.display.show(kept)
 
     def save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
@@ -173,7 +173,7 @@ class Run:
         self.save()
         if self.team.first:
             step = checkpoints.name(self.state.step)
-            say(f"asked to stop; saved {self.folder / step}, and the same command goes on from it")
+            note(f"asked to stop; saved {self.folder / step}, and the same command goes on from it")
         raise Stopped(number or signal.SIGTERM)
 
     def finish(self, development: Development | None) -> Reinforced:

@@ -132,7 +132,7 @@ def supervise(
             dev_batches=None if dev is None else dev_batches,
             settings=settings,
             out=out,
-            made_with=made_with,
+            depends_on=made_with,
             progress=progress,
         )
     finally:

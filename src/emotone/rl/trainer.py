@@ -32,10 +32,10 @@ from emotone.rl.state import identity
 from emotone.rl.types import Policy, RewardFunction
 from emotone.training import optim
 from emotone.training.distributed import ranks
-from emotone.training.log import say
-from emotone.training.loop import alone
+from emotone.training.log import note
+from emotone.training.run import locked
 from emotone.training.seeding import own_randomness, reseed, seed_for
-from emotone.training.stopping import listening
+from emotone.training.stopping import stop_requests
 
 
 def reinforce(
@@ -85,7 +85,7 @@ def reinforce(
             " more prompts, or lower batch"
         )
     with ExitStack() as stack:
-        asked = stack.enter_context(listening())
+        asked = stack.enter_context(stop_requests())
         if settings.threads:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(settings.threads)
@@ -95,7 +95,7 @@ def reinforce(
                 f"reinforce: batch is {settings.batch}; use a multiple of updates times processes,"
                 f" {settings.updates * team.world}"
             )
-        team.first_does(lambda: alone(out, stack))
+        team.first_does(lambda: stack.enter_context(locked(out)))
         stack.enter_context(own_randomness(team.device))
         held = [] if development is None else [development.prompts, development.replies]
         learning = stack.enter_context(_learning(policy, settings))
@@ -196,7 +196,7 @@ def _step(run: Run, prompts: Sequence[list[int]], reward: RewardFunction) -> Non
     if kl < 0 and not state.kl_negative:
         state.kl_negative = row["kl_negative"] = True
         if team.first:
-            say(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
+            note(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
     if settings.kl_adaptive:
         state.kl_weight = adapt(
             state.kl_weight,

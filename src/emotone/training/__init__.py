@@ -1,10 +1,11 @@
-"""One visible training loop for every system, and what keeps a run whole.
+"""One run for every training, and what keeps it whole.
 
-`loop.fit` trains; `settings.Training` says how; `checkpoint` makes a killed run go on as if nothing
-had happened. The loop knows nothing of words or models: it takes plans of row indices, a function
-that makes a batch of them, and a model that returns sums of losses.
+`run.Run` makes the steps of a `run.Task`, goes on after a kill, and chooses the best weights;
+`loop.fit` trains by likelihood, and `settings.Training` says how. It knows nothing of words or
+systems: it takes plans of row indices, a function that makes a batch of them, and a model that
+returns sums of losses.
 """
 
-from emotone.training.settings import Fitted, Point, Training
+from emotone.training.settings import Evaluation, Fitted, Training
 
-__all__ = ["Fitted", "Point", "Training"]
+__all__ = ["Evaluation", "Fitted", "Training"]

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -32,34 +33,42 @@ def name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Copy a model's parameters and buffers to the CPU; tied ones once, by their first name."""
-    kept: dict[str, Tensor] = {}
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A model's parameters and buffers, where they are; tied ones once, by their first name."""
+    named: dict[str, Tensor] = {}
     seen: set[int] = set()
     for key, value in model.state_dict(keep_vars=True).items():
         if id(value) not in seen:
             seen.add(id(value))
-            kept[key] = value.detach().to("cpu", copy=True).contiguous()
-    return kept
+            named[key] = value
+    return named
 
 
-def put(model: nn.Module, values: Mapping[str, Tensor], where: str = "the weights") -> None:
-    """Load what `weights` gave into a model of the same shape.
+def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors to the CPU."""
+    return {k: v.detach().to("cpu", copy=True).contiguous() for k, v in values.items()}
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Copy a model's parameters and buffers to the CPU, as `tensors` names them."""
+    return copied(tensors(model))
+
+
+@torch.no_grad()
+def put(own: Mapping[str, Tensor], values: Mapping[str, Tensor], where: str) -> None:
+    """Give tensors the values that `copied` took.
 
     Raises:
         CheckpointError: If names or shapes are those of another model.
     """
-    own, known = {}, {}
-    for key, value in model.state_dict(keep_vars=True).items():
-        own.setdefault(id(value), key)
-        known[own[id(value)]] = value
-    for key in sorted({*known, *values}):
-        if key not in known or key not in values or known[key].shape != values[key].shape:
+    for key in sorted({*own, *values}):
+        if key not in own or key not in values or own[key].shape != values[key].shape:
             raise CheckpointError(
-                f"{where} are of another model ({key!r} differs); resume with the settings the run"
+                f"{where} is of another model ({key!r} differs); resume with the settings the run"
                 " began with"
             )
-    model.load_state_dict(dict(values), strict=False)  # strict counts the names of tied ones
+    for key, tensor in own.items():
+        tensor.copy_(values[key])
 
 
 def save(
@@ -100,7 +109,7 @@ def save(
             os.replace(part, place)
             sync_folder(folder)
         except BaseException:
-            # The error of the writing is what is told, whether or not this can be cleared.
+            # The error of the writing is what is raised, whether or not this can be cleared.
             _try_remove(part)
             raise
         for old in _unneeded(folder, step, keep):
@@ -112,8 +121,8 @@ def save(
 
 def steps(folder: Path) -> list[Path]:
     """List the checkpoints by name, newest first, whether whole or not."""
-    found = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
-    return sorted(found, key=_step, reverse=True)
+    places = folder.iterdir() if folder.is_dir() else ()
+    return sorted(filter(_is_checkpoint, places), key=_step, reverse=True)
 
 
 def verify(place: Path) -> None:
@@ -126,10 +135,10 @@ def verify(place: Path) -> None:
     files = marker.get("files")
     if not isinstance(files, dict) or not {MODEL, OPTIMIZER, STATE} <= files.keys():
         raise _damaged(place / MARKER, "it does not list the files")
-    for file, said in files.items():
+    for file, written in files.items():
         path = place / file
         try:
-            right = path.stat().st_size == said["bytes"] and sha256(path) == said["sha256"]
+            right = path.stat().st_size == written["bytes"] and sha256(path) == written["sha256"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise _damaged(path, str(error)) from error
         if not right:
@@ -141,7 +150,7 @@ def newest(folder: Path, note: Callable[[str], None]) -> Path | None:
 
     Args:
         folder: Folder of the checkpoints.
-        note: Told of each damaged one that is passed over.
+        note: Called with a sentence on each damaged one that is passed over.
 
     Returns:
         Its folder; None when there is no checkpoint at all.
@@ -192,9 +201,9 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise RunError(
-            f"cannot write {place} ({said}); free space there or name another folder"
+            f"cannot write {place} ({reason}); free space there or name another folder"
         ) from error
 
 
@@ -220,14 +229,18 @@ def _fill(
 
 
 def _unneeded(folder: Path, step: int, keep: int) -> list[Path]:
-    found = steps(folder)
-    past = [p for p in found if _step(p) <= step]
-    return [p for p in found if p not in past] + past[keep:]
+    places = steps(folder)
+    past = [p for p in places if _step(p) <= step]
+    return [p for p in places if p not in past] + past[keep:]
+
+
+def _is_checkpoint(place: Path) -> bool:
+    return _NAME.fullmatch(place.name) is not None
 
 
 def _step(place: Path) -> int:
-    found = _NAME.fullmatch(place.name)
-    return int(found[1]) if found else -1
+    match = _NAME.fullmatch(place.name)
+    return int(match[1]) if match else -1
 
 
 def _try_remove(path: Path) -> None:
@@ -243,7 +256,7 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(value, dict):
-        raise _damaged(path, "it holds no JSON object")
+        raise _damaged(path, "it is not a JSON object")
     return value
 
 

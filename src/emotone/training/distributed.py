@@ -60,20 +60,25 @@ class Ranks:
         own = batch[self.rank :: self.world]
         return (own, True) if len(own) else (batch[:1], False)
 
+    def autocast(self, precision: str) -> torch.autocast:
+        """Compute in "fp32", or matrix products in "bf16", inside."""
+        half = precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+
     def first_does(self, act: Callable[[], T]) -> T:
         """Let the first process do something; its result or error is everybody's."""
         if self.world == 1:
             return act()
-        told: list[Any] = [None, None]
+        outcome: list[Any] = [None, None]
         if self.first:
             try:
-                told[0] = act()
+                outcome[0] = act()
             except EmotoneError as error:
-                told[1] = error
-        broadcast_object_list(told)
-        if told[1] is not None:
-            raise told[1]
-        return told[0]
+                outcome[1] = error
+        broadcast_object_list(outcome)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]
 
 
 def ranks(device: str, *, tensorboard: Path | None = None) -> Ranks:
@@ -95,28 +100,31 @@ def ranks(device: str, *, tensorboard: Path | None = None) -> Ranks:
     if not torch.distributed.is_initialized():
         PartialState._reset_state()
     try:
-        made = Accelerator(
+        accelerator = Accelerator(
             cpu=device == "cpu",
-            mixed_precision="no",  # the loop says itself what runs in bfloat16
+            mixed_precision="no",  # `Ranks.autocast` says what runs in bfloat16
             log_with=None if tensorboard is None else "tensorboard",
             project_dir=tensorboard,
         )
     except (RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise RunError(f"the processes cannot join ({said}); check torchrun's settings") from error
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if made.num_processes != started:
+        reason = " ".join(str(error).split())
         raise RunError(
-            f"torchrun started {started} processes, but {made.num_processes} joined; start them by"
-            " torchrun or accelerate launch only"
+            f"the processes cannot join ({reason}); check torchrun's settings"
+        ) from error
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    joined = accelerator.num_processes
+    if joined != started:
+        raise RunError(
+            f"torchrun started {started} processes, but {joined} joined; start them by torchrun or"
+            " accelerate launch only"
         )
-    if made.num_processes > 1:
+    if joined > 1:
         # Not at the end of a run, as the next one in this process needs the group again.
         atexit.unregister(_leave)
         atexit.register(_leave)
     if tensorboard is not None:
-        made.init_trackers("tensorboard")
-    return Ranks(made, made.process_index, made.num_processes, made.device)
+        accelerator.init_trackers("tensorboard")
+    return Ranks(accelerator, accelerator.process_index, joined, accelerator.device)
 
 
 def _leave() -> None:

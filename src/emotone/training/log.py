@@ -14,20 +14,14 @@ from emotone.training.checkpoint import writing
 
 #: Keys of the log that differ between two equal runs.
 TIMINGS = frozenset({"seconds", "tokens_per_second"})
-#: Seconds between lines where stderr is no terminal.
+#: Seconds between lines where stderr is not a terminal.
 EVERY = 30.0
-#: What a person sees of a line of the log, and how; a figure is left out until it is there.
-FIGURES = {
-    "loss": "loss {:.3f}",
-    "dev_perplexity": "dev perplexity {:.2f}",
-    "tokens_per_second": "{:.0f} tokens/s",
-}
-#: Steps after which the time of the whole run is foretold.
+#: Steps after which the time of the whole run is estimated.
 ESTIMATED_AFTER = 20
 
 
-def say(text: str) -> None:
-    """Tell the user something on stderr."""
+def note(text: str) -> None:
+    """Write a line for the user to stderr."""
     print(f"emotone: {text}", file=sys.stderr, flush=True)
 
 
@@ -74,8 +68,9 @@ class Display:
         total: Steps of the whole run.
         done: Steps made before a resume.
         shown: Whether anything is shown at all.
-        figures: Which keys of the log a person sees, and how each is written.
-        evaluation: The key that only the line of an evaluation has; without a bar, it is told.
+        figures: Which keys of the log a person sees, and how each is written; a figure is left out
+            until it is there.
+        evaluation: The key that only the line of an evaluation has; without a bar, a line shows it.
     """
 
     def __init__(
@@ -83,13 +78,13 @@ class Display:
         total: int,
         done: int,
         shown: bool,
-        figures: Mapping[str, str] = FIGURES,
-        evaluation: str = "dev_loss",
+        figures: Mapping[str, str],
+        evaluation: str,
     ) -> None:
         self._figures, self._evaluation = figures, evaluation
         self._total, self._shown = total, shown
         self._first, self._step = done, done
-        self._began = self._said = time.monotonic()
+        self._began = self._noted = time.monotonic()
         self._paused = 0.0
         self._text = ""
         self._newest: dict[str, Any] = {}
@@ -97,7 +92,7 @@ class Display:
         if not shown:
             return
         already = f", {done} of them made" if done else ""
-        say(f"training for at most {total} steps{already}")
+        note(f"training for at most {total} steps{already}")
         if sys.stderr.isatty():
             self._start_bar()
 
@@ -109,13 +104,13 @@ class Display:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._step)
         if self._step - self._first == ESTIMATED_AFTER:
-            self._say(f"about {_minutes(self.left())} to go, evaluations not counted")
-        if self._bar is None and time.monotonic() - self._said >= EVERY:
-            self._say(
+            self._note(f"about {_minutes(self.left())} to go, evaluations not counted")
+        if self._bar is None and time.monotonic() - self._noted >= EVERY:
+            self._note(
                 f"step {self._step} of {self._total}, {self._text}{_minutes(self.left())} left"
             )
 
-    def tell(self, values: Mapping[str, Any]) -> None:
+    def show(self, values: Mapping[str, Any]) -> None:
         """Show the newest figures of the log."""
         new = self._newest
         new.update(values)
@@ -124,7 +119,7 @@ class Display:
         if self._shown and self._bar is not None:
             self._bar.update(self._task, text=self._text.rstrip(", "))
         elif self._shown and self._evaluation in values:
-            self._say(f"step {self._step} of {self._total}, {self._text}lr {values['lr']:g}")
+            self._note(f"step {self._step} of {self._total}, {self._text}lr {values['lr']:g}")
 
     def pause(self, seconds: float) -> None:
         """Leave time out of the estimate, such as that of an evaluation."""
@@ -132,21 +127,21 @@ class Display:
 
     def left(self) -> float:
         """Estimate the seconds of the steps that are left."""
-        made = max(self._step - self._first, 1)
+        steps = max(self._step - self._first, 1)
         spent = time.monotonic() - self._began - self._paused
-        return spent / made * (self._total - self._step)
+        return spent / steps * (self._total - self._step)
 
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _say(self, text: str) -> None:
-        self._said = time.monotonic()
+    def _note(self, text: str) -> None:
+        self._noted = time.monotonic()
         if self._bar is not None:
             self._bar.console.print(f"emotone: {text}", markup=False, highlight=False)
         else:
-            say(text)
+            note(text)
 
     def _start_bar(self) -> None:
         from rich.console import Console

@@ -1,25 +1,39 @@
-"""The loop: every training of every system is this one."""
+"""Training by likelihood: the steps of every model that returns sums of losses.
+
+What is around the steps, from the checkpoint to the log, is that of every training: `training.run`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from emotone.errors import DataError, RunError
-from emotone.training.checkpoint import writing
-from emotone.training.distributed import ranks
-from emotone.training.run import Run
-from emotone.training.seeding import own_randomness
-from emotone.training.settings import Fitted, Training
-from emotone.training.state import identity
-from emotone.training.stopping import listening
+from emotone.training import checkpoint as checkpoints
+from emotone.training import optim
+from emotone.training.distributed import Ranks
+from emotone.training.run import Measurement, Run, Task, prepared
+from emotone.training.seeding import reseed, seed_for
+from emotone.training.settings import FREE, Evaluation, Fitted, Training
+from emotone.training.state import State, identity
+from emotone.training.sums import TOKEN_LOSS, TOKENS, Sums, finite, means, vector
+
+#: Steps between looks at whether another process was asked to stop, where a look waits for a GPU.
+LOOK_EVERY = 10
+#: What a person sees of the log.
+FIGURES = {
+    "loss": "loss {:.3f}",
+    "dev_perplexity": "dev perplexity {:.2f}",
+    "tokens_per_second": "{:.0f} tokens/s",
+}
 
 
 def fit(
@@ -30,7 +44,7 @@ def fit(
     dev_batches: Callable[[], Iterable[Any]] | None,
     settings: Training,
     out: Path,
-    made_with: Mapping[str, Any] | None = None,
+    depends_on: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Train a model, from the start or from where a killed run stood.
@@ -49,7 +63,7 @@ def fit(
         dev_batches: Batches of the development data; each process takes its share of them.
         settings: How.
         out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
-        made_with: What else the run depends on, such as a fingerprint of the data, of values that
+        depends_on: What else the run depends on, such as a fingerprint of the data, of values that
             JSON has; a resumed run must have the same.
         progress: Whether to show progress on stderr.
 
@@ -57,67 +71,248 @@ def fit(
         What came of it.
 
     Raises:
-        ConfigError: If the run to resume was made with something else.
+        ConfigError: If the run to resume depends on something else.
         CheckpointError: If the checkpoint to resume is damaged.
         DataError: If there is nothing to learn from.
-        RunError: If the loss is no number any more, or the folder cannot be written.
+        RunError: If the loss is not a number, or the folder cannot be written.
         Stopped: If SIGTERM or SIGINT came; the run is saved.
     """
     plan = train_plan(0)
     if not plan or not all(len(batch) for batch in plan):
         raise DataError("there is no row to train on; give one or more a batch")
-    with ExitStack() as stack:
-        asked = stack.enter_context(listening())
-        if settings.threads:
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            torch.set_num_threads(settings.threads)
-        team = ranks(settings.device, tensorboard=out if settings.tensorboard else None)
-        team.first_does(lambda: alone(out, stack))
-        stack.enter_context(own_randomness(team.device))
-        made = identity(settings, model, plan, made_with or {})
-        run = Run(model, team, settings, out, asked, dev_batches, made)
-        stack.callback(run.close)
-        run.open_logs(len(plan) * settings.epochs, shown=progress)
-
-        state = run.state
-        if state.pending:  # a signal broke the evaluation off
-            run.evaluate()
-            run.leave_if_asked()
-        while state.stopped(settings) is None:
-            batches = train_plan(state.epoch)
-            while state.position < len(batches) and state.stopped(settings) is None:
-                run.step(batches[state.position], collate)
-                state.position += 1
-                state.step += 1
-                ended = state.position == len(batches)
-                run.log_if_due()
-                rhythm = settings.evaluate_every
-                state.pending = dev_batches is not None and _due(rhythm, state.step, ended)
-                if state.pending:
-                    run.evaluate()
-                if _due(settings.save_every or rhythm, state.step, ended):
-                    run.save()
-                run.leave_if_asked()
-            if state.position == len(batches):
-                state.epoch, state.position = state.epoch + 1, 0
-        return run.finish()
+    own = depends_on or {}
+    digests = {"rows of the batches": _digest(plan)}
+    with prepared(settings, out, tensorboard=settings.tensorboard) as (team, request):
+        run = Run(
+            _Likelihood(model, train_plan, collate, dev_batches, settings, team).task(len(plan)),
+            settings=settings,
+            team=team,
+            request=request,
+            out=out,
+            identity=identity(settings, FREE, model.state_dict(), own, digests),
+        )
+        reason = run.train(progress=progress)
+    state = run.state
+    return Fitted(
+        steps=state.step,
+        epochs=_epoch(state),
+        best_dev=state.best,
+        best_step=state.best_step,
+        seconds=run.seconds(),
+        stopped=reason,
+        curve=tuple(Evaluation(*point) for point in state.curve),
+        log=out / "log.jsonl",
+    )
 
 
-def _due(every: int, step: int, ended: bool) -> bool:
-    """Whether a step is the last of `every`, or without a rhythm the last of its epoch."""
-    return step % every == 0 if every else ended
+@dataclass(kw_only=True)
+class Progress(State):
+    """Where a training by likelihood stands.
+
+    Args:
+        lr: Learning rate of the next step, but for rise and fall.
+        epoch: Number of the epoch, from 0.
+        position: Batches of the epoch that are done.
+        before: Mean training loss of the last evaluations, for the schedule.
+        interval: Sums since the last line of the log.
+        since: Sums since the last evaluation.
+    """
+
+    lr: float
+    epoch: int = 0
+    position: int = 0
+    before: list[float] = field(default_factory=list)
+    interval: dict[str, float] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
 
 
-def alone(out: Path, stack: ExitStack) -> None:
-    """Hold the folder until the stack closes; the lock of a killed run is free."""
-    folder = out / "checkpoints"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
+class _Likelihood:
+    """The steps and evaluations of a model, and the sums of its losses between them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_plan: Callable[[int], list[np.ndarray]],
+        collate: Callable[[np.ndarray], Any],
+        dev_batches: Callable[[], Iterable[Any]] | None,
+        settings: Training,
+        team: Ranks,
+    ) -> None:
+        self.model, self.settings, self.team = model, settings, team
+        self.train_plan, self.collate, self.dev_batches = train_plan, collate, dev_batches
+        model.train()
+        self.parallel: nn.Module = team.accelerator.prepare_model(model)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = optim.optimiser(self.parameters, settings, team.device)
+        self.batches: list[np.ndarray] | None = None  # of the epoch
+        self.interval, self.since = Sums(), Sums()
+        self.norm = torch.zeros((), device=team.device)
+        self.sound = torch.ones((), dtype=torch.bool, device=team.device)
+        self.checked = 0  # the last step whose loss is known to be a number
+
+    def task(self, batches: int) -> Task[Progress]:
+        """Say what a run is made of.
+
+        Args:
+            batches: Batches of an epoch.
+        """
+        settings = self.settings
+        steps = batches * settings.epochs
+        return Task(
+            state=Progress(lr=settings.lr),
+            steps=min(steps, settings.max_steps or steps),
+            parameters=dict(self.model.named_parameters()),
+            optimizer=self.optimizer,
+            weights=lambda: checkpoints.tensors(self.model),
+            step=self.step,
+            over=self.over,
+            report=self.report,
+            measure=None if self.dev_batches is None else self.measure,
+            epoch_ended=self.epoch_ended,
+            labels=lambda state: {"epoch": _epoch(state)},
+            collect=self.collect,
+            resumed=self.resumed,
+            figures=FIGURES,
+            look_every=1 if self.team.device.type == "cpu" else LOOK_EVERY,
+        )
+
+    def step(self, state: Progress) -> None:
+        """Make one step on a global batch."""
+        team, settings = self.team, self.settings
+        rows = (self.batches or [])[state.position]
+        reseed(seed_for(settings.seed, "dropout", state.step, team.rank), team.device)
+        own, counts = team.rows(rows)
+        batch = self.collate(own).to(team.device)
+        with team.autocast(settings.precision):
+            losses = self.parallel(batch)
+        names, sums = vector(losses, team.device, counts=counts)
+        whole = team.sum(sums[:2])  # how much the global batch counts
+        per_token, per_row = (1 / whole.clamp(min=1)).to(losses.token_loss.dtype)
+        loss = losses.token_loss * per_token + losses.row_loss * per_row
+        # Gradients of several processes are averaged, but the objective is a sum over them.
+        team.accelerator.backward(loss * (team.world if counts else 0))
+        limit = settings.clip or math.inf
+        norm = team.accelerator.clip_grad_norm_(self.parameters, limit)
+        self.norm = torch.as_tensor(norm)
+        self.sound = torch.isfinite(self.norm) & torch.isfinite(loss.detach())
+        optim.set_lr(self.optimizer, self.lr(state))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.interval.add(names, sums)
+        self.since.add(names, sums)
+        state.position += 1
+        if team.device.type == "cpu":  # where a look at the loss costs nothing
+            self.check(bool(self.sound), state.step + 1)
+
+    def over(self, state: Progress) -> str | None:
+        """Begin the next epoch where one has ended; say why the run is over, if it is."""
+        settings = self.settings
+        while True:
+            if self.epoch_ended(state):
+                state.epoch, state.position, self.batches = state.epoch + 1, 0, None
+            if settings.patience and state.worse >= settings.patience:
+                return "patience"
+            if state.epoch >= settings.epochs:
+                return "epochs"
+            if settings.max_steps and state.step >= settings.max_steps:
+                return "max_steps"
+            if self.batches is not None:
+                return None
+            self.batches = self.train_plan(state.epoch)
+
+    def epoch_ended(self, state: Progress) -> bool:
+        """Whether no batch of the epoch is left."""
+        return self.batches is not None and state.position == len(self.batches)
+
+    def lr(self, state: Progress) -> float:
+        """Learning rate of the next step."""
+        settings = self.settings
+        return optim.scheduled(state.lr, state.step, settings.warmup, settings.linear)
+
+    def report(self, state: Progress, seconds: float) -> dict[str, Any]:
+        """Means over the steps since the last line of the log."""
+        sums = self.interval.read(self.team.sum)
+        self.check(finite(sums) and bool(self.sound), state.step)
+        self.interval = Sums()
+        speed = sums[TOKENS] / max(seconds, 1e-9)
+        row = {**means(sums), "lr": self.lr(state), "grad_norm": self.norm.item()}
+        return {**row, "tokens_per_second": round(speed, 1)}
+
+    def measure(self, state: Progress, broken: Callable[[], bool]) -> Measurement | None:
+        """Measure the development data in evaluation mode; the learning rate may fall."""
+        team = self.team
+        total = Sums()
+        breaks = torch.zeros(1, device=team.device)
+        self.model.eval()
+        with torch.no_grad(), team.autocast(self.settings.precision):
+            for number, batch in enumerate((self.dev_batches or list)()):
+                if broken():
+                    breaks += 1
+                    break
+                own = number % team.world == team.rank
+                if own or number == 0:  # each process must know the names
+                    losses = self.model(batch.to(team.device))
+                    total.add(*vector(losses, team.device, counts=own))
+        self.model.train()
+        if team.sum(breaks).item():
+            return None
+        sums = total.read(team.sum)
+        if not sums.get(TOKENS):
+            raise DataError("there is no token to evaluate on; give development data")
+        averages = means(sums)
+        loss = averages.pop("loss")
+        # The objective may be weighted; the likelihood of a token is what runs are compared by.
+        loss = averages.pop("nll", sums[TOKEN_LOSS] / sums[TOKENS])
+        since = self.since.read(team.sum)
+        self.check(math.isfinite(loss) and finite(since), state.step)
+        self.since = Sums()
+        train_loss = means(since)["loss"] if since else math.nan
+        state.lr = optim.decayed(state.lr, self.settings.decay, train_loss, state.before)
+        state.before = [*state.before, train_loss][-3:]
+        row = {
+            "dev_loss": loss,
+            "dev_perplexity": math.exp(min(loss, 700.0)),
+            **{f"dev_{name}": value for name, value in averages.items()},
+            "lr": self.lr(state),
+        }
+        return Measurement(row, loss, Evaluation(state.step, train_loss, loss))
+
+    def collect(self, state: Progress) -> None:
+        """Read the sums into the state; weights that are not numbers are never saved."""
+        state.interval = self.interval.read(self.team.sum)
+        state.since = self.since.read(self.team.sum)
+        self.check(finite(state.since) and bool(self.sound), state.step)
+
+    def resumed(self, state: Progress) -> None:
+        """Go on with the sums of a state."""
+        self.interval = Sums(state.interval, first=self.team.first)
+        self.since = Sums(state.since, first=self.team.first)
+        self.checked = state.step
+
+    def check(self, right: bool, last: int) -> None:
+        """Stop at a loss that is not a number.
+
+        Args:
+            right: Whether all are numbers of the steps since the last check.
+            last: The last of these steps.
+        """
+        first = self.checked + 1
+        if not right:
+            where = f"at step {last}" if first >= last else f"between steps {first} and {last}"
             raise RunError(
-                f"another run is training in {out}; wait for it or name another folder"
-            ) from error
-    stack.callback(lock.release)
+                f"the loss or its gradient is not a number {where}; lower lr or clip, and go"
+                " on from the last checkpoint"
+            )
+        self.checked = last
+
+
+def _epoch(state: Progress) -> int:
+    # From 1, as people count them; between two epochs it is the one that has ended.
+    return state.epoch + bool(state.position)
+
+
+def _digest(plan: Sequence[np.ndarray]) -> str:
+    rows = hashlib.sha256()
+    for batch in plan:
+        rows.update(np.ascontiguousarray(batch, dtype=np.int64).tobytes() + b"/")
+    return rows.hexdigest()[:12]

@@ -70,7 +70,7 @@ def flatten(
     """Take the optimiser's state apart, by the names of the parameters.
 
     Returns:
-        Tensors named "parameter/state", and what is no tensor as {parameter: {state: value}}.
+        Tensors named "parameter/state", and what is not a tensor as {parameter: {state: value}}.
     """
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, dict[str, Any]] = {}
@@ -94,19 +94,19 @@ def restore(
     Raises:
         CheckpointError: If the state is of other parameters than these.
     """
-    found: dict[str, dict[str, Any]] = {}
+    states: dict[str, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         name, _, state = key.rpartition("/")
-        found.setdefault(name, {})[state] = tensor
+        states.setdefault(name, {})[state] = tensor
     for name, values in scalars.items():
-        found.setdefault(name, {}).update(values)
-    if strange := found.keys() - parameters.keys():
+        states.setdefault(name, {}).update(values)
+    if strange := states.keys() - parameters.keys():
         raise CheckpointError(
             f"the optimiser's state names {min(strange)!r}, which the model lacks; resume with the"
             " settings the run began with"
         )
     optimizer.state.clear()
-    for name, values in found.items():
+    for name, values in states.items():
         parameter = parameters[name]
         optimizer.state[parameter] = {
             # A fused step counter stays on the parameter's device, as do the moments.

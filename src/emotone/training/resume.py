@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emotone.errors import ConfigError
 from emotone.training import checkpoint as checkpoints
-from emotone.training.log import say
+from emotone.training.log import note
 
 
 def resumed_from(resume: str, folder: Path) -> Path | None:
@@ -24,9 +24,9 @@ def resumed_from(resume: str, folder: Path) -> Path | None:
         CheckpointError: If it, or every one there is, is damaged.
     """
     if resume == "auto":
-        place = checkpoints.newest(folder, say)
+        place = checkpoints.newest(folder, note)
         if place is not None:
-            say(f"going on from {place}")
+            note(f"going on from {place}")
         return place
     if resume == "never":
         if checkpoints.steps(folder):

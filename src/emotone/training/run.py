@@ -1,93 +1,270 @@
-"""A run under way: what a step, an evaluation and a checkpoint do."""
+"""A run: every training is one. It goes on after a kill, on several processes, and keeps a log.
+
+What differs between trainings is a `Task`: likelihood (`training.loop`), reinforcement
+(`rl.trainer`), emotion vectors (`steering.fit`). Checkpoints, signals, the log and the choice of
+the best weights are here, once.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from emotone.errors import DataError, RunError
+from emotone.errors import RunError
 from emotone.training import checkpoint as checkpoints
 from emotone.training import optim
-from emotone.training.distributed import Ranks
-from emotone.training.log import Display, Log, say
+from emotone.training.distributed import Ranks, ranks
+from emotone.training.log import Display, Log, note
 from emotone.training.resume import resumed_from
-from emotone.training.seeding import reseed, seed_for
-from emotone.training.settings import Fitted, Point, Training
-from emotone.training.state import State, check_identity
-from emotone.training.stopping import Asked, Stopped
-from emotone.training.sums import TOKEN_LOSS, TOKENS, Sums, finite, means, vector
+from emotone.training.seeding import own_randomness
+from emotone.training.settings import RunSettings
+from emotone.training.state import State, as_json, check_identity, from_json, step_of
+from emotone.training.stopping import Stopped, StopRequest, stop_requests
 
-#: Steps between looks at whether another process was asked to stop, where a look waits for a GPU.
-LOOK_EVERY = 10
+S = TypeVar("S", bound=State)
 
 
-class Run:
-    """The parts of a step, and what they share."""
+class Measurement(NamedTuple):
+    """What an evaluation on development data gave.
+
+    Args:
+        row: For the log, the learning rate "lr" among it.
+        score: What the best weights are chosen by; None where these cannot be the best.
+        point: What the curve of the run keeps, of values that JSON has; its first value is the
+            step, or the one named "step".
+    """
+
+    row: Mapping[str, Any]
+    score: float | None
+    point: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Generic[S]):
+    """What is trained, and how one step of it is made.
+
+    Args:
+        state: Where a new run stands; a subclass of `State` holds what the task remembers from
+            step to step.
+        steps: Steps of the whole run at most.
+        parameters: What the optimiser changes, by name.
+        optimizer: It.
+        step: Makes one step. The run counts it.
+        over: Says why the run is over; None while it is not.
+        weights: The tensors that a checkpoint holds, by name, where they are; without it
+            `parameters`.
+        report: Row of the log about the steps since the last one, from the seconds they took.
+        measure: Measures the development data, unless the function that it is given says that it
+            shall break off; then None. None without such data.
+        better: Whether a score is better than the best so far.
+        measures_start: Whether a run is measured and saved before its first step too.
+        epoch_ended: Whether the last step ended an epoch, which is when a run without a rhythm is
+            measured and saved.
+        labels: What stands at the start of each row of the log, after the step.
+        collect: Puts into the state what the task holds elsewhere, before it is saved.
+        resumed: Takes it out of the state, once a run goes on from one.
+        look_every: Steps between looks at whether another process is to stop.
+        figures: Which keys of the log a person sees, and how each is written.
+        evaluation: The key that only the row of an evaluation has.
+    """
+
+    state: S
+    steps: int
+    parameters: Mapping[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    step: Callable[[S], None]
+    over: Callable[[S], str | None]
+    weights: Callable[[], Mapping[str, Tensor]] | None = None
+    report: Callable[[S, float], Mapping[str, Any]] = lambda _state, _seconds: {}
+    measure: Callable[[S, Callable[[], bool]], Measurement | None] | None = None
+    better: Callable[[float, float], bool] = operator.lt
+    measures_start: bool = False
+    epoch_ended: Callable[[S], bool] = lambda _: False
+    labels: Callable[[S], Mapping[str, Any]] = lambda _: {}
+    collect: Callable[[S], None] = lambda _: None
+    resumed: Callable[[S], None] = lambda _: None
+    look_every: int = 1
+    figures: Mapping[str, str] = field(default_factory=dict)
+    evaluation: str = "dev_loss"
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The tensors that a checkpoint holds."""
+        return self.parameters if self.weights is None else self.weights()
+
+
+@contextmanager
+def prepared(
+    settings: RunSettings, out: Path | None, *, tensorboard: bool = False
+) -> Iterator[tuple[Ranks, StopRequest]]:
+    """Prepare a run: catch signals, set threads, join the processes, lock the folder.
+
+    torch's global generators may be reseeded inside; they are then as they were.
+
+    Args:
+        settings: Threads and device.
+        out: Folder of the run; None for a run that keeps nothing.
+        tensorboard: Whether the log is written for tensorboard too.
+
+    Raises:
+        RunError: If another run has the folder, or it cannot be written.
+        Unsupported: If the device is not here.
+    """
+    with ExitStack() as stack:
+        request = stack.enter_context(stop_requests())
+        if settings.threads:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(settings.threads)
+        team = ranks(settings.device, tensorboard=out if tensorboard else None)
+        if out is not None:
+            team.first_does(lambda: stack.enter_context(locked(out)))
+        stack.enter_context(own_randomness(team.device))
+        yield team, request
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the folder of a run; the lock of a killed run is free.
+
+    Raises:
+        RunError: If another run holds it, or it cannot be written.
+    """
+    folder = out / "checkpoints"
+    with checkpoints.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"another run is training in {out}; wait for it or name another folder"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Run(Generic[S]):
+    """A task under way.
+
+    Args:
+        task: What is trained.
+        settings: When it is measured, saved and logged, and which checkpoint it goes on from.
+        team: The processes, and
+        request: what says that the run shall stop, both of `prepared`.
+        out: Folder of the run, for `checkpoints/` and `log.jsonl`; None keeps nothing.
+        identity: All that the run depends on, of values that JSON has.
+
+    Raises:
+        ConfigError: If the run to resume depends on something else.
+        CheckpointError: If the checkpoint to resume is damaged.
+    """
 
     def __init__(
         self,
-        model: nn.Module,
+        task: Task[S],
+        *,
+        settings: RunSettings,
         team: Ranks,
-        settings: Training,
-        out: Path,
-        asked: Asked,
-        dev_batches: Callable[[], Iterable[Any]] | None,
-        made_with: dict[str, Any],
+        request: StopRequest,
+        out: Path | None,
+        identity: Mapping[str, Any],
     ) -> None:
-        self.team, self.settings, self.out, self.asked = team, settings, out, asked
-        self.model, self.dev_batches = model, dev_batches
+        self.task, self.settings, self.team, self.request = task, settings, team, request
+        self.out = out
+        self.folder = None if out is None else out / "checkpoints"
+        self.state = task.state
+        self.state.identity = dict(identity)
         self.best: dict[str, Tensor] | None = None
         self.log: Log | None = None
         self.display: Display | None = None
-        self.folder = out / "checkpoints"
-        place = team.first_does(lambda: resumed_from(settings.resume, self.folder))
-        self.state = State(lr=settings.lr, identity=made_with)
-        moments: dict[str, Tensor] = {}
+        place = None
+        if (folder := self.folder) is not None:
+            place = team.first_does(lambda: resumed_from(settings.resume, folder))
         if place is not None:
-            self.state = State.from_json(checkpoints.read_state(place), place)
-            check_identity(self.state.identity, made_with, place)
-            values = checkpoints.read_tensors(place, checkpoints.MODEL)
-            checkpoints.put(model, values, str(place))
-            if self.state.best is not None:
-                here = self.state.best_step == self.state.step and not self.state.pending
-                self.best = values if here else checkpoints.read_tensors(place, checkpoints.BEST)
-            moments = checkpoints.read_tensors(place, checkpoints.OPTIMIZER)
-        model.train()
-        self.parallel = team.accelerator.prepare_model(model)
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = optim.optimiser(self.parameters, settings, team.device)
-        optim.restore(dict(model.named_parameters()), self.optimizer, moments, self.state.optimizer)
-        self.interval = Sums(self.state.interval, first=team.first)
-        self.since = Sums(self.state.since, first=team.first)
-        self.norm = self.stop = torch.zeros((), device=team.device)
-        self.sound = torch.ones((), dtype=torch.bool, device=team.device)
-        self.saved = self.checked = self.state.step  # nothing to save or to check before a step
+            self._go_on_from(place)
+        elif task.measures_start:
+            self.state.pending = task.measure is not None
+        # Where nothing is measured before the first step, there is nothing to save before it.
+        self.saved = -1 if place is None and task.measures_start else self.state.step
         self.spent, self.clock = self.state.seconds, time.perf_counter()
         self.mark = self.clock
 
-    def open_logs(self, total: int, *, shown: bool) -> None:
-        """Begin to log and to show.
+    def _go_on_from(self, place: Path) -> None:
+        task = self.task
+        state = from_json(type(task.state), checkpoints.read_state(place), place)
+        check_identity(state.identity, self.state.identity, place)
+        values = checkpoints.read_tensors(place, checkpoints.MODEL)
+        checkpoints.put(task.tensors(), values, str(place))
+        if state.best is not None:
+            here = state.best_step == state.step and not state.pending
+            self.best = values if here else checkpoints.read_tensors(place, checkpoints.BEST)
+        moments = checkpoints.read_tensors(place, checkpoints.OPTIMIZER)
+        optim.restore(task.parameters, task.optimizer, moments, state.optimizer)
+        task.resumed(state)
+        self.state = state
+
+    def train(self, *, progress: bool = False) -> str:
+        """Make steps until the task is over; the task ends with the best weights.
 
         Args:
-            total: Steps of all epochs.
-            shown: Whether to show progress at all.
-        """
-        if self.team.first:
-            self.log = Log(self.out / "log.jsonl", self.state.log_bytes)
-        total = min(total, self.settings.max_steps or total)
-        self.display = Display(total, self.state.step, shown and self.team.first)
+            progress: Whether to show progress on stderr.
 
-    def close(self) -> None:
-        """Give back what is open."""
+        Returns:
+            Why it is over.
+
+        Raises:
+            RunError: If the folder cannot be written.
+            Stopped: If SIGTERM or SIGINT came; the run is saved.
+        """
+        task, state, settings = self.task, self.state, self.settings
+        try:
+            self._open_logs(progress)
+            while True:
+                if state.pending:
+                    self._evaluate()
+                if self._due(settings.save_every or settings.evaluate_every):
+                    self._save()
+                self._leave_if_requested()
+                if (reason := task.over(state)) is not None:
+                    self._finish()
+                    return reason
+                task.step(state)
+                state.step += 1
+                if self.display is not None:
+                    self.display.step()
+                if state.step % settings.log_every == 0:
+                    self._report()
+                state.pending = task.measure is not None and self._due(settings.evaluate_every)
+        finally:
+            self._close()
+
+    def seconds(self) -> float:
+        """Time spent so far, that before a resume included."""
+        return self.spent + time.perf_counter() - self.clock
+
+    def _due(self, every: int) -> bool:
+        return self.state.step % every == 0 if every else self.task.epoch_ended(self.state)
+
+    def _open_logs(self, shown: bool) -> None:
+        if self.out is not None and self.team.first:
+            self.log = Log(self.out / "log.jsonl", self.state.log_bytes)
+        task = self.task
+        shown = shown and self.team.first
+        self.display = Display(task.steps, self.state.step, shown, task.figures, task.evaluation)
+
+    def _close(self) -> None:
         if self.display is not None:
             self.display.close()
         if self.log is not None:
@@ -95,212 +272,97 @@ class Run:
         for tracker in self.team.accelerator.trackers:
             tracker.finish()
 
-    def step(self, rows: np.ndarray, collate: Callable[[np.ndarray], Any]) -> None:
-        """Make one step on a global batch."""
-        team, settings, state = self.team, self.settings, self.state
-        reseed(seed_for(settings.seed, "dropout", state.step, team.rank), team.device)
-        own, counts = team.rows(rows)
-        batch = collate(own).to(team.device)
-        with self._precision():
-            losses = self.parallel(batch)
-        names, sums = vector(losses, team.device, counts=counts)
-        # One message: how much the global batch counts, and whether any process was asked to stop.
-        asked = torch.full_like(sums[:1], float(self.asked.number))
-        whole = team.sum(torch.cat((sums[:2], asked)))
-        self.stop = whole[2]
-        per_token, per_row = (1 / whole[:2].clamp(min=1)).to(losses.token_loss.dtype)
-        loss = losses.token_loss * per_token + losses.row_loss * per_row
-        # Gradients of several processes are averaged, but the objective is a sum over them.
-        team.accelerator.backward(loss * (team.world if counts else 0))
-        limit = settings.clip or math.inf
-        norm = team.accelerator.clip_grad_norm_(self.parameters, limit)
-        self.norm = torch.as_tensor(norm)
-        self.sound = torch.isfinite(self.norm) & torch.isfinite(loss.detach())
-        optim.set_lr(self.optimizer, self._lr())
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.interval.add(names, sums)
-        self.since.add(names, sums)
-        if self.display is not None:
-            self.display.step()
-
-    def log_if_due(self) -> None:
-        """Write a line when it is time; look at the loss each step where that costs nothing."""
-        due = self.state.step % self.settings.log_every == 0
-        if not due and self.team.device.type != "cpu":
-            return
-        if not due:
-            self._check(bool(self.sound))
-            return
-        sums = self.interval.read(self.team.sum)
-        self._check(finite(sums) and bool(self.sound))
-        self.interval = Sums()
-        spent = time.perf_counter() - self.mark
+    def _report(self) -> None:
+        row = self.task.report(self.state, time.perf_counter() - self.mark)
         self.mark = time.perf_counter()
-        speed = sums[TOKENS] / max(spent, 1e-9)
-        row = {**means(sums), "lr": self._lr(), "grad_norm": self.norm.item()}
-        self._write({**row, "tokens_per_second": round(speed, 1)})
+        self._write(row)
 
-    def evaluate(self) -> None:
-        """Measure the development data, in evaluation mode, and draw the consequences.
-
-        A signal breaks it off; it is then still pending.
-        """
+    def _evaluate(self) -> None:
+        """Measure the development data; a signal breaks it off, and it is then still pending."""
         began = time.perf_counter()
-        found = Sums()
-        broken = torch.zeros(1, device=self.team.device)
-        self.model.eval()
-        with torch.no_grad(), self._precision():
-            for number, batch in enumerate((self.dev_batches or list)()):
-                if self.asked.number:
-                    broken += 1
-                    break
-                own = number % self.team.world == self.team.rank
-                if own or number == 0:  # each process must know the names
-                    losses = self.model(batch.to(self.team.device))
-                    found.add(*vector(losses, self.team.device, counts=own))
-        self.model.train()
-        if self.team.sum(broken).item():
-            self.stop = broken[0] + 1
+        task, state = self.task, self.state
+        measure = task.measure or (lambda _state, _broken: None)
+        measurement = measure(state, lambda: bool(self.request.number))
+        if measurement is None:
             return
-        sums = found.read(self.team.sum)
-        if not sums.get(TOKENS):
-            raise DataError("there is no token to evaluate on; give development data")
-        measured = means(sums)
-        loss = measured.pop("loss")
-        # The objective may be weighted; the likelihood of a token is what runs are compared by.
-        loss = measured.pop("nll", sums[TOKEN_LOSS] / sums[TOKENS])
-        since = self.since.read(self.team.sum)
-        self._check(math.isfinite(loss) and finite(since))
-        self._judge(loss, means(since)["loss"] if since else math.nan)
-        self.since = Sums()
-        self._write(
-            {
-                "dev_loss": loss,
-                "dev_perplexity": math.exp(min(loss, 700.0)),
-                **{f"dev_{name}": value for name, value in measured.items()},
-                "lr": self._lr(),
-                "best_step": self.state.best_step,
-            }
-        )
-        self._pause(began)
-
-    def _judge(self, dev_loss: float, train_loss: float) -> None:
-        state = self.state
+        score = measurement.score
         state.pending = False
-        state.curve.append(Point(state.step, train_loss, dev_loss))
-        if state.best is None or dev_loss < state.best:
-            state.best, state.best_step, state.worse = dev_loss, state.step, 0
-            self.best = checkpoints.weights(self.model)
+        state.curve.append(measurement.point)
+        if score is not None and (state.best is None or task.better(score, state.best)):
+            state.best, state.best_step, state.worse = score, state.step, 0
+            self.best = checkpoints.copied(task.tensors())
         else:
             state.worse += 1
-        state.lr = optim.decayed(state.lr, self.settings.decay, train_loss, state.before)
-        state.before = [*state.before, train_loss][-3:]
+        self._write({**measurement.row, "best_step": state.best_step})
+        self._pause(began)
 
-    def save(self) -> None:
+    def _write(self, row: Mapping[str, Any]) -> None:
+        """Append a line to the log; numbers that are not finite are left out."""
+        row = {k: v for k, v in row.items() if not isinstance(v, float) or math.isfinite(v)}
+        step = self.state.step
+        if self.log is not None:
+            labels = {"step": step, **self.task.labels(self.state)}
+            self.log.write({**labels, **row, "seconds": round(self.seconds(), 3)})
+            self.team.accelerator.log(row, step=step)
+        if self.display is not None:
+            self.display.show(row)
+
+    def _save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
-        began = time.perf_counter()
-        if self.saved == self.state.step:
+        task, state = self.task, self.state
+        if self.folder is None or self.saved == state.step:
             return
-        state = self.state
-        state.interval = self.interval.read(self.team.sum)
-        state.since = self.since.read(self.team.sum)
-        self._check(finite(state.since) and bool(self.sound))
-        state.seconds = self._seconds()
+        began = time.perf_counter()
+        task.collect(state)
+        state.seconds = self.seconds()
         if self.log is not None:  # the first process
             state.log_bytes = self.log.synced()
-            named = dict(self.model.named_parameters())
-            moments, state.optimizer = optim.flatten(named, self.optimizer)
-            here = state.best_step == state.step and not state.pending
+            moments, state.optimizer = optim.flatten(task.parameters, task.optimizer)
+            here = state.best is not None and state.best_step == state.step and not state.pending
             checkpoints.save(
                 self.folder,
                 state.step,
-                model=checkpoints.weights(self.model),
+                model=checkpoints.copied(task.tensors()),
                 optimizer={k: v.detach().cpu().contiguous() for k, v in moments.items()},
                 best=None if here else self.best,
-                state=state.as_json(),
+                state=as_json(state),
                 keep=self.settings.keep,
             )
         self.saved = state.step
         self._pause(began)
 
-    def leave_if_asked(self) -> None:
-        """Save and leave if this or another process was sent a signal.
-
-        Raises:
-            Stopped: If so.
-        """
-        number = self.asked.number
+    def _leave_if_requested(self) -> None:
+        """Save and leave if this or another process was sent a signal."""
+        number, state = self.request.number, self.state
         if self.team.world > 1:  # all must leave at the same step
-            looks = self.team.device.type == "cpu" or self.state.step % LOOK_EVERY == 0
-            if not (looks or self.state.pending) or not self.stop.item():
+            if not (state.pending or state.step % self.task.look_every == 0):
+                return
+            sent = torch.full((1,), float(number), device=self.team.device)
+            if not self.team.sum(sent).item():
                 return
         elif not number:
             return
-        self.save()
-        if self.team.first:
-            step = checkpoints.name(self.state.step)
-            say(f"asked to stop; saved {self.folder / step}, and the same command goes on from it")
+        self._save()
+        if self.team.first and self.folder is not None:
+            place = self.folder / checkpoints.name(state.step)
+            note(f"asked to stop; saved {place}, and the same command goes on from it")
         raise Stopped(number or signal.SIGTERM)
 
-    def finish(self) -> Fitted:
-        """Save, measure the last weights if they were not, and put the best ones in the model."""
+    def _finish(self) -> None:
+        """Save, measure the last weights if they were not, and put the best ones in place."""
         state = self.state
-        stopped = state.stopped(self.settings) or "epochs"
         # Before the measuring, which a run that is made longer later does not have here.
-        self.save()
-        measured = bool(state.curve) and state.curve[-1].step == state.step
-        if self.dev_batches is not None and not measured:
+        self._save()
+        measured = bool(state.curve) and step_of(state.curve[-1]) == state.step
+        if self.task.measure is not None and not measured:
             state.pending = True
-            self.evaluate()
-            self.leave_if_asked()
+            self._evaluate()
+            self._leave_if_requested()
         if self.best is not None:
-            checkpoints.put(self.model, self.best)
-        return Fitted(
-            steps=state.step,
-            epochs=self._epoch(),
-            best_dev=state.best,
-            best_step=state.best_step,
-            seconds=self._seconds(),
-            stopped=stopped,
-            curve=tuple(state.curve),
-            log=self.out / "log.jsonl",
-        )
-
-    def _lr(self) -> float:
-        settings = self.settings
-        return optim.scheduled(self.state.lr, self.state.step, settings.warmup, settings.linear)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        half = self.settings.precision == "bf16"
-        return torch.autocast(self.team.device.type, torch.bfloat16, enabled=half)
-
-    def _check(self, right: bool) -> None:
-        first, last = self.checked + 1, self.state.step
-        if not right:
-            where = f"at step {last}" if first >= last else f"between steps {first} and {last}"
-            raise RunError(
-                f"the loss or its gradient is no number any more {where}; lower lr or clip, and go"
-                " on from the last checkpoint"
-            )
-        self.checked = last
-
-    def _write(self, row: Mapping[str, Any]) -> None:
-        if self.log is None or self.display is None:
-            return
-        seconds = round(self._seconds(), 3)
-        self.log.write({"step": self.state.step, "epoch": self._epoch(), **row, "seconds": seconds})
-        self.display.tell(row)
-        self.team.accelerator.log(dict(row), step=self.state.step)
-
-    def _epoch(self) -> int:
-        # From 1, as people count them; between two epochs it is the one that has ended.
-        return self.state.epoch + bool(self.state.position)
-
-    def _seconds(self) -> float:
-        return self.spent + time.perf_counter() - self.clock
+            checkpoints.put(self.task.tensors(), self.best, "the best weights")
 
     def _pause(self, began: float) -> None:
+        """Leave the time since `began` out of what steps take."""
         spent = time.perf_counter() - began
         self.mark += spent
         if self.display is not None:

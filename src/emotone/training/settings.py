@@ -5,109 +5,141 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from emotone.errors import ConfigError
 
 #: Settings that a resumed run may change, as they do not change what a step does.
-FREE = frozenset(
-    {
-        "device",
-        "epochs",
-        "keep",
-        "log_every",
-        "max_steps",
-        "patience",
-        "resume",
-        "save_every",
-        "tensorboard",
-        "threads",
-    }
-)
+RUN_FREE = frozenset({"device", "keep", "log_every", "patience", "resume", "save_every", "threads"})
+#: The same of a training by likelihood.
+FREE = RUN_FREE | {"epochs", "max_steps", "tensorboard"}
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """How a run is made.
+class RunSettings:
+    """What every run can be set to; each kind of training adds its own and has its own defaults.
 
     Args:
-        epochs: Passes over the data at most.
         batch: Rows of a global batch; several processes share them.
-        optimiser: "adam" (fused) or "sgd" (no momentum, as in ECM's code).
         lr: Learning rate of the first step.
-        decay: Factor on the learning rate when the mean training loss since the last evaluation
-            is above each of the last 3, as in ECM's code (.99 there); 1 never changes it.
         warmup: Steps in which the learning rate rises in a line from near 0.
         linear: The learning rate falls in a line, to 0 at this step; 0 never.
-        weight_decay: L2 penalty, as torch's optimisers have it.
         clip: Largest global norm of the gradient; 0 for no limit.
-        balanced: Draw the emotions equally often; read by whoever makes the plan of rows.
         patience: Evaluations without a better one before the run stops; 0 for no such stop.
         evaluate_every: Steps between evaluations; 0 for one at the end of each epoch.
         save_every: Steps between checkpoints; 0 for one at each evaluation.
         keep: Checkpoints that stay; 2 or more survive a damaged disk block in the newest.
         log_every: Steps between lines of the log; a GPU is waited for only then.
-        max_steps: Steps at most; 0 for no limit.
-        seed: Decides the plan of rows and the dropout of each step.
+        seed: Decides the order of the data and the dropout of each step.
         precision: "fp32", or "bf16" for the matrix products of forward and backward.
         threads: Threads of the CPU; 0 leaves what is set.
-        tensorboard: Write the log for tensorboard too.
         resume: "auto" goes on from the newest whole checkpoint, "never" starts anew, and a path
             names one checkpoint.
         device: "auto" takes CUDA, else Apple's MPS, else the CPU.
+    """
+
+    batch: int = 128
+    lr: float = 1e-3
+    warmup: int = 0
+    linear: int = 0
+    clip: float = 5.0
+    patience: int = 3
+    evaluate_every: int = 0
+    save_every: int = 0
+    keep: int = 2
+    log_every: int = 50
+    seed: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int = 0
+    resume: str = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+def check_run_settings(settings: RunSettings, section: str) -> None:
+    """Check the ranges of what every run can be set to.
+
+    Args:
+        settings: Of any kind of training.
+        section: What a message calls it.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+    for name in ("batch", "keep", "log_every"):
+        check_setting(settings, section, name, getattr(settings, name) >= 1, "1 or more")
+    for name in (
+        *("warmup", "linear", "patience", "evaluate_every", "save_every", "seed", "threads"),
+    ):
+        check_setting(settings, section, name, getattr(settings, name) >= 0, "0 or more")
+    lr, clip = settings.lr, settings.clip
+    check_setting(settings, section, "clip", math.isfinite(clip) and clip >= 0, "0 or more")
+    check_setting(settings, section, "lr", math.isfinite(lr) and lr > 0, "more than 0")
+    resume = "auto, never or the path of a checkpoint"
+    check_setting(settings, section, "resume", bool(settings.resume), resume)
+    check_choice(settings, section, "precision", ("fp32", "bf16"))
+    check_choice(settings, section, "device", ("auto", "cpu", "cuda", "mps"))
+
+
+def check_setting(settings: Any, section: str, name: str, right: bool, allowed: str) -> None:
+    """Refuse a value that is not allowed.
+
+    Raises:
+        ConfigError: If it is not right.
+    """
+    if not right:
+        raise ConfigError(f"{section}: {name} is {getattr(settings, name)!r}; use {allowed}")
+
+
+def check_choice(settings: Any, section: str, name: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of some.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    right = getattr(settings, name) in allowed
+    check_setting(settings, section, name, right, f"one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Training(RunSettings):
+    """How a model is trained by likelihood.
+
+    Args:
+        epochs: Passes over the data at most.
+        optimiser: "adam" (fused) or "sgd" (no momentum, as in ECM's code).
+        decay: Factor on the learning rate when the mean training loss since the last evaluation
+            is above each of the last 3, as in ECM's code (.99 there); 1 never changes it.
+        weight_decay: L2 penalty, as torch's optimisers have it.
+        balanced: Draw the emotions equally often; read by whoever makes the plan of rows.
+        max_steps: Steps at most; 0 for no limit.
+        tensorboard: Write the log for tensorboard too.
 
     Raises:
         ConfigError: If a value is out of its range.
     """
 
     epochs: int = 20
-    batch: int = 128
     optimiser: Literal["adam", "sgd"] = "adam"
-    lr: float = 1e-3
     decay: float = 1.0
-    warmup: int = 0
-    linear: int = 0
     weight_decay: float = 0.0
-    clip: float = 5.0
     balanced: bool = False
-    patience: int = 3
-    evaluate_every: int = 0
-    save_every: int = 0
-    keep: int = 2
-    log_every: int = 50
     max_steps: int = 0
-    seed: int = 1
-    precision: Literal["fp32", "bf16"] = "fp32"
-    threads: int = 0
     tensorboard: bool = False
-    resume: str = "auto"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "keep", "log_every"):
-            self._check(name, getattr(self, name) >= 1, "1 or more")
-        whole = ("patience", "evaluate_every", "save_every", "max_steps", "seed", "threads")
-        for name in (*whole, "warmup", "linear"):
-            self._check(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("weight_decay", "clip"):
-            value = getattr(self, name)
-            self._check(name, math.isfinite(value) and value >= 0, "0 or more")
-        self._check("lr", math.isfinite(self.lr) and self.lr > 0, "more than 0")
-        self._check("decay", 0 < self.decay <= 1, "above 0, at most 1")
-        self._check("resume", bool(self.resume), "auto, never or the path of a checkpoint")
-        for name, allowed in (
-            ("optimiser", ("adam", "sgd")),
-            ("precision", ("fp32", "bf16")),
-            ("device", ("auto", "cpu", "cuda", "mps")),
+        check_run_settings(self, "training")
+        decay = self.weight_decay
+        for name, right, allowed in (
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("max_steps", self.max_steps >= 0, "0 or more"),
+            ("weight_decay", math.isfinite(decay) and decay >= 0, "0 or more"),
+            ("decay", 0 < self.decay <= 1, "above 0, at most 1"),
         ):
-            self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
-
-    def _check(self, name: str, right: bool, allowed: str) -> None:
-        if not right:
-            raise ConfigError(f"training: {name} is {getattr(self, name)!r}; use {allowed}")
+            check_setting(self, "training", name, right, allowed)
+        check_choice(self, "training", "optimiser", ("adam", "sgd"))
 
 
-class Point(NamedTuple):
+class Evaluation(NamedTuple):
     """One evaluation.
 
     Args:
@@ -141,6 +173,6 @@ class Fitted:
     best_dev: float | None
     best_step: int
     seconds: float
-    stopped: Literal["patience", "epochs", "max_steps"]
-    curve: tuple[Point, ...]
+    stopped: str
+    curve: tuple[Evaluation, ...]
     log: Path

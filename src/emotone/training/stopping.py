@@ -17,7 +17,7 @@ class Stopped(SystemExit):
         super().__init__(128 + number)
 
 
-class Asked:
+class StopRequest:
     """Which signal has come."""
 
     def __init__(self) -> None:
@@ -31,15 +31,15 @@ class Asked:
 
 
 @contextmanager
-def listening() -> Iterator[Asked]:
+def stop_requests() -> Iterator[StopRequest]:
     """Catch SIGTERM and SIGINT inside; outside the main thread, where Python cannot, do nothing."""
-    asked = Asked()
+    request = StopRequest()
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, asked)
+            before[number] = signal.signal(number, request)
     try:
-        yield asked
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -28,17 +28,17 @@ def vector(losses: Any, device: torch.device, *, counts: bool = True) -> tuple[l
     # Apple's GPUs have no float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
     names = [*_FIXED, *sorted(losses.logged)]
-    values = [losses.tokens, losses.rows, losses.token_loss, losses.row_loss]
-    values += [losses.logged[name] for name in names[len(_FIXED) :]]
+    each = [losses.tokens, losses.rows, losses.token_loss, losses.row_loss]
+    each += [losses.logged[name] for name in names[len(_FIXED) :]]
     parts = [
         # A fill, unlike a copy from the CPU, does not wait for the device.
         v.detach().to(dtype)
         if isinstance(v, Tensor)
         else torch.full((), float(v), dtype=dtype, device=device)
-        for v in values
+        for v in each
     ]
-    made = torch.stack(parts)
-    return names, made if counts else torch.zeros_like(made)
+    values = torch.stack(parts)
+    return names, values if counts else torch.zeros_like(values)
 
 
 class Sums:
@@ -89,11 +89,11 @@ def means(sums: Mapping[str, float]) -> dict[str, float]:
         token and other terms per row.
     """
     tokens, rows = max(sums[TOKENS], 1.0), max(sums[ROWS], 1.0)
-    found = {"loss": sums[TOKEN_LOSS] / tokens + sums[ROW_LOSS] / rows}
+    averages = {"loss": sums[TOKEN_LOSS] / tokens + sums[ROW_LOSS] / rows}
     for name, value in sums.items():
         if name not in _FIXED:
-            found[name] = value / (tokens if name == "nll" else rows)
-    return found
+            averages[name] = value / (tokens if name == "nll" else rows)
+    return averages
 
 
 def finite(sums: Mapping[str, float]) -> bool:

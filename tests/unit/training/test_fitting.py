@@ -195,7 +195,7 @@ class Broken(toy.Toy):
 def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(tmp_path, gradient):
     broken = Broken()
     broken.gradient = gradient
-    with pytest.raises(RunError, match="no number any more at step 7"):
+    with pytest.raises(RunError, match="not a number at step 7"):
         toy.train(tmp_path, broken, save_every=3)
     places = checkpoint.steps(tmp_path / "checkpoints")
     assert [p.name for p in places] == ["step-00000006", "step-00000003"]

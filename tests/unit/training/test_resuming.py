@@ -92,7 +92,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 
 def test_the_best_weights_outlive_the_step_they_are_of(tmp_path):
     # A high rate spoils the model at once, so that the first evaluation stays the best.
-    hot = {"epochs": 8, "lr": 1.0, "patience": 0}
+    hot = {"epochs": 8, "lr": 3.0, "seed": 2, "patience": 0}
     best, fitted = toy.train(tmp_path / "whole", **hot)
     assert fitted.best_step < 60
     place = checkpoint.steps(tmp_path / "whole" / "checkpoints")[-1]
@@ -109,14 +109,14 @@ def test_the_best_weights_outlive_the_step_they_are_of(tmp_path):
         ({"lr": 0.1}, "lr (0.01 then, 0.1 now)"),
         ({"batch": 8}, "batch (16 then, 8 now)"),
         ({"train_rows": 140}, "rows of the batches"),
-        ({"made_with": {"data": "b"}}, "data ('a' then, 'b' now)"),
+        ({"depends_on": {"data": "b"}}, "data ('a' then, 'b' now)"),
         ({"toy": "wider"}, "shapes of the model"),
     ],
 )
 def test_another_run_is_refused(tmp_path, changed, said):
     if "toy" in changed:
         changed = {"toy": toy.Toy(width=16)}
-    begun = {"max_steps": 10, "lr": 0.01, "made_with": {"data": "a"}}
+    begun = {"max_steps": 10, "lr": 0.01, "depends_on": {"data": "a"}}
     toy.train(tmp_path, **begun)
     with pytest.raises(ConfigError) as error:
         toy.train(tmp_path, **{**begun, **changed})

@@ -103,7 +103,7 @@ def train(
     *,
     train_rows: int = 150,
     progress: bool = False,
-    made_with: dict | None = None,
+    depends_on: dict | None = None,
     pause: float = 0.0,
     dev: bool = True,
     **settings,
@@ -124,7 +124,7 @@ def train(
         dev_batches=Pairs(40, seed=6).batches if dev else None,
         settings=chosen,
         out=out,
-        made_with=made_with,
+        depends_on=depends_on,
         progress=progress,
     )
     return toy, fitted

@@ -27,7 +27,7 @@ from emotone.systems.emprl.config import NEW, Config
 from emotone.systems.emprl.corpus import Corpus, read_base, read_corpus, sides
 from emotone.systems.emprl.folder import save_policy
 from emotone.systems.emprl.policy import new_policy, open_policy
-from emotone.training.log import say
+from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training
 from emotone.types import Example
@@ -64,7 +64,7 @@ def train(config: Config, out: Path) -> Path:
     )
     policy.settle()
     place = out / config.reinforce.algorithm
-    say(f"{config.reinforce.algorithm}: {config.reinforce.steps} steps")
+    note(f"{config.reinforce.algorithm}: {config.reinforce.steps} steps")
     identifier = open_identifier(config.identifier)
     result = reinforce(
         policy,
@@ -132,7 +132,7 @@ def _teach(
     made_with: dict[str, Any],
 ) -> None:
     """Run a stage of likelihood and write its folder, which is named as the stage."""
-    say(f"{folder.name} stage: {len(learned)} replies to learn")
+    note(f"{folder.name} stage: {len(learned)} replies to learn")
     fitted = supervise(policy, learned, dev, settings=settings, out=folder, made_with=made_with)
     if first():
         measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
