@@ -88,6 +88,7 @@ def extract(
 ) -> None:
     """Make vectors for a model from labelled replies; a killed run goes on where it was."""
     from emotone import config as configs
+    from emotone.files import remove
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.steering.extract import ExtractSettings
     from emotone.steering.extract import extract as make
@@ -107,7 +108,7 @@ def extract(
             progress=progress,
         )
     vectors.save(output)
-    checkpoint.unlink(missing_ok=True)
+    remove(checkpoint)
     options.note(f"wrote {output}; calibrate it next: emotone vectors calibrate {output}")
 
 

@@ -92,7 +92,7 @@ def extract(
             neutral serve as the reference of `reading`.
         name: Name of the model, for the card.
         settings: See `ExtractSettings`.
-        checkpoint: For `fitted`: file that lets a killed run go on.
+        checkpoint: For `fitted`: folder that lets a killed run go on.
         progress: Called with (done, in all).
 
     Raises:

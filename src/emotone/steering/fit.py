@@ -12,8 +12,11 @@ docs/decisions.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +24,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.errors import DataError
+from emotone.errors import CheckpointError, ConfigError, DataError
 from emotone.lm.chat import prompt_ids
+from emotone.lm.forward import pad
 from emotone.steering.layers import Site, blocks, site_module
 from emotone.steering.record import hidden
+from emotone.training.optim import set_lr
+from emotone.training.run import Run, Task, prepared
+from emotone.training.settings import RunSettings
+from emotone.training.state import State, digest, identity
 from emotone.types import Dialogue, Example
 
 Progress = Callable[[int, int], None]
@@ -43,6 +51,9 @@ class FitSettings:
             one of them; "" leaves it to the chat template.
         seed: Seed of the order of replies.
         save_every: Steps between checkpoints.
+        warmup: Steps in which the step size rises in a line.
+        final_rate: Fraction of the step size that is left at the end; it falls in a line.
+        betas: Decay of Adam's running means of the gradient and of its square.
     """
 
     steps: int = 75
@@ -52,6 +63,27 @@ class FitSettings:
     systems: tuple[str, ...] = ("",)
     seed: int = 0
     save_every: int = 10
+    warmup: int = 5
+    final_rate: float = 0.1
+    betas: tuple[float, ...] = (0.9, 0.98)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name, right, allowed in (
+            ("steps", self.steps >= 0, "0 or more"),
+            ("batch", self.batch >= 1, "1 or more"),
+            ("save_every", self.save_every >= 0, "0 or more"),
+            ("warmup", self.warmup >= 0, "0 or more"),
+            ("final_rate", 0 <= self.final_rate <= 1, "a fraction from 0 to 1"),
+            ("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two below 1"),
+        ):
+            if not right:
+                raise ConfigError(f"fit: {name} is {getattr(self, name)!r}; use {allowed}")
+
+    def rate_of(self, step: int) -> float:
+        """Step size of a step, from 0."""
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return self.rate * rise * (1 - (1 - self.final_rate) * step / self.steps)
 
 
 def fit(
@@ -78,7 +110,7 @@ def fit(
         site: Where in the block the displacement is added.
         settings: See `FitSettings`.
         start: Displacements to go on from; None starts from nothing.
-        checkpoint: File that keeps the state, so that a killed run goes on; None keeps none.
+        checkpoint: Folder that keeps the state, so that a killed run goes on; None keeps none.
         progress: Called with (steps done, steps in all).
 
     Returns:
@@ -86,6 +118,10 @@ def fit(
 
     Raises:
         DataError: If an emotion has no reply to fit to.
+        ConfigError: If the run in `checkpoint` depends on other replies, settings or another model.
+        CheckpointError: If the checkpoint is damaged, or a file of an earlier version.
+        RunError: If the folder cannot be written.
+        Stopped: If SIGTERM or SIGINT came; the run is saved.
     """
     by_label = {label: [e for e in examples if _is(e, label) and e.reply] for label in labels}
     empty = [label for label, rows in by_label.items() if not rows]
@@ -93,54 +129,110 @@ def fit(
         raise DataError(
             f"no replies for {', '.join(empty)}; give examples with these emotions and a reply"
         )
+    if checkpoint is not None and checkpoint.is_file():
+        raise CheckpointError(
+            f"{checkpoint} is the checkpoint of an earlier version of emotone; remove it to fit"
+            " anew"
+        )
     device = next(model.parameters()).device
     modules = [site_module(model, block, site) for block in blocks(model)]
     width = int(model.config.hidden_size)  # pyright: ignore
     unit = (norms.to(device) / width**0.5)[None, :, None]
     # In units of an activation's root mean square, so that one step size suits every block.
-    free = torch.zeros(len(labels), len(modules), width, device=device, requires_grad=True)
+    free = nn.Parameter(torch.zeros(len(labels), len(modules), width, device=device))
     if start is not None:
         with torch.no_grad():
             free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
-    optimiser = torch.optim.Adam([free], lr=settings.rate, betas=(0.9, 0.98))
-    first = _restore(checkpoint, free, optimiser)
-    push: list[Tensor | None] = [None]
+    first, second = settings.betas
+    optimizer = torch.optim.Adam([free], lr=settings.rate, betas=(first, second))
+    rhythm = RunSettings(
+        save_every=settings.save_every,
+        log_every=1,
+        patience=0,
+        device=device.type,  # pyright: ignore
+    )
+    last_loss = free.new_zeros(())
+
+    def step(state: State) -> None:
+        nonlocal last_loss
+        rows = _draw(by_label, settings, state.step)
+        set_lr(optimizer, settings.rate_of(state.step))
+        of_row = torch.tensor([label for label, _, _ in rows], device=device)
+        with _displaced(modules, (free * unit)[of_row]):
+            loss = _nll(model, tokenizer, [(e, s) for _, e, s in rows], device)
+            (loss + settings.decay * (free**2).sum(-1).mean()).backward()
+        last_loss = loss.detach()
+        optimizer.step()
+        optimizer.zero_grad()
+        if progress:
+            progress(state.step + 1, settings.steps)
+
+    depends_on: dict[str, Any] = {}
+    if checkpoint is not None:
+        given = {k: v.tolist() for k, v in (start or {}).items()}
+        depends_on = {
+            "labels": list(labels),
+            "site": site,
+            "replies": _digest_replies(tokenizer, by_label, settings.systems),
+            "norms": digest(norms.tolist()),
+            "start": digest(given),
+            "model": _digest_model(model),
+        }
+    with prepared(rhythm, checkpoint) as (team, request), _frozen(model):
+        Run(
+            Task(
+                state=State(),
+                steps=settings.steps,
+                parameters={"displacements": free},
+                optimizer=optimizer,
+                step=step,
+                over=lambda state: "steps" if state.step >= settings.steps else None,
+                report=lambda state, _: {
+                    "loss": last_loss.item(),
+                    "lr": settings.rate_of(state.step - 1),
+                },
+            ),
+            settings=rhythm,
+            team=team,
+            request=request,
+            out=checkpoint,
+            identity=identity(settings, {"save_every"}, {"displacements": free}, depends_on, {}),
+        ).train()
+    fitted = (free.detach() * unit).float().cpu()
+    return {label: fitted[i] for i, label in enumerate(labels)}
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Give a model's parameters no gradients inside."""
+    before = {p: p.requires_grad for p in model.parameters()}
+    try:
+        for parameter in before:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, needed in before.items():
+            parameter.requires_grad_(needed)
+
+
+@contextmanager
+def _displaced(modules: Sequence[nn.Module], displacements: Tensor) -> Iterator[None]:
+    """Add displacements [B, L, d], one a row and block, at every position inside."""
 
     def hook(index: int):
         def add(_module: nn.Module, _args: Any, output: Any) -> Any:
-            if push[0] is None:
-                return None
             state = hidden(output)
-            moved = state + push[0][:, index, None].to(state.dtype)
+            moved = state + displacements[:, index, None].to(state.dtype)
             return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
         return add
 
-    frozen = {p: p.requires_grad for p in model.parameters()}
     handles = [m.register_forward_hook(hook(i)) for i, m in enumerate(modules)]
     try:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        for step in range(first, settings.steps):
-            rows = _draw(by_label, settings, step)
-            warm, cool = min(1.0, (step + 1) / 5), 1 - 0.9 * step / settings.steps
-            optimiser.param_groups[0]["lr"] = settings.rate * warm * cool
-            push[0] = (free * unit)[torch.tensor([r for r, _, _ in rows], device=device)]
-            loss = _nll(model, tokenizer, [(e, s) for _, e, s in rows], device)
-            (loss + settings.decay * (free**2).sum(-1).mean()).backward()
-            optimiser.step()
-            optimiser.zero_grad()
-            if progress:
-                progress(step + 1, settings.steps)
-            if checkpoint and (step + 1) % settings.save_every == 0:
-                _keep(checkpoint, free, optimiser, step + 1)
+        yield
     finally:
         for handle in handles:
             handle.remove()
-        for parameter, needed in frozen.items():
-            parameter.requires_grad_(needed)
-    fitted = (free.detach() * unit).float().cpu()
-    return {label: fitted[i] for i, label in enumerate(labels)}
 
 
 def _is(example: Example, label: str) -> bool:
@@ -184,51 +276,35 @@ def _nll(
 
 def encode(tokenizer: Any, rows: Sequence[tuple[Example, str]]) -> tuple[Tensor, Tensor, Tensor]:
     """Return ids, attention mask and targets (-100 outside the reply), [B, T], padded left."""
-    pairs: list[tuple[list[int], list[int]]] = []
-    for example, system in rows:
-        head = prompt_ids(tokenizer, Dialogue(example.dialogue.posts), system)
-        tail = tokenizer(str(example.reply), add_special_tokens=False)["input_ids"]
-        pairs.append((head, [*tail, tokenizer.eos_token_id]))
-    longest = max(len(head) + len(tail) for head, tail in pairs)
-    ids = torch.full((len(pairs), longest), tokenizer.pad_token_id or 0)
-    mask = torch.zeros(len(pairs), longest, dtype=torch.long)
-    wanted = torch.full((len(pairs), longest), -100)
-    for i, (head, tail) in enumerate(pairs):
-        ids[i, longest - len(head) - len(tail) :] = torch.tensor([*head, *tail])
-        mask[i, longest - len(head) - len(tail) :] = 1
-        wanted[i, longest - len(tail) :] = torch.tensor(tail)
-    return ids, mask, wanted
+    pairs = [_ids(tokenizer, example, system) for example, system in rows]
+    token = tokenizer.pad_token_id or 0
+    ids, mask = pad([[*head, *tail] for head, tail in pairs], token, left=True)
+    wanted = torch.full_like(ids, -100)
+    for row, (_, tail) in zip(wanted, pairs, strict=True):
+        row[-len(tail) :] = torch.tensor(tail)
+    return ids, mask.long(), wanted
 
 
-def _restore(path: Path | None, free: Tensor, optimiser: torch.optim.Adam) -> int:
-    if path is None or not path.exists():
-        return 0
-    from safetensors.torch import load_file
-
-    state = load_file(path)
-    if state["free"].shape != free.shape:
-        raise DataError(f"checkpoint {path} is of another fit; remove it or name another file")
-    with torch.no_grad():
-        free.copy_(state["free"])
-    optimiser.state[free] = {
-        "step": state["step"].clone(),
-        "exp_avg": state["exp_avg"].to(free.device),
-        "exp_avg_sq": state["exp_avg_sq"].to(free.device),
-    }
-    return int(state["step"].item())
+def _ids(tokenizer: Any, example: Example, system: str) -> tuple[list[int], list[int]]:
+    """Token ids of the prompt, and of the reply with its end token."""
+    head = prompt_ids(tokenizer, Dialogue(example.dialogue.posts), system)
+    tail = tokenizer(str(example.reply), add_special_tokens=False)["input_ids"]
+    return head, [*tail, tokenizer.eos_token_id]
 
 
-def _keep(path: Path, free: Tensor, optimiser: torch.optim.Adam, step: int) -> None:
-    from safetensors.torch import save_file
+def _digest_replies(
+    tokenizer: Any, by_label: Mapping[str, Sequence[Example]], systems: Sequence[str]
+) -> str:
+    """Hash of the tokens of every exchange under every system prompt, in order."""
+    return digest(
+        [[[_ids(tokenizer, e, s) for s in systems] for e in rows] for rows in by_label.values()]
+    )
 
-    moments = optimiser.state[free]
-    temporary = path.with_suffix(".tmp")
-    state = {
-        "free": free.detach().contiguous(),
-        "exp_avg": moments["exp_avg"],
-        "exp_avg_sq": moments["exp_avg_sq"],
-        "step": torch.tensor(float(step)),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.cpu() for k, v in state.items()}, temporary)
-    temporary.replace(path)
+
+def _digest_model(model: nn.Module) -> str:
+    """Hash of a model's weights, in the type they compute in."""
+    whole = hashlib.sha256()
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        whole.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        whole.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return whole.hexdigest()[:12]

@@ -89,12 +89,13 @@ def identity(
         digests: More of it, as `digest` makes it.
     """
     shapes = [(name, list(value.shape)) for name, value in weights.items()]
-    return {
+    values = {
         **{k: v for k, v in dataclasses.asdict(settings).items() if k not in free},
-        **json.loads(json.dumps(dict(depends_on))),
+        **depends_on,
         "shapes of the model": digest(shapes),
         **digests,
     }
+    return json.loads(json.dumps(values))  # as it will be read from a checkpoint
 
 
 def digest(value: Any) -> str:

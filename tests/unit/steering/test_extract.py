@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 
 import pytest
 import torch
 
 from emotone.emotions import EmotionMix
-from emotone.errors import ConfigError, DataError
+from emotone.errors import CheckpointError, ConfigError, DataError
 from emotone.lm.chat import prompt_ids
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.extract import METHODS, ExtractSettings, extract
@@ -132,29 +134,101 @@ def test_fitting_makes_the_replies_likelier():
         assert own < nll(label, made[other])
 
 
-def test_a_killed_fit_goes_on_and_ends_the_same(tmp_path):
+def run_of_a_fit(**changes):
     lm = tiny_causal_lm()
-    rows, norms = examples("anger", "joy"), torch.full((3,), 5.0)
-    settings = FitSettings(steps=8, batch=4, save_every=3)
-    run = {"model": lm.model, "tokenizer": lm.tokenizer, "examples": rows}
+    arguments = {
+        "examples": examples("anger", "joy"),
+        "labels": ["anger", "joy"],
+        "norms": torch.full((3,), 5.0),
+        "settings": FitSettings(steps=8, batch=4, save_every=3),
+        **changes,
+    }
+    return fit(lm.model, lm.tokenizer, **arguments)
 
-    def go(**kwargs):
-        return fit(**run, labels=["anger", "joy"], norms=norms, settings=settings, **kwargs)
 
-    straight = go()
+def kill(done, _total):
+    if done == 5:
+        raise KeyboardInterrupt
+
+
+def test_a_killed_fit_goes_on_and_ends_the_same(tmp_path, capsys):
+    straight = run_of_a_fit()
+    checkpoint = tmp_path / "state.fit"
+    with pytest.raises(KeyboardInterrupt):
+        run_of_a_fit(checkpoint=checkpoint, progress=kill)
+    steps = []
+    resumed = run_of_a_fit(checkpoint=checkpoint, progress=lambda done, _total: steps.append(done))
+    assert steps == [4, 5, 6, 7, 8]  # the last save was after step 3
+    assert (
+        f"going on from {checkpoint / 'checkpoints' / 'step-00000003'}" in capsys.readouterr().err
+    )
+    assert all(torch.equal(straight[label], resumed[label]) for label in straight)
+
+
+def test_a_signal_saves_a_fit_and_leaves(tmp_path):
     checkpoint = tmp_path / "state.fit"
 
-    def killed(done, _total):
+    def interrupt(done, _total):
         if done == 5:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        go(checkpoint=checkpoint, progress=killed)
-    seen = []
-    resumed = go(checkpoint=checkpoint, progress=lambda done, _total: seen.append(done))
-    assert seen[0] == 4  # the last save was after step 3
-    for label in straight:
-        assert torch.allclose(straight[label], resumed[label], atol=1e-6)
+    with pytest.raises(SystemExit) as left:
+        run_of_a_fit(checkpoint=checkpoint, progress=interrupt)
+    assert left.value.code == 130
+    steps = []
+    resumed = run_of_a_fit(checkpoint=checkpoint, progress=lambda done, _total: steps.append(done))
+    assert steps == [6, 7, 8]
+    straight = run_of_a_fit()
+    assert all(torch.equal(straight[label], resumed[label]) for label in straight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"examples": examples("joy", "anger")[:5]}, "replies"),
+        ({"labels": ["joy", "anger"]}, "labels"),
+        ({"norms": torch.full((3,), 6.0)}, "norms"),
+        ({"site": "mlp"}, "site"),
+        ({"start": {k: torch.ones(3, 32) for k in ("anger", "joy")}}, "start"),
+        ({"settings": FitSettings(steps=9, batch=4, save_every=3)}, "steps (8 then, 9 now)"),
+    ],
+)
+def test_a_fit_does_not_go_on_from_another(tmp_path, changes, differs):
+    run_of_a_fit(checkpoint=tmp_path / "state.fit")
+    with pytest.raises(ConfigError) as error:
+        run_of_a_fit(checkpoint=tmp_path / "state.fit", **changes)
+    assert differs in str(error.value)
+
+
+def test_a_fit_does_not_go_on_with_another_model(tmp_path):
+    run_of_a_fit(checkpoint=tmp_path / "state.fit")
+    lm = tiny_causal_lm()
+    with torch.no_grad():
+        next(lm.model.parameters())[-1, -1] += 0.5
+    settings = FitSettings(steps=8, batch=4, save_every=1)
+    with pytest.raises(ConfigError, match="model"):
+        fit(
+            *(lm.model, lm.tokenizer, examples("anger", "joy"), ["anger", "joy"]),
+            torch.full((3,), 5.0),
+            settings=settings,
+            checkpoint=tmp_path / "state.fit",
+        )
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path):
+    (tmp_path / "state.fit").write_bytes(b"")
+    with pytest.raises(
+        CheckpointError, match=r"state\.fit is the checkpoint of an earlier version"
+    ):
+        run_of_a_fit(checkpoint=tmp_path / "state.fit")
+
+
+def test_the_rate_of_a_fit_rises_and_falls():
+    settings = FitSettings(steps=10, rate=1.0, warmup=2, final_rate=0.5)
+    assert [settings.rate_of(i) for i in (0, 1, 5)] == [0.5, 0.95, 0.75]
+    assert FitSettings(rate=1.0, warmup=0).rate_of(0) == 1.0
+    with pytest.raises(ConfigError, match=r"fit: betas is \(0.9,\); use two below 1"):
+        FitSettings(betas=(0.9,))
 
 
 def test_nothing_to_learn_from_is_said():
