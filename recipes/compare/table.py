@@ -80,6 +80,14 @@ def number_table(
     return table([*head, *(columns[key][0] for key in keys)], lines) if lines else []
 
 
+def values(
+    numbers: Mapping[str, Number], columns: Mapping[str, Column], keys: Sequence[str]
+) -> list[list[str]]:
+    """List headings and values of one row, those that were measured, for a model's card."""
+    cells = [[columns[key][0], shown(numbers.get(key), *columns[key][1:])] for key in keys]
+    return [[heading, value] for heading, value in cells if value]
+
+
 def escaped(text: str) -> str:
     """Write text that no Markdown is read into, on one line."""
     for sign in "\\`*_[]<>#|~":

@@ -25,8 +25,9 @@ from emotone.files import replacing
 from emotone.rl import adapters
 from emotone.systems.emprl.folder import FILE, Card, read_card
 from recipes.compare.files import RESULTS, ZOO, read_results
-from recipes.compare.table import shown, table
+from recipes.compare.table import table, values
 from recipes.emprl.names import COLUMNS, MODELS, STAGES
+from recipes.emprl.table import EMPATHY, TEXTS
 
 FIGURES = RESULTS / "emprl.json"
 CARD = "README.md"
@@ -46,20 +47,7 @@ CORPORA: Mapping[str, tuple[str, ...]] = {
     "causal": ("empathetic_dialogues",),
     "seq2seq": ("empathetic_dialogues", "dailydialog", "meld"),
 }
-NUMBERS = (
-    "emp_f1",
-    "emp_macro_f1",
-    "emp_accuracy",
-    "perplexity",
-    "bits_per_character",
-    "bleu",
-    "similarity_reference",
-    "distinct_1",
-    "distinct_2",
-    "length_words",
-    "repeated_4",
-    "commonest_share",
-)
+NUMBERS = tuple(key for key in (*EMPATHY, *TEXTS) if key != "similarity_post")
 
 
 def pack(source: Path, out: Path) -> None:
@@ -146,9 +134,6 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
     ]
     row = (results or {}).get("rows", {}).get(f"{short}-{card.stage}")
     if row:
-        values = [
-            [COLUMNS[key][0], shown(row["numbers"].get(key), *COLUMNS[key][1:])] for key in NUMBERS
-        ]
         lines += [
             "",
             "## Scores on held-out dialogues (95 % intervals)",
@@ -156,7 +141,7 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
             f"Mean of {len(row['trainings'])} trainings, of which this is one;"
             " docs/systems/emprl-results.md says how they were made.",
             "",
-            *table(["measure", "value"], [cells for cells in values if cells[1]]),
+            *table(["measure", "value"], values(row["numbers"], COLUMNS, NUMBERS)),
         ]
     return "\n".join(lines) + "\n"
 

@@ -36,15 +36,8 @@ TEXTS = (
 )
 DIFFERENCES = (
     *EMPATHY,
-    "perplexity",
-    "bleu",
-    "similarity_reference",
-    "distinct_1",
-    "distinct_2",
-    "length_words",
-    "repeated_4",
+    *(k for k in TEXTS if k not in ("bits_per_character", "similarity_post", "commonest_share")),
 )
-
 #: What is shown of evaluations: key, heading, digits.
 EVALUATED = (
     ("dev_reward", "reward", 4),

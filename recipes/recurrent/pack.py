@@ -89,13 +89,13 @@ def cards() -> None:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         system, lang = manifest["system"], manifest["lang"]
         pool = json.loads((ROOT / f"out/pairs/{lang}/pool.json").read_text(encoding="utf-8"))
-        text = card(folder.name, manifest, pool, figures(results, lang, system))
+        text = card(
+            folder.name, manifest, pool, row_values(results, lang, f"{system}-{MAIN[system]}")
+        )
         (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def card(
-    name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list[tuple[str, str]]
-) -> str:
+def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list[list[str]]) -> str:
     """Write the card of one model."""
     system, lang = manifest["system"], manifest["lang"]
     taxonomy = manifest["taxonomy"]
@@ -125,11 +125,6 @@ def card(
         *(f"| {measure} | {value} |" for measure, value in scores),
     ]
     return "\n".join(lines) + "\n"
-
-
-def figures(results: dict[str, Any], lang: str, system: str) -> list[tuple[str, str]]:
-    """Values of a model's row in the results, with intervals."""
-    return row_values(results, lang, f"{system}-{MAIN[system]}")
 
 
 def main() -> None:

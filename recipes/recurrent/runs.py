@@ -20,7 +20,7 @@ import os
 import re
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,15 @@ from recipes.recurrent.everyday import examples as everyday
 from recipes.recurrent.folders import DECODINGS, EVERYDAY, deal
 
 SEEDS = (1, 2, 3)
-#: System, variant -> settings. The small configs in `configs/` are what they differ from.
-MAIN: dict[tuple[str, str], tuple[str, ...]] = {
+Variants = Mapping[tuple[str, str], tuple[str, ...]]
+"""System, variant -> settings. The small configs in `configs/` are what they differ from."""
+MAIN: Variants = {
     ("a_seq2seq", "plain"): (),
     ("emo_seq", "tag"): ("guide.weight=0.0",),
     ("ecm", "full"): (),
     ("emo_seq", "full"): (),
 }
-ABLATIONS: dict[tuple[str, str], tuple[str, ...]] = {
+ABLATIONS: Variants = {
     ("a_seq2seq", "plain"): (),
     ("emo_seq", "tag"): ("guide.weight=0.0",),
     ("ecm", "full"): (),
@@ -89,26 +90,16 @@ class Job:
 
 def jobs() -> list[Job]:
     """All runs, the main ones of each seed first."""
-    runs = [(seed, key, lang) for seed in SEEDS for key in MAIN for lang in LANGS]
-    main = [
-        Job(
-            f"{lang}-{system}-{variant}-s{seed}",
-            lang,
-            system,
-            (*MAIN[system, variant], f"training.seed={seed}"),
-            POSTS,
-        )
-        for seed, (system, variant), lang in runs
-    ]
-    return main + [
-        Job(
-            f"{lang}-{system}-{variant}-10k-s1",
-            lang,
-            system,
-            (*settings, "data.limit=10000", "training.seed=1"),
-            FEWER,
-        )
-        for (system, variant), settings in ABLATIONS.items()
+    every: list[Job] = []
+    for seed in SEEDS:
+        every += _jobs(MAIN, f"s{seed}", (f"training.seed={seed}",), POSTS)
+    return every + _jobs(ABLATIONS, "10k-s1", ("data.limit=10000", "training.seed=1"), FEWER)
+
+
+def _jobs(variants: Variants, end: str, settings: tuple[str, ...], posts: int) -> list[Job]:
+    return [
+        Job(f"{lang}-{system}-{variant}-{end}", lang, system, (*own, *settings), posts)
+        for (system, variant), own in variants.items()
         for lang in LANGS
     ]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from emotone.report.published import ECM, EMO_SEQ
 from recipes.compare.files import PAGES, RESULTS, read_results, write_page
-from recipes.compare.table import Column, number_table, shown, table
+from recipes.compare.table import Column, number_table, shown, table, values
 from recipes.recurrent.findings import findings
 from recipes.recurrent.names import (
     COLUMNS,
@@ -147,15 +147,13 @@ def language(lang: str, results: Results) -> list[str]:
     return lines
 
 
-def row_values(results: Results, lang: str, row: str) -> list[tuple[str, str]]:
+def row_values(results: Results, lang: str, row: str) -> list[list[str]]:
     """Return headings and values of one row in the default decoding, for a model's card."""
     of_lang = results["langs"][lang]
     scored = of_lang["decodings"]["default"]
     rows = (of_lang["perplexity"]["rows"].get(row, {}), scored["rows"].get(row, {}))
     numbers = {k: v for part in rows for k, v in part.get("numbers", {}).items()}
-    named = columns(scored["neutral"] or "neutral")
-    values = [(named[key][0], shown(numbers.get(key), *named[key][1:])) for key in CARD]
-    return [(heading, value) for heading, value in values if value]
+    return values(numbers, columns(scored["neutral"] or "neutral"), CARD)
 
 
 def _name(fact: Mapping[str, Any], seeds: Sequence[int]) -> list[str]:
