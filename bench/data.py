@@ -136,8 +136,8 @@ def made_up_words(count: int) -> list[str]:
     draw = np.random.default_rng(SEED)
     letters = np.array(list(dict.fromkeys(CHARACTERS)))
     lengths = draw.choice([1, 2, 3], size=count * 2, p=[0.15, 0.7, 0.15])
-    made = ("".join(draw.choice(letters, n)) for n in lengths)
-    return list(islice(dict.fromkeys(made), count))
+    words = ("".join(draw.choice(letters, n)) for n in lengths)
+    return list(islice(dict.fromkeys(words), count))
 
 
 def sentences(count: int, least: int, most: int, seed: int) -> Iterator[list[str]]:
@@ -148,10 +148,10 @@ def sentences(count: int, least: int, most: int, seed: int) -> Iterator[list[str
     draw = np.random.default_rng(seed)
     for start in range(0, count, 10_000):
         lengths = draw.integers(least, most + 1, min(10_000, count - start))
-        said = pool[draw.choice(len(pool), int(lengths.sum()), p=share)].tolist()
+        words = pool[draw.choice(len(pool), int(lengths.sum()), p=share)].tolist()
         place = 0
         for length in lengths.tolist():
-            yield said[place : place + length]
+            yield words[place : place + length]
             place += length
 
 
@@ -192,11 +192,11 @@ def prepare(pairs: int, rounds: int) -> dict[str, Any]:
 def write_pairs(path: Path, pairs: int) -> None:
     draw = np.random.default_rng(SEED + 1)
     labels = draw.integers(0, 6, (pairs, 2)).tolist()
-    said = sentences(2 * pairs, 3, 7, SEED + 2)
+    texts = sentences(2 * pairs, 3, 7, SEED + 2)
     with path.open("w", encoding="utf-8") as out:
         for i, (first, second) in enumerate(labels):
             out.write("[" if i == 0 else ", ")
-            pair = [[" ".join(next(said)), first], [" ".join(next(said)), second]]
+            pair = [[" ".join(next(texts)), first], [" ".join(next(texts)), second]]
             out.write(json.dumps(pair, ensure_ascii=False))
         out.write("]")
 
@@ -246,8 +246,8 @@ def words(count: int, rounds: int) -> dict[str, Any]:
 
     jieba.setLogLevel(logging.ERROR)
     real = list(islice(real_posts(), count))
-    made = ["".join(said) for said in sentences(count - len(real), 5, 20, SEED + 3)]
-    posts = real + made
+    invented = ["".join(parts) for parts in sentences(count - len(real), 5, 20, SEED + 3)]
+    posts = real + invented
     jieba.lcut(posts[0])
     segment(posts[0])  # both have loaded their dictionaries
     pieces: dict[str, list[list[str]]] = {}
@@ -258,14 +258,14 @@ def words(count: int, rounds: int) -> dict[str, Any]:
     def theirs() -> None:
         pieces["jieba"] = [jieba.lcut(post) for post in posts]
 
-    found = compared(*in_turn(ours, theirs, rounds), goal=20)
+    speed = compared(*in_turn(ours, theirs, rounds), goal=20)
     rows = zip(pieces["ours"], pieces["jieba"], strict=True)
     same = [a == [word for word in b if word != " "] for a, b in rows]
     han = [
         [w for w in a if not w.isascii()] == [w for w in b if not w.isascii()]
         for a, b in zip(pieces["ours"], pieces["jieba"], strict=True)
     ]
-    return found | {
+    return speed | {
         "posts": len(posts),
         "real posts": len(real),
         "characters a post": round(statistics.mean(map(len, posts)), 1),
@@ -316,8 +316,8 @@ def distinct(count: int, rounds: int) -> dict[str, Any]:
         results["nltk"] = (len(kinds), total)
 
     distinct_n(replies[:10], 2)  # polars is loaded
-    found = compared(*in_turn(ours, theirs, rounds), goal=8)
-    return found | {
+    speed = compared(*in_turn(ours, theirs, rounds), goal=8)
+    return speed | {
         "replies": count,
         "bigrams": results["ours"][1],
         "different": results["ours"][0],

@@ -117,22 +117,22 @@ def kills(times: int, seed: int, folder: Path, *, run: str = "training") -> Surv
     killed = continued = writing = 0
     newest = None
     while killed < times:
-        process, said = _start(kind, out, {**settings, "pause": kind.pause})
-        _wait_until_it_trains(process, said)
+        process, stderr = _start(kind, out, {**settings, "pause": kind.pause})
+        _wait_until_it_trains(process, stderr)
         time.sleep(chance.uniform(0, LONGEST))
         process.kill()
         process.join()
         if process.exitcode != -signal.SIGKILL:
-            raise RuntimeError(f"the run ended before it was killed: {said.read_text()}")
-        continued += killed > 0 and _went_on(said, newest)
+            raise RuntimeError(f"the run ended before it was killed: {stderr.read_text()}")
+        continued += killed > 0 and _went_on(stderr, newest)
         killed += 1
         newest = max(out.glob("checkpoints/step-*"), default=None)
         writing += any(out.glob("checkpoints/.*.part"))
-    process, said = _start(kind, out, settings)
+    process, stderr = _start(kind, out, settings)
     process.join()
     if process.exitcode:
-        raise RuntimeError(f"the run did not go on: {said.read_text()}")
-    continued += _went_on(said, newest)
+        raise RuntimeError(f"the run did not go on: {stderr.read_text()}")
+    continued += _went_on(stderr, newest)
     process, _ = _start(kind, alone, {**settings, "save_every": steps})
     process.join()
     return Survived(
@@ -157,30 +157,30 @@ def _start(kind: Kind, out: Path, settings: dict[str, Any]) -> tuple[Any, Path]:
     # Children of a process that has torch loaded begin at once.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([kind.loop])
-    said = out.with_suffix(".stderr")
-    said.unlink(missing_ok=True)
-    process = context.Process(target=_run, args=(kind.toy, out, settings, said))
+    stderr = out.with_suffix(".stderr")
+    stderr.unlink(missing_ok=True)
+    process = context.Process(target=_run, args=(kind.toy, out, settings, stderr))
     process.start()
-    return process, said
+    return process, stderr
 
 
-def _run(toy: Path, out: Path, settings: dict[str, Any], said: Path) -> None:
-    with said.open("w", encoding="utf-8") as stream:
+def _run(toy: Path, out: Path, settings: dict[str, Any], stderr: Path) -> None:
+    with stderr.open("w", encoding="utf-8") as stream:
         os.dup2(stream.fileno(), 2)
     sys.stderr = os.fdopen(2, "w", buffering=1)
     sys.argv = [str(toy), str(out), json.dumps(settings)]
     runpy.run_path(str(toy), run_name="__main__")
 
 
-def _wait_until_it_trains(process: Any, said: Path) -> None:
+def _wait_until_it_trains(process: Any, stderr: Path) -> None:
     while process.is_alive():
-        if said.exists() and "training for at most" in said.read_text(encoding="utf-8"):
+        if stderr.exists() and "training for at most" in stderr.read_text(encoding="utf-8"):
             return
         time.sleep(0.005)
 
 
-def _went_on(said: Path, newest: Path | None) -> bool:
-    return newest is None or f"going on from {newest}\n" in said.read_text(encoding="utf-8")
+def _went_on(stderr: Path, newest: Path | None) -> bool:
+    return newest is None or f"going on from {newest}\n" in stderr.read_text(encoding="utf-8")
 
 
 def _last(out: Path) -> Path:
@@ -202,16 +202,16 @@ def main() -> None:
     chosen = arguments.parse_args()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        found = kills(chosen.times, chosen.seed, Path(folder), run=chosen.run)
-    print(f"killed {found.kills} times, {found.while_writing} of them while writing")
-    print(f"continued from the newest checkpoint: {found.continued} of {found.kills}")
+        outcome = kills(chosen.times, chosen.seed, Path(folder), run=chosen.run)
+    print(f"killed {outcome.kills} times, {outcome.while_writing} of them while writing")
+    print(f"continued from the newest checkpoint: {outcome.continued} of {outcome.kills}")
     for name in ("weights", "optimiser", "log"):
-        same = "equal" if getattr(found, f"same_{name}") else "DIFFER"
-        print(f"{name} after {found.steps} steps: {same}")
+        same = "equal" if getattr(outcome, f"same_{name}") else "DIFFER"
+        print(f"{name} after {outcome.steps} steps: {same}")
     print(f"{time.perf_counter() - began:.0f} s")
     if chosen.output is not None:
-        chosen.output.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-    raise SystemExit(0 if found.whole else 1)
+        chosen.output.write_text(json.dumps(asdict(outcome), indent=1) + "\n", encoding="utf-8")
+    raise SystemExit(0 if outcome.whole else 1)
 
 
 if __name__ == "__main__":

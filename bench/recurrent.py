@@ -110,11 +110,11 @@ def table(results: dict[str, Any]) -> str:
             lines.append(f"| {name} | not measured: {r['not measured']} | | {r['goal']} | | | |")
             continue
         low, high = r["range"]
-        said = {True: "reached", False: "missed", None: ""}[r["reached"]]
+        verdict = {True: "reached", False: "missed", None: ""}[r["reached"]]
         goal = "" if r["goal"] is None else r["goal"]
         rates = f"{r['ours']:g} {r['unit']} | {r['other']:g} {r['unit']}"
         lines.append(
-            f"| {name} | {r['ratio']:g} | {low:g} to {high:g} | {goal} | {rates} | {said} |"
+            f"| {name} | {r['ratio']:g} | {low:g} to {high:g} | {goal} | {rates} | {verdict} |"
         )
     lines += ["", "| peak memory | MiB | above the start |", "|---|---|---|"]
     for name, peak in results["memory"].items():
@@ -184,8 +184,8 @@ class Bench:
             }
             rates = self._in_turn({"joeynmt": lambda which=which: self._peer_trains(which), **runs})
             for name, goal in goals.items():
-                found = self._ratio(rates[name], rates["joeynmt"], goal, "tokens/s")
-                self._tell(f"{name} training, {which} batches, joeynmt", found)
+                ratio = self._ratio(rates[name], rates["joeynmt"], goal, "tokens/s")
+                self._tell(f"{name} training, {which} batches, joeynmt", ratio)
 
     def _peer_trains(self, which: str) -> float | None:
         if self.peer is None:
@@ -227,8 +227,8 @@ class Bench:
                     "naive": lambda few=few: naive.rate(few, self.clock),
                 }
             )
-            found = self._ratio(rates["fast"], rates["naive"], 3.0, "tokens/s")
-            self._tell(f"full ECM training, {which} batch, naive ECM", found)
+            ratio = self._ratio(rates["fast"], rates["naive"], 3.0, "tokens/s")
+            self._tell(f"full ECM training, {which} batch, naive ECM", ratio)
 
     def softmax(self) -> None:
         """The sampled softmax and bf16 against full and float32: output layer, and whole step."""
@@ -252,8 +252,8 @@ class Bench:
             }
             rates = self._in_turn(runs)
             for (name, title), goal in zip(names.items(), goals, strict=True):
-                found = self._ratio(rates[name], rates["full"], goal, "tokens/s")
-                self._tell(f"A-Seq2Seq {what}, {title}, full float32", found)
+                ratio = self._ratio(rates[name], rates["full"], goal, "tokens/s")
+                self._tell(f"A-Seq2Seq {what}, {title}, full float32", ratio)
 
     def beam(self) -> None:
         """Beam search against joeynmt's, a loop over posts, and one over hypotheses as well."""
@@ -285,8 +285,8 @@ class Bench:
         )
         for other, goal in (("joeynmt", 1.5), ("by post", None), ("by hypothesis", 8.0)):
             name = other if other == "joeynmt" else f"one {other.removeprefix('by ')} at a time"
-            found = self._ratio(rates["together"], rates[other], goal, "posts/s")
-            self._tell(f"beam 20, 64 posts, {name}", found)
+            ratio = self._ratio(rates["together"], rates[other], goal, "posts/s")
+            self._tell(f"beam 20, 64 posts, {name}", ratio)
 
     def _peer_searches(self) -> float | None:
         if self.peer is None:
@@ -313,8 +313,8 @@ class Bench:
                 answer = self.peer.ask(**request)
                 self._peak(name, {"peak": answer["peak MiB"], "resting": resting})
 
-    def _peak(self, name: str, found: dict[str, float]) -> None:
-        self.peaks[name] = {key: round(value) for key, value in found.items()}
+    def _peak(self, name: str, peaks: dict[str, float]) -> None:
+        self.peaks[name] = {key: round(value) for key, value in peaks.items()}
         print(f"peak memory, {name}: {self.peaks[name]}", flush=True)
 
     def _in_turn(
@@ -351,9 +351,9 @@ class Bench:
             "unit": unit,
         }
 
-    def _tell(self, name: str, found: dict[str, Any]) -> None:
-        self.ratios[name] = found
-        print(f"{name}: {json.dumps(found)}", flush=True)
+    def _tell(self, name: str, ratio: dict[str, Any]) -> None:
+        self.ratios[name] = ratio
+        print(f"{name}: {json.dumps(ratio)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -49,34 +49,34 @@ def pairs(count: int) -> list[Pair]:
     share = 1 / np.arange(1, WORDS - 3)
     share /= share.sum()
     lengths = draw.integers(5, 21, (count, 2))
-    said = (draw.choice(WORDS - 4, int(lengths.sum()), p=share) + 4).tolist()
-    made: list[Pair] = []
+    words = (draw.choice(WORDS - 4, int(lengths.sum()), p=share) + 4).tolist()
+    rows: list[Pair] = []
     place = 0
     for post, reply in lengths.tolist():
         middle, end = place + post, place + post + reply
         emotion = int(draw.integers(EMOTIONS))
-        made.append(Pair(tuple(said[place:middle]), tuple(said[middle:end]), emotion))
+        rows.append(Pair(tuple(words[place:middle]), tuple(words[middle:end]), emotion))
         place = end
-    return made
+    return rows
 
 
 def batches() -> dict[str, list[Batch]]:
     """Return the sets of batches: "mixed", "alike" and, for searches, "posts"."""
-    made = pairs(50 * ROWS)
-    mixed = [collate(made[i * ROWS : (i + 1) * ROWS]) for i in range(COUNT)]
-    lengths = np.array([(len(pair.post), len(pair.reply)) for pair in made])
+    examples = pairs(50 * ROWS)
+    mixed = [collate(examples[i * ROWS : (i + 1) * ROWS]) for i in range(COUNT)]
+    lengths = np.array([(len(pair.post), len(pair.reply)) for pair in examples])
     by_length = plan(lengths[:, 0], lengths[:, 1], ROWS, SEED, 0)
     by_length.sort(key=lambda rows: lengths[rows, 1].mean())
     places = [round((i + 0.5) / COUNT * len(by_length)) for i in range(COUNT)]
-    alike = [collate([made[row] for row in by_length[place]]) for place in places]
-    return {"mixed": mixed, "alike": alike, "posts": [collate(made[-ROWS:])]}
+    alike = [collate([examples[row] for row in by_length[place]]) for place in places]
+    return {"mixed": mixed, "alike": alike, "posts": [collate(examples[-ROWS:])]}
 
 
 def save(path: Path, sets: dict[str, list[Batch]]) -> None:
     """Write batches for a peer: posts, their lengths, and replies with both their signs."""
     arrays: dict[str, Any] = {}
-    for which, made in sets.items():
-        for i, batch in enumerate(made):
+    for which, batches in sets.items():
+        for i, batch in enumerate(batches):
             arrays[f"{which}/{i}/source"] = batch.source.numpy()
             arrays[f"{which}/{i}/lengths"] = batch.source_lengths.numpy()
             target = torch.cat((batch.target_in[:, :1], batch.target_out), 1)
@@ -167,12 +167,12 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         return lost.item()
 
-    def rate(self, made: Sequence[Batch], clock: Clock, *, bf16: bool = False) -> float:
+    def rate(self, batches: Sequence[Batch], clock: Clock, *, bf16: bool = False) -> float:
         """Take a step on each batch; return real target tokens a second."""
         start = clock()
-        for batch in made:
+        for batch in batches:
             self.step(batch, bf16=bf16)
-        return sum(len(batch.real) for batch in made) / (clock() - start)
+        return sum(len(batch.real) for batch in batches) / (clock() - start)
 
 
 class Layer:
@@ -232,11 +232,11 @@ class Searching:
         """Search post by post, each of a post's hypotheses with a step of its own."""
 
         def one_by_one(token: Tensor, state: Any) -> tuple[Tensor, Any]:
-            made = [
+            steps = [
                 self.model.step(token[i : i + 1], select(state, torch.tensor([i])))
                 for i in range(len(token))
             ]
-            return torch.cat([logits for logits, _ in made]), joined([s for _, s in made])
+            return torch.cat([logits for logits, _ in steps]), joined([s for _, s in steps])
 
         return [self.together([post], one_by_one)[0] for post in posts]
 

@@ -102,14 +102,14 @@ def table(results: dict[str, Any]) -> str:
             lines.append(f"| {name} | not measured: {r['not measured']} | | {r['goal']} | |")
             continue
         low, high = r["range"]
-        said = {True: "reached", False: "missed", None: ""}[r["reached"]]
+        verdict = {True: "reached", False: "missed", None: ""}[r["reached"]]
         goal = "" if r["goal"] is None else r["goal"]
-        lines.append(f"| {name} | {r['ratio']:g} | {low:g} to {high:g} | {goal} | {said} |")
+        lines.append(f"| {name} | {r['ratio']:g} | {low:g} to {high:g} | {goal} | {verdict} |")
     lines += ["", "| seconds (median) | whole | of it |", "|---|---|---|"]
     for part in results.values():
-        for name, found in part["seconds"].items():
-            rest = ", ".join(f"{k} {v:g}" for k, v in found.items() if k != "seconds")
-            lines.append(f"| {name} | {found['seconds']:g} | {rest} |")
+        for name, seconds in part["seconds"].items():
+            rest = ", ".join(f"{k} {v:g}" for k, v in seconds.items() if k != "seconds")
+            lines.append(f"| {name} | {seconds['seconds']:g} | {rest} |")
     lines += ["", "| check | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in _joined(results, "checks").items()]
     return "\n".join(lines)
@@ -146,14 +146,14 @@ class Bench:
         ours = work.shared_trunk()
         three = work.three_networks(ours)
         pairs = work.pairs()
-        found = self._in_turn(
+        seconds = self._in_turn(
             {
                 "identifier of one trunk": lambda: self._timed(lambda: ours.probabilities(pairs)),
                 "three networks": lambda: self._timed(lambda: three.probabilities(pairs)),
             },
             warm=lambda: (ours.probabilities(pairs[:16]), three.probabilities(pairs[:16])),
         )
-        self._ratio("scoring, three networks", *found.values(), goal=2.0)
+        self._ratio("scoring, three networks", *seconds.values(), goal=2.0)
 
     def ppo(self) -> None:
         """One PPO step, ours and trl's."""
@@ -177,7 +177,7 @@ class Bench:
                 self.about = peer.about
                 self._one_model(ours, peer)
                 draws = iter(range(10**6))
-                found = self._in_turn(
+                seconds = self._in_turn(
                     {
                         "ours" if top_k else "ours, whole vocabulary": lambda: ours.seconds(
                             self.clock
@@ -186,7 +186,7 @@ class Bench:
                     }
                 )
             self.checks["all replies of ours have 30 tokens"] = ours.length() == work.TOKENS
-        self._ratio(title, *found.values(), goal=goal)
+        self._ratio(title, *seconds.values(), goal=goal)
 
     def _one_model(self, ours: work.Step, peer: Process) -> None:
         replies = [row[::-1][:12] for row in ours.prompts]
@@ -212,17 +212,17 @@ class Bench:
         """Measure in turn; the order alternates, so that drift favours nobody."""
         for run in runs.values() if warm is None else (warm,):
             run()
-        found: dict[str, list[Seconds]] = {name: [] for name in runs}
+        seconds: dict[str, list[Seconds]] = {name: [] for name in runs}
         for i in range(self.rounds):
             for name in runs if i % 2 == 0 else reversed(list(runs)):
                 gc.collect()
-                found[name].append(runs[name]())
-                print(f"{name}: {found[name][-1]}", file=sys.stderr, flush=True)
-        for name, rows in found.items():
+                seconds[name].append(runs[name]())
+                print(f"{name}: {seconds[name][-1]}", file=sys.stderr, flush=True)
+        for name, rows in seconds.items():
             self.seconds[name] = {
                 key: float(f"{statistics.median(row[key] for row in rows):.3g}") for key in rows[0]
             }
-        return {name: [row["seconds"] for row in rows] for name, rows in found.items()}
+        return {name: [row["seconds"] for row in rows] for name, rows in seconds.items()}
 
     def _ratio(
         self, name: str, ours: list[float], other: list[float], *, goal: float | None

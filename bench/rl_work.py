@@ -90,9 +90,9 @@ def worth(text: str) -> float:
 def save(folder: Path) -> None:
     """Write for a peer what both sides begin with."""
     of = settings()
-    told = {"shape": SHAPE, "tokens": TOKENS, "rows": of.batch, "lr": of.lr}
-    told |= {"rows_a_pass": of.rows_a_pass, "epochs": of.epochs}
-    (folder / "shape.json").write_text(json.dumps(told), encoding="utf-8")
+    shape = {"shape": SHAPE, "tokens": TOKENS, "rows": of.batch, "lr": of.lr}
+    shape |= {"rows_a_pass": of.rows_a_pass, "epochs": of.epochs}
+    (folder / "shape.json").write_text(json.dumps(shape), encoding="utf-8")
     (folder / "prompts.json").write_text(json.dumps(prompts(of.batch)), encoding="utf-8")
     tokenizer().backend_tokenizer.save(str(folder / "tokenizer.json"))
     weights = {name: p.detach() for name, p in model().named_parameters()}
@@ -156,9 +156,9 @@ def shared_trunk() -> TrainedIdentifier:
     """Open the identifier that rewards: one trunk for both texts and all mechanisms."""
     from emotone.judges import open_identifier
 
-    found = open_identifier("empathy-reward")
-    assert isinstance(found, TrainedIdentifier)  # noqa: S101
-    return found
+    identifier = open_identifier("empathy-reward")
+    assert isinstance(identifier, TrainedIdentifier)  # noqa: S101
+    return identifier
 
 
 def three_networks(like: TrainedIdentifier) -> TrainedIdentifier:
@@ -181,9 +181,9 @@ def three_networks(like: TrainedIdentifier) -> TrainedIdentifier:
 def pairs() -> list[tuple[str, str]]:
     """Make up contexts and responses of the lengths of spoken ones, no context twice."""
     draw = np.random.default_rng(SEED)
-    said = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("and", "ay", "old", "ind", "ork", "ate")]
+    words = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("and", "ay", "old", "ind", "ork", "ate")]
 
     def text(low: int, high: int) -> str:
-        return " ".join(draw.choice(said, int(draw.integers(low, high + 1))))
+        return " ".join(draw.choice(words, int(draw.integers(low, high + 1))))
 
     return [(text(20, 60), text(6, 24)) for _ in range(PAIRS)]

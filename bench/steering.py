@@ -182,17 +182,17 @@ def peers(lm: Any, vectors: EmotionVectors) -> dict[str, Run | str]:
     from emotone.emotions import EmotionMix
 
     displacement = vectors.displacement(EmotionMix.parse("sadness:80"))
-    found: dict[str, Run | str] = {}
+    runs: dict[str, Run | str] = {}
     for name, module, build in (
         ("ours over repeng, 1 row", "repeng", repeng),
         ("ours over steering-vectors, 1 row", "steering_vectors", steering_vectors),
     ):
         try:
             importlib.import_module(module)
-            found[name] = build(lm, displacement)
+            runs[name] = build(lm, displacement)
         except Exception as error:
-            found[name] = f"{type(error).__name__}: {error}"
-    return found
+            runs[name] = f"{type(error).__name__}: {error}"
+    return runs
 
 
 def repeng(lm: Any, displacement: torch.Tensor) -> Run:

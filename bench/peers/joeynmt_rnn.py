@@ -227,21 +227,21 @@ def vocabulary(words: int) -> Any:
         sep_id=None,
         lang_tags=[],
     )
-    made = Vocabulary([], names)
+    entries = Vocabulary([], names)
     # Not through add_tokens, whose time grows with the square of the number of words.
-    for word in range(len(made), words):
-        made._stoi[f"w{word}"] = word
-        made._itos.append(f"w{word}")
-    return made
+    for word in range(len(entries), words):
+        entries._stoi[f"w{word}"] = word
+        entries._itos.append(f"w{word}")
+    return entries
 
 
 def read_batches(path: Path) -> dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Read our batches and give the specials joeynmt's ids."""
-    found: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+    sets: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         for which in sorted({name.split("/")[0] for name in arrays.files}):
             count = sum(name.startswith(f"{which}/") for name in arrays.files) // 3
-            found[which] = [
+            sets[which] = [
                 (
                     ids_of_peer(arrays[f"{which}/{i}/source"]),
                     arrays[f"{which}/{i}/lengths"],
@@ -249,7 +249,7 @@ def read_batches(path: Path) -> dict[str, list[tuple[np.ndarray, np.ndarray, np.
                 )
                 for i in range(count)
             ]
-    return found
+    return sets
 
 
 def ids_of_peer(ids: np.ndarray) -> np.ndarray:

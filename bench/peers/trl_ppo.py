@@ -84,28 +84,28 @@ class Peer:
         transformers.logging.set_verbosity_error()
         self.clock = time.perf_counter if clock == "wall" else time.process_time
         self.versions = {m.__name__: m.__version__ for m in (trl, transformers, accelerate, torch)}
-        told = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
-        self.rows, self.tokens = told["rows"], told["tokens"]
+        shape = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
+        self.rows, self.tokens = shape["rows"], shape["tokens"]
         self.prompts = json.loads((folder / "prompts.json").read_text(encoding="utf-8"))
         given = load_file(folder / "weights.safetensors")
 
-        def made() -> Any:
-            model = T5ForConditionalGeneration(T5Config(**told["shape"]))
+        def new_model() -> Any:
+            model = T5ForConditionalGeneration(T5Config(**shape["shape"]))
             for name, parameter in model.named_parameters():
                 parameter.data.copy_(given[name])
             return AutoModelForSeq2SeqLMWithValueHead.from_pretrained(model).eval()
 
-        model = made()
+        model = new_model()
         self.tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(folder / "tokenizer.json"), pad_token="<pad>", eos_token="</s>"
         )
         self.trainer = PPOTrainer(
             config=PPOConfig(
                 batch_size=self.rows,
-                mini_batch_size=told["rows_a_pass"],
-                gradient_accumulation_steps=self.rows // told["rows_a_pass"],
-                ppo_epochs=told["epochs"],
-                learning_rate=told["lr"],
+                mini_batch_size=shape["rows_a_pass"],
+                gradient_accumulation_steps=self.rows // shape["rows_a_pass"],
+                ppo_epochs=shape["epochs"],
+                learning_rate=shape["lr"],
                 max_grad_norm=1.0,
                 adap_kl_ctrl=True,
                 use_score_scaling=True,
@@ -114,7 +114,7 @@ class Peer:
                 seed=1,
             ),
             model=model,
-            ref_model=made(),
+            ref_model=new_model(),
             tokenizer=self.tokenizer,
         )
 
@@ -140,7 +140,7 @@ class Peer:
         texts = [self.tokenizer.decode(r, skip_special_tokens=True) for r in responses]
         scores = [torch.tensor(worth(str(text))) for text in texts]
         scored = self.clock()
-        told = self.trainer.step(queries, responses, scores)
+        statistics = self.trainer.step(queries, responses, scores)
         done = self.clock()
         return {
             "seconds": done - start,
@@ -148,8 +148,8 @@ class Peer:
             "score": scored - wrote,
             "optimise": done - scored,
             "tokens": [len(r) - 1 for r in responses],
-            "kl": float(told["objective/kl"]),
-            "loss": float(told["ppo/loss/total"]),
+            "kl": float(statistics["objective/kl"]),
+            "loss": float(statistics["ppo/loss/total"]),
             "peak MiB": peak(),
         }
 
@@ -159,10 +159,10 @@ class Peer:
         queries = [torch.tensor(row) for row in self.prompts]
         responses = [torch.tensor([0, *row]) for row in replies]
         inputs = self.trainer.prepare_model_inputs(queries, responses)
-        found, *_ = self.trainer.batched_forward_pass(
+        logprobs, *_ = self.trainer.batched_forward_pass(
             self.trainer.model, queries, responses, inputs
         )
-        return {"logprobs": found.tolist()}
+        return {"logprobs": logprobs.tolist()}
 
 
 def worth(text: str) -> float:

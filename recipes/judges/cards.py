@@ -48,15 +48,15 @@ RECIPE = {
 
 def write(zoo: Path, figures: Path) -> None:
     """Write README.md into each judge's folder."""
-    made = json.loads(figures.read_text(encoding="utf-8"))["judges"]
+    tables = json.loads(figures.read_text(encoding="utf-8"))["judges"]
     for folder in sorted(p.parent for p in zoo.glob("*/judge.json")):
         card = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
-        (folder / "README.md").write_text(_readme(card, made), encoding="utf-8")
+        (folder / "README.md").write_text(_readme(card, tables), encoding="utf-8")
 
 
 def page(figures: Path, out: Path) -> None:
     """Write the page of figures."""
-    made = json.loads(figures.read_text(encoding="utf-8"))["judges"]
+    tables = json.loads(figures.read_text(encoding="utf-8"))["judges"]
     lines = [
         "# Judges of emotion, measured",
         "",
@@ -67,7 +67,7 @@ def page(figures: Path, out: Path) -> None:
         "| labels | judge | texts | accuracy | macro-F1 | calibration error before, after |",
         "|---|---|---|---|---|---|",
     ]
-    for table in made.values():
+    for table in tables.values():
         taxonomy = table["score"]["name"].rpartition(":")[2]
         for role in ("score", "label"):
             if row := table.get(role):
@@ -86,7 +86,7 @@ def page(figures: Path, out: Path) -> None:
         )
     lines += ["", "## The scoring judge against n-grams on the same texts", ""]
     lines += ["| labels | difference of accuracy | p |", "|---|---|---|"]
-    for key, table in made.items():
+    for key, table in tables.items():
         d = table["score_less_floor"]
         lines.append(
             f"| {key.partition(':')[2]} | {d['difference']:.3f} [{d['low']:.3f}, {d['high']:.3f}] |"
@@ -94,7 +94,7 @@ def page(figures: Path, out: Path) -> None:
         )
     lines += ["", "## Agreement of the judge that labels and the one that scores", ""]
     lines += ["| labels | share of texts | kappa |", "|---|---|---|"]
-    for key, table in made.items():
+    for key, table in tables.items():
         if "agreement" in table:
             a = table["agreement"]
             share = _range(a["share"])
@@ -102,7 +102,7 @@ def page(figures: Path, out: Path) -> None:
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
+def _readme(card: dict[str, Any], tables: dict[str, Any]) -> str:
     name, role, kind = card["name"], card["role"], card["kind"]
     data, licence = DATA[name]
     lines = [
@@ -126,7 +126,7 @@ def _readme(card: dict[str, Any], made: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for head in card["heads"]:
-        table = made.get(f"{card['lang']}:{head['taxonomy']}", {})
+        table = tables.get(f"{card['lang']}:{head['taxonomy']}", {})
         row = table.get(role)
         if row:
             lines.append(

@@ -55,9 +55,9 @@ def part(rows: Iterable[tuple[str, str]], name: Part) -> Rows:
         labels.setdefault(key, set()).add(label)
         first.setdefault(key, text)
     return [
-        (first[key], next(iter(said)))
-        for key, said in sorted(labels.items())
-        if len(said) == 1 and int(key[:8], 16) % 100 in buckets
+        (first[key], next(iter(classes)))
+        for key, classes in sorted(labels.items())
+        if len(classes) == 1 and int(key[:8], 16) % 100 in buckets
     ]
 
 

@@ -85,14 +85,14 @@ def spans(response: str, rationales: str, level: int) -> tuple[tuple[int, int], 
     """
     if level == 0:
         return ()
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     for text in filter(None, map(str.strip, rationales.split("|"))):
         pattern = r"\s+".join(map(re.escape, text.split()))
         match = re.search(pattern, response, re.IGNORECASE)
         if match is None:
             return None
-        found.append(match.span())
-    return tuple(found) or None
+        ranges.append(match.span())
+    return tuple(ranges) or None
 
 
 def token_marks(

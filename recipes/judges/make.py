@@ -73,8 +73,8 @@ def label_texts(taxonomy: str) -> corpora.Rows:
     if taxonomy != "ekman":
         return rows
     known = {corpora.text_key(t) for t, _, _ in corpora.goemotions()}
-    said = spoken.meld("train") + spoken.dailydialog("train")
-    once = {corpora.text_key(t): (t, label) for t, label in said}
+    turns = spoken.meld("train") + spoken.dailydialog("train")
+    once = {corpora.text_key(t): (t, label) for t, label in turns}
     felt = [row for key, row in sorted(once.items()) if key not in known and row[1] != "neutral"]
     calm = [row for key, row in sorted(once.items()) if key not in known and row[1] == "neutral"]
     return [*rows, *felt, *calm[: len(felt)]]
@@ -120,25 +120,25 @@ def pack_label(lang: str) -> None:
 def pack_score(lang: str) -> None:
     """Turn trained parts into the scoring judge of a language."""
     name = f"{lang}-score"
-    made = json.loads((TRAINED / name / "train.json").read_text(encoding="utf-8"))
+    trained = json.loads((TRAINED / name / "train.json").read_text(encoding="utf-8"))
     tensors = load_file(TRAINED / name / "weights.safetensors")
-    spec = made["spec"]
+    spec = trained["spec"]
     first = int(spec["frozen"])
-    kept: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for key, value in tensors.items():
         if ".lora_" in key:
-            kept[_normal(key, first)] = value.half().contiguous()
+            weights[_normal(key, first)] = value.half().contiguous()
     heads: list[Head] = []
     for taxonomy in HEADS[lang]:
         source = TRAINED_AS.get(taxonomy, taxonomy)
         for what in ("weight", "bias"):
-            kept[f"heads.{taxonomy}.{what}"] = tensors[f"heads.{source}.{what}"].half()
-        heads.append(Head(taxonomy, tuple(made["labels"][source])))
+            weights[f"heads.{taxonomy}.{what}"] = tensors[f"heads.{source}.{what}"].half()
+        heads.append(Head(taxonomy, tuple(trained["labels"][source])))
     folder = ZOO / name
     folder.mkdir(parents=True, exist_ok=True)
     data = {t: data_hash(texts(t, "score")) for t in HEADS[lang]}
     settings: dict[str, Any] = {"trunk": spec}
-    save_torch(kept, folder / WEIGHTS)
+    save_torch(weights, folder / WEIGHTS)
     _finish(folder, "encoder", "score", lang, tuple(heads), settings, data)
     if name in BLENDED:
         settings["ngrams"] = {}
@@ -146,8 +146,8 @@ def pack_score(lang: str) -> None:
             beside, share = _beside(open_judge(folder, head.taxonomy), head)
             settings["ngrams"][head.taxonomy] = {**ngram_settings(beside), "share": share}
             for key, array in ngram_tensors(beside).items():
-                kept[f"ngrams.{head.taxonomy}.{key}"] = torch.from_numpy(array)
-        save_torch(kept, folder / WEIGHTS)
+                weights[f"ngrams.{head.taxonomy}.{key}"] = torch.from_numpy(array)
+        save_torch(weights, folder / WEIGHTS)
         _finish(folder, "encoder", "score", lang, tuple(heads), settings, data)
     fitted = []
     for head in heads:
@@ -196,16 +196,16 @@ def _finish(
     print(f"{folder.name}: {size / 1e6:.2f} MB in {folder / CARD}", flush=True)
 
 
-def right(gold: np.ndarray, said: np.ndarray) -> SumStats:
+def right(gold: np.ndarray, predicted: np.ndarray) -> SumStats:
     """Accuracy as statistics that can be weighted anew."""
-    rows = np.stack([(gold == said).astype(float), np.ones(len(gold))], 1)
+    rows = np.stack([(gold == predicted).astype(float), np.ones(len(gold))], 1)
     return SumStats(rows, lambda s: s[..., 0] / s[..., 1], ("right", "n"), share=True)
 
 
-def macro(gold: np.ndarray, said: np.ndarray, k: int) -> SumStats:
+def macro(gold: np.ndarray, predicted: np.ndarray, k: int) -> SumStats:
     """Macro-F1 over the labels that occur, as statistics that can be weighted anew."""
     one = np.eye(k)
-    return SumStats(f1.columns(one[gold], one[said]), lambda s: f1.macro(s, present="true"))
+    return SumStats(f1.columns(one[gold], one[predicted]), lambda s: f1.macro(s, present="true"))
 
 
 def _value(stats: SumStats) -> dict[str, float]:
@@ -231,7 +231,7 @@ def figures() -> None:
     """Scores of all judges on held-out texts, agreement, calibration; one JSON file."""
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-    made: dict[str, Any] = {"split": corpora.__doc__, "judges": {}}
+    results: dict[str, Any] = {"split": corpora.__doc__, "judges": {}}
     for lang, taxonomies in HEADS.items():
         for taxonomy in taxonomies:
             rows = texts(taxonomy, "held_out")
@@ -240,13 +240,13 @@ def figures() -> None:
             gold = np.array([labels.index(label) for _, label in rows])
             plain = [t for t, _ in rows]
             logits = kept_logits(score, plain)
-            said = logits.argmax(-1)
+            scored = logits.argmax(-1)
             floor = ngrams(taxonomy, texts(taxonomy, "score"))
             low = np.array([labels.index(s.label) for s in floor.classify(plain)])
             table: dict[str, Any] = {
                 "n": len(rows),
                 "majority": round(float(np.bincount(gold).max() / len(gold)), 4),
-                "score": _judged(score.name, logits, said, gold, score.head.temperature),
+                "score": _judged(score.name, logits, scored, gold, score.head.temperature),
                 "floor": {
                     "name": "n-grams on the same training texts",
                     "accuracy": _value(right(gold, low)),
@@ -254,10 +254,10 @@ def figures() -> None:
                 },
                 "confusion": {
                     "labels": labels,
-                    "rows_gold": confusion_matrix(gold, said, labels=range(len(labels))).tolist(),
+                    "rows_gold": confusion_matrix(gold, scored, labels=range(len(labels))).tolist(),
                 },
             }
-            better = paired_test(right(gold, said), right(gold, low), rounds=2000)
+            better = paired_test(right(gold, scored), right(gold, low), rounds=2000)
             table["score_less_floor"] = {
                 k: round(float(getattr(better, k)), 4) for k in ("difference", "low", "high", "p")
             }
@@ -265,25 +265,25 @@ def figures() -> None:
                 label: Any = open_judge(ZOO / f"{lang}-label")
                 raw = np.zeros_like(logits) - 1e9
                 raw[:, [labels.index(e) for e in label.labels]] = label.logits(plain)
-                heard = raw.argmax(-1)
-                table["label"] = _judged(label.name, raw, heard, gold, label.temperature)
+                labelled = raw.argmax(-1)
+                table["label"] = _judged(label.name, raw, labelled, gold, label.temperature)
                 table["agreement"] = {
-                    "share": _value(right(said, heard)),
-                    "kappa": round(float(cohen_kappa_score(said, heard)), 4),
+                    "share": _value(right(scored, labelled)),
+                    "kappa": round(float(cohen_kappa_score(scored, labelled)), 4),
                 }
-            made["judges"][f"{lang}:{taxonomy}"] = table
+            results["judges"][f"{lang}:{taxonomy}"] = table
             print(taxonomy, json.dumps({k: table[k] for k in table if k != "confusion"}))
-    FIGURES.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    FIGURES.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _judged(
-    name: str, logits: np.ndarray, said: np.ndarray, gold: np.ndarray, temperature: float
+    name: str, logits: np.ndarray, predicted: np.ndarray, gold: np.ndarray, temperature: float
 ) -> dict[str, Any]:
     k = logits.shape[-1]
     return {
         "name": name,
-        "accuracy": _value(right(gold, said)),
-        "macro_f1": _value(macro(gold, said, k)),
+        "accuracy": _value(right(gold, predicted)),
+        "macro_f1": _value(macro(gold, predicted, k)),
         "ece_before": round(calibration_error(softmax(logits), gold), 4),
         "ece_after": round(calibration_error(softmax(logits, temperature), gold), 4),
         "temperature": temperature,

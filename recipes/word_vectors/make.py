@@ -98,7 +98,7 @@ def main() -> None:
         raise SystemExit("set EMOTONE_DATA to the folder of corpora")
     texts, facts = gather(Path(root), lang)
     train = [words for key, words in texts.items() if not held_out(key)]
-    kept = [words for key, words in texts.items() if held_out(key)]
+    unseen = [words for key, words in texts.items() if held_out(key)]
     seconds = train_and_write(train, out, settings)
     vectors = read_word_vectors(out)
     counts = Counter(word for words in train for word in words)
@@ -111,7 +111,7 @@ def main() -> None:
         "share of training tokens with a vector": round(
             sum(counts[w] for w in vectors.words) / counts.total(), 4
         ),
-        "held-out texts": coverage(kept, set(vectors.words)),
+        "held-out texts": coverage(unseen, set(vectors.words)),
         "neighbours": neighbours(vectors.words, vectors.matrix, SHOWN[lang]),
         "emotion of the nearest word": emotion(vectors.words, vectors.matrix, Path(root), lang),
         "seconds of training": round(seconds),
@@ -127,7 +127,7 @@ def gather(root: Path, lang: str = "zh") -> tuple[dict[str, list[str]], dict[str
     facts: dict[str, int] = {}
     for name, folder, splits in SOURCES[lang]:
         before = len(texts)
-        for text in said(name, root / folder, splits):
+        for text in texts_of(name, root / folder, splits):
             key = text_key(text)
             if key not in texts and (words := tokens(text, lang)):
                 texts[key] = words
@@ -135,7 +135,7 @@ def gather(root: Path, lang: str = "zh") -> tuple[dict[str, list[str]], dict[str
     return texts, facts
 
 
-def said(name: str, folder: Path, splits: tuple[str, ...]) -> Iterator[str]:
+def texts_of(name: str, folder: Path, splits: tuple[str, ...]) -> Iterator[str]:
     corpus = module(name)
     problems = Problems(on_error="skip")
     for split in splits:
@@ -172,14 +172,14 @@ def coverage(texts: list[list[str]], known: set[str]) -> dict[str, Any]:
     """Which words of texts that were not trained on have a vector, the frequent ones first."""
     counts = Counter(word for words in texts for word in words)
     ranked = [word for word, _ in counts.most_common()]
-    found: dict[str, Any] = {"texts": len(texts), "tokens": counts.total(), "words": len(ranked)}
+    shares: dict[str, Any] = {"texts": len(texts), "tokens": counts.total(), "words": len(ranked)}
     covered = sum(count for word, count in counts.items() if word in known)
-    found["share of tokens"] = round(covered / counts.total(), 4)
+    shares["share of tokens"] = round(covered / counts.total(), 4)
     for top in (1000, 2000, 5000):
         if top <= len(ranked):
             share = sum(word in known for word in ranked[:top]) / top
-            found[f"share of the {top} most frequent words"] = round(share, 4)
-    return found
+            shares[f"share of the {top} most frequent words"] = round(share, 4)
+    return shares
 
 
 def neighbours(
@@ -187,12 +187,12 @@ def neighbours(
 ) -> dict[str, list[str]]:
     unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
     place = {word: i for i, word in enumerate(words)}
-    found: dict[str, list[str]] = {}
+    nearest: dict[str, list[str]] = {}
     for word in shown:
         if word in place:
             near = np.argsort(-(unit @ unit[place[word]]))[1:9]
-            found[word] = [words[i] for i in near]
-    return found
+            nearest[word] = [words[i] for i in near]
+    return nearest
 
 
 def emotion(words: tuple[str, ...], matrix: np.ndarray, root: Path, lang: str) -> dict[str, Any]:

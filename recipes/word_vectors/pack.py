@@ -58,12 +58,12 @@ def main() -> None:
         raise SystemExit("set EMOTONE_DATA to the folder of corpora")
     texts, facts = gather(Path(root))
     train = [words for key, words in texts.items() if not held_out(key)]
-    kept = [words for key, words in texts.items() if held_out(key)]
+    unseen = [words for key, words in texts.items() if held_out(key)]
     counts = Counter(word for words in train for word in words)
     vectors = frequent(read_word_vectors(chosen.vectors), counts, WORDS)
     encoder = pack(chosen.zoo / NAME, vectors, counts, train, facts)
     with replacing(chosen.zoo / NAME / "README.md") as path:
-        path.write_text(readme(facts, figures(encoder, vectors, kept)), encoding="utf-8")
+        path.write_text(readme(facts, figures(encoder, vectors, unseen)), encoding="utf-8")
     print((chosen.zoo / NAME / "README.md").read_text(encoding="utf-8"))
 
 
@@ -121,14 +121,14 @@ def pack(
 
 
 def figures(
-    encoder: WordEncoder, vectors: WordVectors, kept: Sequence[Sequence[str]]
+    encoder: WordEncoder, vectors: WordVectors, texts: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
     """What rounding cost, what is covered, and whether halves of one text find each other."""
     whole, rounded = vectors.matrix, encoder.matrix(vectors.words)
     lengths = np.linalg.norm(whole, axis=1) * np.linalg.norm(rounded, axis=1)
     cosines = (whole * rounded).sum(1) / lengths
-    tokens = [w for words in kept for w in words]
-    long = [w for w in kept if len(w) >= 12]
+    tokens = [w for words in texts for w in words]
+    long = [w for w in texts if len(w) >= 12]
     first = encoder(["".join(w[: len(w) // 2]) for w in long])
     second = encoder(["".join(w[len(w) // 2 :]) for w in long])
     near = first @ second.T
@@ -138,7 +138,7 @@ def figures(
         "least cosine": float(cosines.min()),
         "covered": sum(w in encoder.words for w in tokens) / len(tokens),
         "read": sum(any(c in encoder.words for c in (w, *w)) for w in tokens) / len(tokens),
-        "texts": len(kept),
+        "texts": len(texts),
         "halves": len(long),
         # Share of other second halves that are further from a first half than its own is.
         "nearer": float((near < own[:, None]).sum() / (len(long) * (len(long) - 1))),
@@ -147,21 +147,21 @@ def figures(
     }
 
 
-def readme(facts: dict[str, int], found: dict[str, Any]) -> str:
+def readme(facts: dict[str, int], numbers: dict[str, Any]) -> str:
     data = "\n".join(
         f"- {LICENCES[name][0]}: {texts} texts; {LICENCES[name][1]}"
         for name, texts in facts.items()
     )
     halves = (
-        f"Halves of those that have 12 words or more ({found['halves']}): the cosine of the two"
-        f" halves of one text is {found['own']:.3f} on average, of halves of two texts"
-        f" {found['other']:.3f}; the own half is nearer than another in {found['nearer']:.1%} of"
-        " comparisons (chance 50 %)."
+        f"Halves of those that have 12 words or more ({numbers['halves']}): the cosine of the two"
+        f" halves of one text is {numbers['own']:.3f} on average, of halves of two texts"
+        f" {numbers['other']:.3f}; the own half is nearer than another in"
+        f" {numbers['nearer']:.1%} of comparisons (chance 50 %)."
     )
     lines = [
         f"# {NAME}, version {VERSION}",
         "",
-        f"Vectors of the {found['words']} most frequent Chinese words, 300 numbers each, from"
+        f"Vectors of the {numbers['words']} most frequent Chinese words, 300 numbers each, from"
         " which a vector of a sentence is made: the mean of its words' vectors, each weighted by"
         f" a / (a + p(word)) with a = {SMOOTHING}, less the direction that all sentences share, of"
         " length 1 (SIF).",
@@ -172,7 +172,7 @@ def readme(facts: dict[str, int], found: dict[str, Any]) -> str:
         " recipes.word_vectors.pack`: FastText skip-gram with character n-grams; rows rounded to"
         " 8 bits with one scale a row.",
         "- Limits: trained on few texts, so characters speak louder than contexts; word order"
-        f" counts for nothing; a word that is not among the {found['words']} is read by its"
+        f" counts for nothing; a word that is not among the {numbers['words']} is read by its"
         " characters. A text of which nothing is known gets the shared direction, which is at"
         " right angles to all others.",
         "- Terms: made of the texts below, each under terms of its own; for research, not for"
@@ -188,9 +188,9 @@ def readme(facts: dict[str, int], found: dict[str, Any]) -> str:
         "## Figures",
         "",
         "- Rounding: the least cosine of a word's vector before and after is"
-        f" {found['least cosine']:.5f}.",
-        f"- Words of {found['texts']} texts that were kept out: {found['covered']:.1%} have a"
-        f" vector, {found['read']:.1%} one or that of a character.",
+        f" {numbers['least cosine']:.5f}.",
+        f"- Words of {numbers['texts']} texts that were kept out: {numbers['covered']:.1%} have a"
+        f" vector, {numbers['read']:.1%} one or that of a character.",
         f"- {halves}",
     ]
     return "\n".join(lines) + "\n"
