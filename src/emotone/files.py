@@ -48,6 +48,23 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a place where no file can be, before any work is done; nothing is left there.
+
+    Raises:
+        DataError: If the place cannot be written.
+    """
+    new = not path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
+        ) from error
+    if new:
+        path.unlink()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a file to write in the same folder; at the end it takes the place of `path`.

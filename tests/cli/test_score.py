@@ -151,6 +151,15 @@ def test_wrong_use_of_score_is_one_sentence(run: Run, judge, tmp_path: Path, opt
     assert piece in done.notes[0]
 
 
+def test_the_place_of_the_scores_is_checked_before_anything_is_measured(run, judge, tmp_path):
+    path = written(tmp_path / "replies.jsonl")
+    for wrong in (tmp_path / "missing" / "scores.json", tmp_path):
+        said = refused(run("score", "-i", str(path), "-o", str(wrong)))
+        assert said.startswith(f"cannot write {wrong} ")
+    assert judge.seen == []
+    assert [p.name for p in tmp_path.iterdir()] == ["replies.jsonl"]
+
+
 def test_replies_that_cannot_be_read_are_named(run: Run, tmp_path: Path):
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"id": "a", "post": "hi"}\n')

@@ -47,13 +47,14 @@ def generate(
     from emotone.cli.progress import bar
     from emotone.evaluation import generate as work
     from emotone.evaluation import resume
+    from emotone.files import check_writable
 
     options.check_emotion(emotion)
     levels = options.parse_empathy(empathy)
     chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     lines = read_lines(source)
     if output != "-":
-        _check_writable(Path(output))
+        check_writable(Path(output))
     from emotone import systems
 
     systems.module(system)  # an unknown system fails before the file is read
@@ -105,15 +106,3 @@ def generate(
     finally:
         if out is not sys.stdout:
             out.close()
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse a place where no file can be, before a model is loaded."""
-    from emotone.errors import DataError
-
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
-        ) from error

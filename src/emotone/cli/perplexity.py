@@ -37,8 +37,11 @@ def perplexity(
     from emotone.evaluation import perplexity as work
     from emotone.evaluation.manifest import manifest
     from emotone.evaluation.scores import scores_json, write_scores
+    from emotone.files import check_writable
 
     options.check_emotion(emotion)
+    if output != "-":
+        check_writable(Path(output))
     systems.module(system)  # an unknown system fails before the file is read
     lines = read_lines(str(source))
     responder = options.load(system, model, device, settings, lang, "".join(lines[:50]))

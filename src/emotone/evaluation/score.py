@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotone.emotions import Emotion
-from emotone.errors import DataError, Unsupported
+from emotone.emotions import TAXONOMIES, Emotion, Taxonomy
+from emotone.errors import DataError, Unsupported, UsageError, unknown_name
 from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.scores import Against, Difference, Number, Scores
 from emotone.evaluation.summaries import Pair, confusion, distributions, dose, in_order, part
@@ -32,6 +34,211 @@ _OF_REPLIES: Mapping[str, str] = {
 }
 
 Advance = Callable[[str], None]
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+def score_files(
+    inputs: str | Path | Sequence[str | Path],
+    metrics: Sequence[str] | None = None,
+    *,
+    against: Sequence[str | Path] = (),
+    asked: str = "none",
+    parts: Sequence[str] = (),
+    taxonomy: str | None = None,
+    judge: str | None = None,
+    empathy_judge: str | None = None,
+    same_judge: bool = False,
+    fluency_model: str | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    device: str = "auto",
+    labels: Path | None = None,
+    note: Callable[[str], None] | None = None,
+    bar: Bar | None = None,
+) -> list[Scores]:
+    """Score the replies of files: what `emotone score` does, and `emotone.score` in Python.
+
+    Args:
+        inputs: One replies.jsonl or several.
+        metrics: Names of metrics; None for every metric whose tools are installed.
+        against: Replies of other systems, one system a file, for paired tests.
+        asked: "all" compares each reply of a run without any emotion with every requested one.
+        parts: Names of parts of the examples that are also scored apart; see `in_part`.
+        taxonomy: Labels of lines that name none; None for Ekman's.
+        judge: Judge of emotion; None for the scoring judge of the language.
+        empathy_judge: Judge of empathy; None for "empathy-score".
+        same_judge: Whether a judge that touched the training may score.
+        fluency_model: Language model for the perplexity of replies; None measures none.
+        rounds: Samples of the bootstrap; paired tests take ten times as many.
+        seed: Seed of the samples.
+        device: Where the language model runs.
+        labels: Folder in which judges' labels are kept for the next time; None keeps none.
+        note: Called with a sentence for each metric, or kind of reply, that is left out.
+        bar: Called with a title and the number of metrics; gives a function that takes how many
+            are done.
+
+    Returns:
+        Scores of each (system, model) of the input, in order.
+
+    Raises:
+        EmotoneError: If a file cannot be read, a judge touched the training, or a metric that is
+            named cannot be measured.
+    """
+    from emotone.evaluation.records import read_replies_files
+    from emotone.evaluation.tools import Wanted, check_judges, open_tools, usable
+
+    if asked not in ("none", "all"):
+        raise UsageError(f"--asked is {asked!r}; use none or all")
+    files = [Path(p) for p in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    names = _names(metrics)
+    label_set = _taxonomy(taxonomy)
+    pairs = read_replies_files(files, label_set)
+    others = [(Path(p), read_replies_files([Path(p)], label_set)) for p in against]
+    by_system = runs(pairs)
+    _check_one_each(others)
+    opened = open_tools(
+        Wanted(
+            tuple(names),
+            _lang(pairs, judge),
+            strict=metrics is not None,
+            judge=judge,
+            empathy_judge=empathy_judge,
+            fluency_model=fluency_model,
+            device=device,
+            cache=labels,
+        )
+    )
+    everyone = [*pairs, *(p for _, rows in others for p in rows)]
+    if not same_judge:
+        listed = _trained([*files, *(path for path, _ in others)])
+        check_judges(opened.judges, everyone, trained=listed)
+    tools = dataclasses.replace(
+        opened.tools,
+        asked=asked,
+        asked_emotions=asked_emotions(everyone) if asked == "all" else (),
+    )
+    chosen: dict[tuple[str, str], list[str]] = {}
+    left_out: dict[str, list[str]] = {}
+    for run, rows in by_system.items():
+        chosen[run], without = usable(names, opened, rows)
+        left_out.update(without)
+        if without and metrics is not None:
+            raise Unsupported(
+                f"{', '.join(next(iter(without.values())))} cannot be had: {next(iter(without))};"
+                " leave it out of --metrics"
+            )
+    lost = with_unsaid(tools, everyone).unsaid
+    if note and lost:
+        note(
+            f"left out replies asked for {', '.join(lost)} from what compares with the asked"
+            f" emotion: the judge {getattr(tools.emotion, 'name', '')} has no label for it"
+        )
+    for reason, missing in left_out.items() if note else ():
+        note(f"left out {', '.join(missing)}: {reason}")  # pyright: ignore[reportOptionalCall]
+    settings = {"asked": asked, "rounds": rounds, "seed": seed, "same_judge": same_judge}
+    settings |= {"taxonomy": taxonomy, "parts": ",".join(parts) or None}
+    made: list[Scores] = []
+    total = sum(map(len, chosen.values())) * (1 + len(others))
+    with (bar or _no_bar)("metrics", total) as advance:
+        for run, rows in by_system.items():
+            done = score_run(
+                rows,
+                chosen[run],
+                tools,
+                parts=parts,
+                rounds=rounds,
+                seed=seed,
+                manifest=_manifest(
+                    rows, files, [path for path, _ in others], opened.judges, settings
+                ),
+                advance=lambda _: advance(1),
+            )
+            compared = [
+                compare(
+                    rows,
+                    theirs,
+                    [n for n in chosen[run] if n in usable([n], opened, theirs)[0]],
+                    tools,
+                    rounds=10 * rounds,
+                    seed=seed,
+                    advance=lambda _: advance(1),
+                )
+                for _, theirs in others
+            ]
+            made.append(dataclasses.replace(done, against=tuple(compared)))
+    return made
+
+
+@contextmanager
+def _no_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    del title, total
+    yield lambda _: None
+
+
+def _names(metrics: Sequence[str] | None) -> list[str]:
+    from emotone import metrics as room
+
+    if metrics is None:
+        return room.names()
+    if not metrics:
+        raise UsageError("no metric is named; name some, such as distinct_2,bleu")
+    return list(dict.fromkeys(metrics))
+
+
+def _taxonomy(name: str | None) -> Taxonomy | None:
+    if name is None:
+        return None
+    if name not in TAXONOMIES:
+        raise unknown_name("taxonomy", name, TAXONOMIES)
+    return TAXONOMIES[name]
+
+
+def _lang(pairs: Sequence[Pair], judge: str | None) -> str:
+    langs = sorted({example.lang for example, _ in pairs})
+    if len(langs) > 1 and judge is None:
+        raise UsageError(
+            f"the replies are in {' and '.join(langs)}; score each language apart, or name one"
+            " --judge for both"
+        )
+    return langs[0]
+
+
+def _check_one_each(others: Sequence[tuple[Path, list[Pair]]]) -> None:
+    for path, rows in others:
+        if len(runs(rows)) != 1:
+            raise DataError(f"{path} holds replies of several systems; give a file of one system")
+
+
+def _trained(paths: Sequence[Path]) -> list[str]:
+    """Judges that manifests beside replies list."""
+    from emotone.evaluation.manifest import beside, read_manifest
+    from emotone.evaluation.tools import judge_names
+
+    listed: list[str] = []
+    for path in paths:
+        for place in (beside(path), path.with_name("manifest.json")):
+            listed += judge_names(read_manifest(place).get("judges"), str(place))
+    return listed
+
+
+def _manifest(
+    rows: Sequence[Pair],
+    source: Sequence[Path],
+    against: Sequence[Path],
+    judges: Mapping[str, dict[str, str]],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    from emotone.evaluation.manifest import beside, file_facts, manifest, read_manifest
+
+    generated = {path.name: read_manifest(beside(path)) for path in source}
+    return manifest(
+        source,
+        judges=judges,
+        settings=settings,
+        seeds=(reply.seed for _, reply in rows),
+        against=[file_facts(path) for path in against],
+        generated={name: facts for name, facts in generated.items() if facts},
+    )
 
 
 def runs(pairs: Iterable[Pair]) -> dict[tuple[str, str], list[Pair]]:
@@ -81,7 +288,7 @@ def with_unsaid(tools: Tools, pairs: Sequence[Pair]) -> Tools:
     return dataclasses.replace(tools, unsaid=unsaid(asked, tools.emotion.taxonomy))
 
 
-def score(
+def score_run(
     pairs: Sequence[Pair],
     metrics: Sequence[str],
     tools: Tools,
@@ -164,7 +371,7 @@ def numbers(
 ) -> tuple[Numbers, dict[str, Numbers], dict[str, Numbers], Numbers]:
     """Measure all replies, those of each emotion, of each named part, and of one emotion at 100.
 
-    Arguments are those of `score`; `names` gives metrics other names in the result.
+    Arguments are those of `score_run`; `names` gives metrics other names in the result.
 
     Raises:
         DataError: If no id belongs to a part.
@@ -226,7 +433,7 @@ def compare(
         pairs: Replies of one system.
         others: Replies of another.
         metrics: Names of metrics.
-        tools: As for `score`.
+        tools: As for `score_run`.
         rounds: Random swaps.
         seed: Seed of the swaps.
         advance: Called with the name of each metric that is done.

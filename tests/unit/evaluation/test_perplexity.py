@@ -10,7 +10,7 @@ import pytest
 from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.evaluation.perplexity import fluency_under, perplexity
-from emotone.evaluation.score import score
+from emotone.evaluation.score import score_run
 from emotone.lm.chat import prompt_ids, told
 from emotone.lm.likelihood import reply_nats
 from emotone.metrics import Tools
@@ -112,7 +112,7 @@ def test_fluency_of_replies_has_names_of_its_own_and_is_computed_once():
     assert counts.shape == (6, 3)
     assert counts[0, 2] == len("reply number 0")
     assert np.array_equal(fluency.counts(rows[::-1]), counts[::-1])
-    made = score(
+    made = score_run(
         rows,
         ["perplexity", "bits_per_character"],
         Tools(perplexity=fluency.counts, perplexity_name=fluency.name),

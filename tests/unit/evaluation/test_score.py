@@ -14,7 +14,7 @@ from emotone.errors import DataError, Unsupported, UsageError
 from emotone.evaluation import tools as opening
 from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
-from emotone.evaluation.score import asked_emotions, compare, in_part, runs, score
+from emotone.evaluation.score import asked_emotions, compare, in_part, runs, score_run
 from emotone.evaluation.scores import Scores, read_scores, scores_json, write_scores
 from emotone.evaluation.summaries import (
     confusion,
@@ -32,7 +32,7 @@ NAMES = ("distinct_2", "length_words", "emotion_accuracy", "bleu")
 
 
 def scored(rows=None, **options) -> Scores:
-    return score(rows or run(), NAMES, Tools(emotion=WordJudge()), rounds=50, **options)
+    return score_run(rows or run(), NAMES, Tools(emotion=WordJudge()), rounds=50, **options)
 
 
 # -- numbers ----------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def scored(rows=None, **options) -> Scores:
 
 def test_the_numbers_are_those_of_the_metrics_with_intervals_over_examples():
     rows, tools = run(), Tools(emotion=WordJudge())
-    made = score(rows, NAMES, tools, rounds=50, seed=3)
+    made = score_run(rows, NAMES, tools, rounds=50, seed=3)
     assert (made.system, made.model, made.n) == ("one", "tiny", 30)
     for name in NAMES:
         metric = build(name, tools)
@@ -70,7 +70,7 @@ def test_parts_stand_in_the_order_of_the_taxonomy():
 
 def test_scores_of_two_systems_at_once_are_refused():
     with pytest.raises(DataError, match="2 systems came"):
-        score([*run(), *run("two")], NAMES, Tools())
+        score_run([*run(), *run("two")], NAMES, Tools())
     assert list(runs([*run(), *run("two")])) == [("one", "tiny"), ("two", "tiny")]
 
 
@@ -86,7 +86,7 @@ def test_a_system_without_emotions_stands_at_the_chance_of_what_was_asked():
     asked = asked_emotions([pair(0, "", "joy"), pair(0, "", "fear"), pair(0, "", "joy:-5")])
     assert [e.label for e in asked] == ["fear", "joy"]
     tools = Tools(emotion=WordJudge(), asked="all", asked_emotions=asked)
-    made = score(plain, ["emotion_accuracy"], tools, rounds=20)
+    made = score_run(plain, ["emotion_accuracy"], tools, rounds=20)
     assert made.metrics["emotion_accuracy"].value == 0.5
 
 
@@ -142,7 +142,7 @@ def test_summaries_follow_the_metrics_where_the_asked_set_is_much_finer():
 def test_what_the_judge_cannot_say_is_no_miss_in_any_number():
     judge = WordJudge(taxonomy=NLPCC, name="zh")
     rows = [pair(i, "happiness", "joy") for i in range(3)] + [pair(9, "boo", "fear")]
-    made = score(rows, ["emotion_accuracy"], Tools(emotion=judge), rounds=20)
+    made = score_run(rows, ["emotion_accuracy"], Tools(emotion=judge), rounds=20)
     found = made.metrics["emotion_accuracy"]
     assert (found.value, found.n) == (1.0, 3)
     assert "|without:fear|" in found.signature
@@ -225,7 +225,9 @@ def test_the_variety_of_copies_is_not_compared():
 def test_a_plain_run_stays_at_its_chance_beside_a_run_in_moods():
     rows = run()
     tools = Tools(emotion=WordJudge(), asked="all", asked_emotions=asked_emotions(rows))
-    assert score(rows, ["emotion_accuracy"], tools, rounds=5).metrics["emotion_accuracy"].n == 20
+    assert (
+        score_run(rows, ["emotion_accuracy"], tools, rounds=5).metrics["emotion_accuracy"].n == 20
+    )
 
 
 def test_the_plain_reply_of_the_same_seed_is_the_neutral_one():
@@ -386,13 +388,13 @@ def test_a_metric_that_needs_plain_replies_has_them_from_the_run():
     import numpy as np
 
     tools = Tools(embed=lambda texts: np.ones((len(texts), 1)))
-    made = score(run(), ["similarity_neutral"], tools, rounds=10)
+    made = score_run(run(), ["similarity_neutral"], tools, rounds=10)
     assert (made.metrics["similarity_neutral"].value, made.metrics["similarity_neutral"].n) == (
         1,
         20,
     )
     with pytest.raises(Unsupported):
-        score([p for p in run() if p[1].emotion], ["similarity_neutral"], tools)
+        score_run([p for p in run() if p[1].emotion], ["similarity_neutral"], tools)
 
 
 # -- the file ---------------------------------------------------------------------------------
