@@ -49,7 +49,7 @@ def perplexity(
         Unsupported: If the system does not say how likely a reply is.
         DataError: If no example has a reply.
     """
-    from emotone.evaluation.score import numbers
+    from emotone.evaluation.measure import numbers
     from emotone.metrics import Tools
 
     able = check_likelihoods(responder)

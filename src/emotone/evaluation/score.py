@@ -6,7 +6,6 @@ Nothing is generated here and no model is loaded: judges and encoders come in as
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from emotone.emotions import TAXONOMIES, Emotion, Taxonomy
 from emotone.errors import DataError, Unsupported, UsageError, unknown_name
+from emotone.evaluation.measure import ROUNDS, Advance, numbers
 from emotone.evaluation.neutral import with_neutral
-from emotone.evaluation.scores import Against, Difference, Number, Scores
-from emotone.evaluation.summaries import Pair, confusion, distributions, dose, in_order, part
+from emotone.evaluation.scores import Against, Difference, Scores
+from emotone.evaluation.summaries import Pair, confusion, distributions, dose, in_order
 
 if TYPE_CHECKING:
     from emotone.metrics import Tools
-    from emotone.protocols import Metric, Stats
 
-#: Draws of the bootstrap and of the paired test.
-ROUNDS = 1000
+#: Random swaps of the paired test.
 PAIRED_ROUNDS = 10_000
 
 #: Perplexity without more words is that of references under the system itself
@@ -33,7 +31,6 @@ _OF_REPLIES: Mapping[str, str] = {
     name: f"reply_{name}" for name in ("perplexity", "ecm_perplexity", "bits_per_character")
 }
 
-Advance = Callable[[str], None]
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
@@ -63,7 +60,7 @@ def score_files(
         metrics: Names of metrics; None for every metric whose tools are installed.
         against: Replies of other systems, one system a file, for paired tests.
         asked: "all" compares each reply of a run without any emotion with every requested one.
-        parts: Names of parts of the examples that are also scored apart; see `in_part`.
+        parts: Names of parts of the examples that are also scored apart; see `measure.in_part`.
         taxonomy: Labels of lines that name none; None for Ekman's.
         judge: Judge of emotion; None for the scoring judge of the language.
         empathy_judge: Judge of empathy; None for "empathy-score".
@@ -307,7 +304,7 @@ def score_run(
         pairs: Examples and replies of one (system, model).
         metrics: Names for `emotone.metrics.build`.
         tools: Judges, encoders and segmenters; "neutral" is filled from the replies themselves.
-        parts: Names of parts of the examples that are also scored apart; see `in_part`.
+        parts: Names of parts of the examples that are also scored apart; see `measure.in_part`.
         rounds: Draws of the bootstrap.
         seed: Seed of the draws.
         manifest: Goes into the result.
@@ -343,72 +340,6 @@ def score_run(
         manifest=dict(manifest or {}),
         at_full=at_full,
     )
-
-
-def in_part(name: str, part: str) -> bool:
-    """Tell whether an example id belongs to a part: it has it whole, between signs or ends.
-
-    "emotional" holds "emotional-17" and "queries-emotional-17", not "unemotional-17" or
-    "emotionally-17".
-    """
-    inside = rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])"
-    return re.search(inside, name) is not None
-
-
-Numbers = dict[str, Number]
-
-
-def numbers(
-    pairs: Sequence[Pair],
-    metrics: Sequence[str],
-    tools: Tools,
-    *,
-    parts: Sequence[str] = (),
-    rounds: int = ROUNDS,
-    seed: int = 0,
-    names: Mapping[str, str] | None = None,
-    advance: Advance | None = None,
-) -> tuple[Numbers, dict[str, Numbers], dict[str, Numbers], Numbers]:
-    """Measure all replies, those of each emotion, of each named part, and of one emotion at 100.
-
-    Arguments are those of `score_run`; `names` gives metrics other names in the result.
-
-    Raises:
-        DataError: If no id belongs to a part.
-        Unsupported: If a metric needs a tool that is None.
-    """
-    from emotone.metrics import build
-
-    moods: dict[str, list[int]] = {}
-    for i, (_, reply) in enumerate(pairs):
-        moods.setdefault(part(reply), []).append(i)
-    places = {name: [i for i, (e, _) in enumerate(pairs) if in_part(e.id, name)] for name in parts}
-    for name, rows in places.items():
-        if not rows:
-            raise DataError(f"no example id belongs to part {name!r}; name parts that ids carry")
-    total: dict[str, Number] = {}
-    per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
-    per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
-    at_100 = [i for i, (_, r) in enumerate(pairs) if r.emotion is not None and r.emotion.single()]
-    whole = {"100": at_100} if at_100 else {}
-    full: dict[str, dict[str, Number]] = {"100": {}}
-    for name in metrics:
-        metric = build(name, tools)
-        key = (names or {}).get(metric.name, metric.name)
-        stats = metric.stats(pairs)
-        total[key] = _number(metric, stats, pairs, rounds, seed)
-        groups_of = ((moods, per_emotion), (places, per_part), (whole, full))
-        for groups, into in groups_of:
-            for label, rows in groups.items():
-                chosen = [pairs[i] for i in rows]
-                into[label][key] = (
-                    total[key]
-                    if len(rows) == len(pairs)
-                    else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
-                )
-        if advance:
-            advance(key)
-    return total, per_emotion, per_part, full["100"]
 
 
 def compare(
@@ -472,23 +403,6 @@ def compare(
         if advance:
             advance(name)
     return Against(*theirs[0], made)
-
-
-def _number(metric: Metric, stats: Stats, pairs: Sequence[Pair], rounds: int, seed: int) -> Number:
-    from emotone.metrics.significance import score as scored
-
-    ids = [example.id for example, _ in pairs]
-    made = scored(metric, stats, groups=ids, rounds=rounds, seed=seed)
-    return Number(made.value, made.low, made.high, made.n, made.signature)
-
-
-def _some(metric: Metric, stats: Stats, rows: Sequence[int], pairs: Sequence[Pair]) -> Stats:
-    """Return the statistics of some replies, without reading texts again where they add up."""
-    from emotone.metrics.base import SumStats
-
-    if isinstance(stats, SumStats):
-        return dataclasses.replace(stats, rows=stats.rows[list(rows)])
-    return metric.stats(pairs)
 
 
 def _aligned(

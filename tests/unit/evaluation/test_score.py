@@ -12,9 +12,10 @@ import pytest
 from emotone.emotions import EKMAN, EMPATHETIC, NLPCC
 from emotone.errors import DataError, Unsupported, UsageError
 from emotone.evaluation import tools as opening
+from emotone.evaluation.measure import in_part
 from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.remember import remember_embed, remember_emotion, remember_empathy
-from emotone.evaluation.score import asked_emotions, compare, in_part, runs, score_run
+from emotone.evaluation.score import asked_emotions, compare, runs, score_run
 from emotone.evaluation.scores import Scores, read_scores, scores_json, write_scores
 from emotone.evaluation.summaries import (
     confusion,
