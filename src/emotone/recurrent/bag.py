@@ -1,4 +1,8 @@
-"""Emo-Seq's classifier M(e | Y), trained before the generator and then frozen."""
+"""Emo-Seq's classifier M(e | Y), trained before the generator and then frozen.
+
+A plain loop of seconds, which a resumed training makes again: it needs no checkpoint and is not a
+`training.run.Run`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A run: every training is one. It goes on after a kill, on several processes, and keeps a log.
+"""A run: every training that may take long is one.
+
+It goes on after a kill, may be shared by several processes, and keeps a log.
 
 What differs between trainings is a `Task`: likelihood (`training.loop`), reinforcement
 (`rl.trainer`), emotion vectors (`steering.fit`). Checkpoints, signals, the log and the choice of
