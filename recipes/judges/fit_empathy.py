@@ -1,11 +1,12 @@
-"""One training of an empathy network: the loop, the losses, and the frozen blocks run once."""
+"""One training of an empathy network: its rows, its losses, its steps."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from emotone.judges.empathy_model import LEVELS, Evidence, IdentifierNet, IdentifierSpec, open_net
+from emotone.training.state import digest
 from recipes.judges import epitome
 from recipes.judges.epitome import Pair
+from recipes.judges.training import frozen_states, pad_states, train
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +77,25 @@ def through(layers: Any, states: Tensor, mask: Tensor) -> Tensor:
     return states
 
 
-@torch.inference_mode()
-def lower_states(net: IdentifierNet, rows: Sequence[list[int]]) -> list[Tensor]:
-    """Run embeddings and frozen blocks once: token ids become states [T, d] in bfloat16."""
+def frozen(net: IdentifierNet, rows: list[list[int]]) -> Tensor:
+    """States [B, T, d] of token ids after embeddings and frozen blocks."""
     model: Any = net.response.model
-    kept: list[Tensor] = [torch.empty(0)] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for start in range(0, len(order), 64):
-        at = order[start : start + 64]
-        ids, mask = net.response.pad([rows[i] for i in at])
-        with torch.autocast("cpu", torch.bfloat16):
-            states = model.embeddings(input_ids=ids).bfloat16()
-            states = through(blocks(net)[: net.spec.frozen], states, mask)
-        for i, row in zip(at, states, strict=True):
-            kept[i] = row[: len(rows[i])].bfloat16().clone()
-    return kept
+    ids, mask = net.response.pad(rows)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = model.embeddings(input_ids=ids).bfloat16()
+        return through(blocks(net)[: net.spec.frozen], states, mask)
 
 
 def rows_of(net: IdentifierNet, pairs: Sequence[Pair]) -> list[Row]:
     """Encode pairs and run the frozen blocks on them."""
     tokens = net.tokens([(p.context, p.response) for p in pairs])
     tokenizer, limit = net.response.tokenizer, net.spec.max_response
-    contexts = lower_states(net, [c for c, _ in tokens])
-    responses = lower_states(net, [r for _, r in tokens])
+    contexts = frozen_states([c for c, _ in tokens], partial(frozen, net))
+    responses = frozen_states([r for _, r in tokens], partial(frozen, net))
     return [
         Row(c, r, p.levels, epitome.token_marks(tokenizer, p, ids, limit))
         for p, (_, ids), c, r in zip(pairs, tokens, contexts, responses, strict=True)
     ]
-
-
-def pad(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """States [B, T, d], padded on the right, and mask [B, T], True at real tokens."""
-    lengths = torch.tensor([len(s) for s in states])
-    padded = nn.utils.rnn.pad_sequence(list(states), batch_first=True)
-    return padded, torch.arange(padded.shape[1])[None] < lengths[:, None]
 
 
 def batches(rows: Sequence[Row], size: int, draw: random.Random) -> Iterator[list[Row]]:
@@ -127,8 +115,8 @@ def evidence(
 ) -> dict[str, Evidence]:
     """Run the trained blocks and the heads on a batch of rows."""
     upper = blocks(net)[net.spec.frozen :]
-    context, context_mask = pad([r.context for r in rows])
-    response, response_mask = pad([r.response for r in rows])
+    context, context_mask = pad_states([r.context for r in rows])
+    response, response_mask = pad_states([r.response for r in rows])
     with torch.autocast("cpu", torch.bfloat16):
         with torch.set_grad_enabled(torch.is_grad_enabled() and context_gradient):
             context = through(upper, context, context_mask)
@@ -147,8 +135,17 @@ def class_weights(pairs: Sequence[Pair], index: int, power: float) -> Tensor:
     return weights / (weights * counts / len(pairs)).sum()
 
 
-def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> IdentifierNet:
-    """Train a network with one trunk; the same settings give the same network on one thread."""
+def fit(
+    pairs: Sequence[Pair], settings: Settings, *, out: Path | None = None, progress: bool = True
+) -> IdentifierNet:
+    """Train a network with one trunk; the same settings give the same network on one thread.
+
+    Args:
+        pairs: What it learns from.
+        settings: How.
+        out: Folder of the run, so that a killed one goes on; None keeps nothing.
+        progress: Whether to show progress.
+    """
     if not settings.spec.shared:
         raise SystemExit("this recipe trains one trunk for both texts; set shared")
     torch.manual_seed(settings.seed)
@@ -158,7 +155,6 @@ def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> Ident
     for parameter in changed:
         parameter.data = parameter.data.float()
     spare_dropout(net)
-    began = time.time()
     rows = rows_of(net, pairs)
     weights = {
         m: class_weights(pairs, i, settings.balance) for i, m in enumerate(settings.spec.mechanisms)
@@ -167,36 +163,31 @@ def fit(pairs: Sequence[Pair], settings: Settings, *, say: Any = print) -> Ident
         for m, head in net.heads.items():
             share = class_weights(pairs, list(net.heads).index(m), 1.0).reciprocal()
             head.level.bias.copy_((share * weights[m]).log())  # pyright: ignore
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": changed, "lr": settings.rate},
-            {"params": list(net.heads.parameters()), "lr": settings.head_rate},
-        ],
+    optimizer = torch.optim.AdamW(
+        [{"params": changed}, {"params": list(net.heads.parameters())}],
         weight_decay=settings.decay,
         betas=(0.9, 0.98),
         fused=True,
     )
     steps = settings.epochs * -(-len(rows) // settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min(1.0, (s + 1) / (0.1 * steps)) * max(0.02, 1 - s / steps)
-    )
-    say(f"{len(rows)} pairs, {sum(len(r.response) for r in rows)} response tokens, frozen blocks "
-        f"run in {time.time() - began:.0f}s")  # fmt: skip
+
+    def rates(step: int) -> tuple[float, float]:
+        share = min(1.0, (step + 1) / (0.1 * steps)) * max(0.02, 1 - step / steps)
+        return settings.rate * share, settings.head_rate * share
+
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     net.train()
-    step, total = 0, 0.0
-    for epoch in range(settings.epochs):
-        for part in batches(rows, settings.batch, draw):
-            loss = loss_of(net, part, settings, weights)
-            loss.backward()
-            nn.utils.clip_grad_norm_([*changed, *net.heads.parameters()], 1.0)
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad()
-            step += 1
-            total = 0.95 * total + 0.05 * loss.item()
-        spent = time.time() - began
-        say(f"epoch {epoch + 1}/{settings.epochs} loss {total / (1 - 0.95**step):.3f} "
-            f"{spent:.0f}s left {spent / step * (steps - step):.0f}s")  # fmt: skip
+    train(
+        (part for _ in range(settings.epochs) for part in batches(rows, settings.batch, draw)),
+        lambda part: loss_of(net, part, settings, weights),
+        steps=steps,
+        rates=rates,
+        parameters={name: p for name, p in net.named_parameters() if id(p) in trained},
+        optimizer=optimizer,
+        out=out,
+        identity={"settings": asdict(settings), "pairs": digest([asdict(p) for p in pairs])},
+        progress=progress,
+    )
     with torch.no_grad():  # a weight w in the loss adds log w to the logits: take it back
         for m, head in net.heads.items():
             head.level.bias -= weights[m].log()  # pyright: ignore
@@ -215,7 +206,7 @@ def loss_of(
 ) -> Tensor:
     """Cross-entropy of levels, weighted by class, and of rationale tokens, summed over heads."""
     heard = evidence(net, part, settings.context_gradient)
-    response_mask = pad([r.response for r in part])[1]
+    response_mask = pad_states([r.response for r in part])[1]
     losses: list[Tensor] = []
     for i, (mechanism, said) in enumerate(heard.items()):
         gold = torch.tensor([r.levels[i] for r in part])

@@ -10,6 +10,7 @@ import copy
 import json
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from emotone.judges.trunk import Trunk, TrunkSpec, open_trunk, pool
+from emotone.training.state import digest
 from recipes.judges import corpora
+from recipes.judges.training import frozen_states, pad_states, train
 
 Target = dict[str, Any]  # head -> vector over its labels
 
@@ -82,29 +85,20 @@ def split(trunk: Trunk) -> nn.Module:
     return lower
 
 
-@torch.inference_mode()
-def keep_states(lower: nn.Module, trunk: Trunk, rows: list[Any]) -> list[Any]:
-    """Run the frozen blocks once: token ids of each row become states [T, d] in bfloat16."""
-    kept: list[Any] = [None] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-    for start in range(0, len(order), 64):
-        at = order[start : start + 64]
-        ids, mask = trunk.pad([rows[i][0] for i in at])
-        states = lower(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        for i, row in zip(at, states, strict=True):
-            kept[i] = (row[: len(rows[i][0])].bfloat16().clone(), rows[i][1])
-    return kept
-
-
-def pad_states(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """States [B, T, d], padded on the right, and mask [B, T], True at real tokens."""
-    longest = max(map(len, rows))
-    states = torch.zeros(len(rows), longest, rows[0].shape[-1], dtype=rows[0].dtype)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        states[i, : len(row)] = row
-        mask[i, : len(row)] = True
-    return states, mask
+def batches(
+    rows: list[Any], size: int, epochs: int, draw: random.Random
+) -> Iterator[list[tuple[Any, Target]]]:
+    """Yield all rows in each epoch, in batches of like length and random order."""
+    rows = list(rows)
+    for _ in range(epochs):
+        draw.shuffle(rows)
+        chunks = [
+            sorted(rows[i : i + size * 30], key=lambda r: len(r[0]))
+            for i in range(0, len(rows), size * 30)
+        ]
+        groups = [c[i : i + size] for c in chunks for i in range(0, len(c), size)]
+        draw.shuffle(groups)
+        yield from groups
 
 
 def main() -> None:
@@ -139,10 +133,19 @@ def main() -> None:
         p.requires_grad_(True)
         p.data = p.data.float()
     print(len(rows), "rows", sum(map(lambda r: len(r[0]), encoded)), "tokens", flush=True)
+    identity = {"settings": {**settings, "spec": asdict(spec)}, "rows": digest(encoded)}
     if lower is not None:
-        encoded = keep_states(lower, trunk, encoded)
-        dev_encoded = keep_states(lower, trunk, dev_encoded)
-    optimiser = torch.optim.AdamW(
+
+        def frozen(ids: list[list[int]]) -> torch.Tensor:
+            padded, mask = trunk.pad(ids)
+            return lower(input_ids=padded, attention_mask=mask.long()).last_hidden_state
+
+        def lowered(pairs: list[Any]) -> list[Any]:
+            states = frozen_states([ids for ids, _ in pairs], frozen)
+            return list(zip(states, [t for _, t in pairs], strict=True))
+
+        encoded, dev_encoded = lowered(encoded), lowered(dev_encoded)
+    optimizer = torch.optim.AdamW(
         [{"params": lora}, {"params": heads.parameters()}],
         lr=settings["rate"], weight_decay=0.01, betas=(0.9, 0.98), fused=True,
     )  # fmt: skip
@@ -203,44 +206,38 @@ def main() -> None:
             if gold[k]
         }
 
-    given.out.mkdir(parents=True, exist_ok=True)
-    step, began, log = 0, time.time(), []
+    began, steps_an_epoch = time.time(), -(-len(encoded) // batch)
+
+    def rates(step: int) -> list[float]:
+        rate = settings["rate"] * min(1.0, (step + 1) / (0.05 * total))
+        return [rate * max(0.02, 1 - step / total)] * 2
+
+    def measure(step: int) -> dict[str, Any]:
+        seconds = round(time.time() - began)
+        row = {"epoch": step // steps_an_epoch, "dev": evaluate(), "seconds": seconds}
+        print(row, flush=True)
+        return row
+
+    # The rate falls as if all epochs came; where development scores were flat, we stop before.
+    epochs = settings.get("stop", epochs)
+    tensors = {f"trunk.{n}": p for n, p in trunk.named_parameters() if "lora_" in n}
+    tensors |= {f"heads.{n}": p for n, p in heads.named_parameters()}
     trunk.train()
-    for epoch in range(epochs):
-        draw.shuffle(encoded)
-        chunks = [
-            sorted(encoded[i : i + batch * 30], key=lambda r: len(r[0]))
-            for i in range(0, len(encoded), batch * 30)
-        ]
-        batches = [c[i : i + batch] for c in chunks for i in range(0, len(c), batch)]
-        draw.shuffle(batches)
-        for part in batches:
-            rate = settings["rate"] * min(1.0, (step + 1) / (0.05 * total))
-            rate *= max(0.02, 1 - step / total)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            loss = loss_of(part)
-            loss.backward()
-            nn.utils.clip_grad_norm_([*lora, *heads.parameters()], 1.0)
-            optimiser.step()
-            optimiser.zero_grad()
-            step += 1
-            if step % 50 == 0:
-                spent = time.time() - began
-                print(
-                    f"step {step}/{total} loss {loss.item():.3f} {spent:.0f}s "
-                    f"left {spent / step * (total - step):.0f}s", flush=True,
-                )  # fmt: skip
-        log.append({"epoch": epoch + 1, "dev": evaluate(), "seconds": round(time.time() - began)})
-        print(log[-1], flush=True)
-        tensors = {f"trunk.{n}": p.detach() for n, p in trunk.named_parameters() if "lora_" in n}
-        tensors |= {f"heads.{n}": p.detach() for n, p in heads.named_parameters()}
-        save_file(tensors, given.out / "weights.safetensors")
-        card = {"spec": asdict(spec), "labels": labels, "log": log, "rows": len(rows)}
-        (given.out / "train.json").write_text(json.dumps(card, ensure_ascii=False, indent=1))
-        # The rate falls as if all epochs came; where development scores were flat, we stop there.
-        if epoch + 1 == settings.get("stop"):
-            break
+    log = train(
+        batches(encoded, batch, epochs, draw),
+        loss_of,
+        steps=epochs * steps_an_epoch,
+        rates=rates,
+        parameters=tensors,
+        optimizer=optimizer,
+        out=given.out,
+        identity=identity,
+        epoch=steps_an_epoch,
+        measure=measure,
+    )
+    save_file({k: p.detach() for k, p in tensors.items()}, given.out / "weights.safetensors")
+    card = {"spec": asdict(spec), "labels": labels, "log": log, "rows": len(rows)}
+    (given.out / "train.json").write_text(json.dumps(card, ensure_ascii=False, indent=1))
 
 
 if __name__ == "__main__":

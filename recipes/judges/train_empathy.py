@@ -4,8 +4,8 @@
 `python -m recipes.judges.train_empathy empathy-score --cv --out out/judges/empathy-cv`
 
 The first trains one set and tests it on the pairs of the other set, which it never saw. The second
-trains the same kind of network on four fifths of all pairs and scores the fifth, five times; folds
-are kept, so a run that was stopped goes on where it was, and `--fold 2/5` makes one fold only.
+trains the same kind of network on four fifths of all pairs and scores the fifth, five times, and
+`--fold 2/5` makes one fold only. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def one_fold(pairs: Sequence[Pair], fold: int, settings: Settings, path: Path) -
     rest = [p for p in pairs if p.fold != fold]
     train = [p for p in rest if not is_dev(p, settings.dev_every)]
     dev = [p for p in rest if is_dev(p, settings.dev_every)]
-    net = fit(train, settings, say=say)
+    net = fit(train, settings, out=path.with_suffix(""))
     decision = decide_on(logits_of(net, rows_of(net, dev)), dev, train)
     test = [p for p in pairs if p.fold == fold]
     logits = logits_of(net, rows_of(net, test))
@@ -238,7 +238,7 @@ def train_set(name: str, pairs: Sequence[Pair], settings: Settings, out: Path) -
     train = [p for p in own if not is_dev(p, settings.dev_every)]
     dev = [p for p in own if is_dev(p, settings.dev_every)]
     other = [p for p in pairs if p.bucket not in epitome.SETS[name]]
-    net: IdentifierNet = fit(train, settings, say=say)
+    net: IdentifierNet = fit(train, settings, out=out)
     decision = decide_on(logits_of(net, rows_of(net, dev)), dev, train)
     card = IdentifierCard(
         name=name,

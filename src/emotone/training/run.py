@@ -9,6 +9,7 @@ the best weights are here, once.
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 import signal
@@ -187,7 +188,7 @@ class Run(Generic[S]):
         self.out = out
         self.folder = None if out is None else out / "checkpoints"
         self.state = task.state
-        self.state.identity = dict(identity)
+        self.state.identity = json.loads(json.dumps(dict(identity)))  # as it will be read
         self.best: dict[str, Tensor] | None = None
         self.log: Log | None = None
         self.display: Display | None = None

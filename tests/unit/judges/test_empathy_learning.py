@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from recipes.judges import fit_empathy
 from recipes.judges.epitome import Pair
 from recipes.judges.fit_empathy import Settings, fit, logits_of, rows_of
 
+from emotone.errors import ConfigError
 from emotone.judges.empathy import level_logits
 from emotone.judges.empathy_model import MECHANISMS, IdentifierSpec
 from unit.judges.toy_encoders import save_bert
@@ -67,7 +73,7 @@ def test_learns_a_rule_over_both_texts(tmp_path: Path, pooling: str):
         spec(tmp_path, rank=None, pooling=pooling, dropout=0.0), rate=1e-3, head_rate=3e-3,
         epochs=16, batch=32, seed=5, context_gradient=True,
     )  # fmt: skip
-    net = fit(pairs(1500, 1), settings, say=lambda _: None)
+    net = fit(pairs(1500, 1), settings, progress=False)
     fresh = pairs(400, 2)
     right = accuracy(level_logits(net, [(p.context, p.response) for p in fresh]), fresh)
     assert min(right.values()) > 0.95, right
@@ -80,7 +86,7 @@ def test_frozen_blocks_run_once_give_the_same_scores(tmp_path: Path):
     save_bert(tmp_path, blocks=3)
     settings = Settings(spec(tmp_path, frozen=1, layers=2), epochs=1, seed=3)
     train = pairs(48, 3)
-    net = fit(train, settings, say=lambda _: None)
+    net = fit(train, settings, progress=False)
     kept = logits_of(net, rows_of(net, train))
     served = level_logits(net.float(), [(p.context, p.response) for p in train])
     for m in MECHANISMS:  # bfloat16 in training, float32 in service
@@ -93,9 +99,37 @@ def test_training_repeats_by_seed(tmp_path: Path):
     train = pairs(40, 4)
 
     def trained(seed: int) -> np.ndarray:
-        net = fit(train, Settings(spec(tmp_path), epochs=1, seed=seed), say=lambda _: None)
+        net = fit(train, Settings(spec(tmp_path), epochs=1, seed=seed), progress=False)
         return level_logits(net.float(), [(p.context, p.response) for p in train])["reaction"]
 
     first = trained(1)
     np.testing.assert_array_equal(first, trained(1))
     assert np.abs(first - trained(2)).max() > 1e-3
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path, monkeypatch):
+    (tmp_path / "bert").mkdir()
+    save_bert(tmp_path / "bert", blocks=3)
+    settings = Settings(spec(tmp_path / "bert", frozen=1), epochs=2, seed=3, batch=8)
+    learned = pairs(40, 4)
+    straight = fit(learned, settings, progress=False)
+    calls: list[int] = []
+
+    real = fit_empathy.loss_of
+
+    def loss_of(*arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 7:  # in the second epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(fit_empathy, "loss_of", loss_of)
+    with pytest.raises(SystemExit) as left:
+        fit(learned, settings, out=tmp_path / "run", progress=False)
+    assert left.value.code == 143
+    resumed = fit(learned, settings, out=tmp_path / "run", progress=False)
+    assert len(calls) == 10
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    with pytest.raises(ConfigError, match="pairs"):
+        fit(learned[1:], settings, out=tmp_path / "run", progress=False)
