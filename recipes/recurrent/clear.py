@@ -55,7 +55,7 @@ def _text(example: Example) -> str:
 
 
 def _label(example: Example) -> str:
-    emotion = example.emotion.single() if example.emotion else example.dialogue.posts[-1].emotion
+    emotion = example.emotion.at_full if example.emotion else example.dialogue.posts[-1].emotion
     return "" if emotion is None else emotion.label
 
 

@@ -30,7 +30,7 @@ from emotone.steering.card import VectorsCard
 from emotone.steering.curve import Curve
 from emotone.steering.extract import data_hash
 from emotone.steering.fingerprint import fingerprint
-from emotone.steering.fit import FitSettings, fit
+from emotone.steering.fit import FitSettings, fit, label_of
 from emotone.steering.fluency import token_nlls, tokenizer_words, words
 from emotone.steering.listen import Listener, hear, train_listener
 from emotone.steering.record import response_means
@@ -92,7 +92,7 @@ class Work:
         rows = exchanges(*EKMAN.labels)
         pairs = [(prompt_ids(self.lm.tokenizer, e.dialogue, FRIEND), str(e.reply)) for e in rows]
         read = response_means(self.lm.model, self.lm.tokenizer, pairs)
-        labels = [e.emotion.parts[0][0].label for e in rows if e.emotion]
+        labels = [label for e in rows if (label := label_of(e))]
         return read.norms, train_listener(read.means[:, LISTEN_AT], labels, block=LISTEN_AT)
 
     def vectors(self, directions: Any, norms: torch.Tensor, listener: Listener) -> EmotionVectors:

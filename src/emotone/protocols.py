@@ -195,7 +195,7 @@ def _check_mix(name: str, capabilities: Capabilities, mix: EmotionMix) -> None:
             raise unknown_name(f"emotion for {name}", emotion.label, taxonomy.labels, advice=advice)
     if not capabilities.mixes and len(mix.parts) > 1:
         raise Unsupported(f"{name} takes one emotion at a time, but {str(mix)!r} was asked")
-    if not capabilities.graded and mix.single() is None:
+    if not capabilities.graded and mix.at_full is None:
         raise Unsupported(
             f"{name} knows no intensities, but {str(mix)!r} was asked; name the emotion alone"
         )

@@ -41,7 +41,7 @@ class Post:
         if not self.text.strip():
             raise DataError("the text is empty; write at least one word to reply to")
         if not is_unicode(self.text):
-            raise DataError("the text holds bytes that are no UTF-8; write it in UTF-8")
+            raise DataError("the text holds bytes that are not UTF-8; write it in UTF-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,26 @@ class EmotionScores:
     probabilities: Mapping[str, float]
 
 
+#: EPITOME's communication mechanisms, in the order of every array over them.
+MECHANISMS = ("reaction", "interpretation", "exploration")
+#: The spellings of each that are read, EPITOME's own among them.
+_SPELLINGS = {
+    "reaction": "reaction",
+    "reactions": "reaction",
+    "emotional_reaction": "reaction",
+    "emotional_reactions": "reaction",
+    "interpretation": "interpretation",
+    "interpretations": "interpretation",
+    "exploration": "exploration",
+    "explorations": "exploration",
+}
+#: Blanks around a colon or an equals sign.
+_LEVEL_OF = re.compile(r"(\w)\s*[:=]\s*(\S)")
+_HOW_LEVELS = (
+    "give a level of 0, 1 or 2 for each, as in 'reaction:2 interpretation:1 exploration:0'"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class EmpathyLevels:
     """Levels 0, 1 or 2 of the three communication mechanisms of EPITOME.
@@ -118,14 +138,13 @@ class EmpathyLevels:
 
     def __post_init__(self) -> None:
         """Check the levels."""
-        for name in ("reaction", "interpretation", "exploration"):
+        for name in MECHANISMS:
             if getattr(self, name) not in (0, 1, 2):
                 raise DataError(f"empathy level {name} is {getattr(self, name)}; use 0, 1 or 2")
 
     def __str__(self) -> str:
         """Write the levels so that `parse` reads them."""
-        names = ("reaction", "interpretation", "exploration")
-        return " ".join(f"{name}:{getattr(self, name)}" for name in names)
+        return " ".join(f"{name}:{getattr(self, name)}" for name in MECHANISMS)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -138,33 +157,18 @@ class EmpathyLevels:
             DataError: If a name or level is unknown, or a mechanism is missing or said twice.
         """
         levels: dict[str, int] = {}
-        for part in _PART.sub(r"\1:\2", text.lower()).replace(",", " ").split():
-            said, _, level = part.partition(":")
-            name = _MECHANISMS.get(said.replace("-", "_"))
+        for part in _LEVEL_OF.sub(r"\1:\2", text.lower()).replace(",", " ").split():
+            spelling, _, level = part.partition(":")
+            name = _SPELLINGS.get(spelling.replace("-", "_"))
             if name is None or level not in ("0", "1", "2"):
-                raise DataError(f"empathy {part!r} cannot be read; {_HOW}")
+                raise DataError(f"empathy {part!r} cannot be read; {_HOW_LEVELS}")
             if name in levels:
-                raise DataError(f"empathy {text!r} says {name} twice; {_HOW}")
+                raise DataError(f"empathy {text!r} says {name} twice; {_HOW_LEVELS}")
             levels[name] = int(level)
-        missing = [n for n in ("reaction", "interpretation", "exploration") if n not in levels]
+        missing = [name for name in MECHANISMS if name not in levels]
         if missing:
-            raise DataError(f"empathy {text!r} leaves out {' and '.join(missing)}; {_HOW}")
+            raise DataError(f"empathy {text!r} leaves out {' and '.join(missing)}; {_HOW_LEVELS}")
         return cls(**levels)
-
-
-_HOW = "give a level of 0, 1 or 2 for each, as in 'reaction:2 interpretation:1 exploration:0'"
-#: Blanks around a colon or an equals sign.
-_PART = re.compile(r"(\w)\s*[:=]\s*(\S)")
-_MECHANISMS = {
-    "reaction": "reaction",
-    "reactions": "reaction",
-    "emotional_reaction": "reaction",
-    "emotional_reactions": "reaction",
-    "interpretation": "interpretation",
-    "interpretations": "interpretation",
-    "exploration": "exploration",
-    "explorations": "exploration",
-}
 
 
 @dataclass(frozen=True, slots=True)

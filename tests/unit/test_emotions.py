@@ -15,7 +15,6 @@ from emotone.emotions import (
     EMPATHETIC,
     MAPS,
     NLPCC,
-    NLPCC_CHINESE,
     TAXONOMIES,
     Emotion,
     EmotionMix,
@@ -133,12 +132,26 @@ def test_mixes_print_canonically(text: str, canonical: str):
     assert str(EmotionMix.parse(text)) == canonical
 
 
-def test_a_bare_emotion_means_100_and_is_the_single_one():
+def test_a_bare_emotion_means_100():
     assert EmotionMix.parse("joy").intensities() == {"joy": 100.0}
     assert EmotionMix.parse("joy") == EmotionMix.parse("joy:100")
-    assert EmotionMix.parse("joy").single() == Emotion("joy", "ekman")
-    for text in ("joy:99", "joy:-100", "joy + fear", "joy:0"):
-        assert EmotionMix.parse(text).single() is None
+
+
+def test_a_mix_knows_the_one_emotion_that_it_asks_for_and_whether_at_full():
+    joy = Emotion("joy", "ekman")
+    for text, only, at_full in (
+        ("joy", joy, joy),
+        ("joy:100", joy, joy),
+        ("joy:99", joy, None),
+        ("joy:0", None, None),
+        ("joy:-100", None, None),
+        ("joy + fear", None, None),
+        ("joy + fear:0", None, None),
+        ("joy:60 + fear:-20", None, None),
+    ):
+        mix = EmotionMix.parse(text)
+        assert (mix.only, mix.at_full) == (only, at_full), text
+    assert EmotionMix.parse("like:5", NLPCC).taxonomy == "nlpcc"
 
 
 @pytest.mark.parametrize(
@@ -335,10 +348,10 @@ def test_nlpcc_ids_are_those_of_the_published_data():
     assert NLPCC.labels == ("other", "like", "sadness", "disgust", "anger", "happiness")
 
 
-def test_nlpcc_has_its_chinese_names_and_they_are_read():
-    assert list(NLPCC_CHINESE) == list(NLPCC.labels)
-    assert list(NLPCC_CHINESE.values()) == ["其他", "喜欢", "悲伤", "厌恶", "愤怒", "快乐"]
-    for label, name in NLPCC_CHINESE.items():
+def test_the_chinese_names_of_nlpcc_are_read():
+    for label, name in zip(
+        NLPCC.labels, ["其他", "喜欢", "悲伤", "厌恶", "愤怒", "快乐"], strict=True
+    ):
         assert NLPCC.parse(name).label == label
 
 

@@ -144,6 +144,7 @@ def calibrate(
     from emotone.models.embed import sentence_embedder
     from emotone.steering.calibrate import SweepSettings, calibrated, sweep
     from emotone.steering.curve import Curve
+    from emotone.steering.fit import label_of
     from emotone.steering.fluency import tokenizer_words, words
     from emotone.systems.steered import Config, Steered
     from emotone.types import Decoding
@@ -163,8 +164,7 @@ def calibrate(
     vocabulary = set(tokenizer_words(lm.tokenizer)) | {w for t, _ in rows for w in words(t)}
     human_pairs: dict[str, list[Any]] = {}
     for example in _examples(human) if human else []:
-        if example.emotion is not None and example.reply is not None:
-            label = example.emotion.parts[0][0].label
+        if example.reply is not None and (label := label_of(example)) is not None:
             human_pairs.setdefault(label, []).append((example.dialogue, example.reply))
     checkpoint = vectors.with_suffix(".sweep.json")
     with _bar("sweeping") as progress:

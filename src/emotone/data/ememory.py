@@ -143,7 +143,7 @@ def labelled_words(
     """
     seen: set[tuple[int, str]] = set()
     for example in examples:
-        reply = None if example.emotion is None else example.emotion.single()
+        reply = None if example.emotion is None else example.emotion.at_full
         last = example.dialogue.posts[-1]
         for text, emotion in ((example.reply, reply), (last.text, last.emotion)):
             if not text or emotion is None:

@@ -10,14 +10,20 @@ from typing import Any
 from emotone.emotions import EKMAN, TAXONOMIES, Emotion, EmotionMix, Taxonomy
 from emotone.errors import DataError, EmotoneError, unknown_name
 from emotone.files import replacing
-from emotone.types import Dialogue, EmpathyLevels, Example, Post, Speaker, is_unicode
+from emotone.types import (
+    MECHANISMS,
+    Dialogue,
+    EmpathyLevels,
+    Example,
+    Post,
+    Speaker,
+    is_unicode,
+)
 
 #: A longer line is not an example.
 MAX_LINE = 50 * 1024 * 1024
 #: Rows of a parquet file that are held in memory at once.
 CHUNK = 20_000
-
-_LEVELS = ("reaction", "interpretation", "exploration")
 
 
 def read_examples(
@@ -87,7 +93,7 @@ def example_row(example: Example) -> dict[str, Any]:
     if named:
         row["taxonomy"] = named[0]
     if example.empathy is not None:
-        row["empathy"] = {level: getattr(example.empathy, level) for level in _LEVELS}
+        row["empathy"] = {level: getattr(example.empathy, level) for level in MECHANISMS}
     return row
 
 
@@ -195,7 +201,7 @@ def _schema() -> dict[str, Any]:
         "reply": pl.String,
         "lang": pl.String,
         "taxonomy": pl.String,
-        "empathy": pl.Struct(dict.fromkeys(_LEVELS, pl.Int64)),
+        "empathy": pl.Struct(dict.fromkeys(MECHANISMS, pl.Int64)),
     }
 
 
@@ -262,9 +268,9 @@ def _post(turn: Any, taxonomy: Taxonomy) -> Post:
 def _empathy(value: Any) -> EmpathyLevels | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or set(value) != set(_LEVELS):
-        raise DataError(f'"empathy" must be an object of {", ".join(_LEVELS)}, each 0, 1 or 2')
-    for level in _LEVELS:
+    if not isinstance(value, dict) or set(value) != set(MECHANISMS):
+        raise DataError(f'"empathy" must be an object of {", ".join(MECHANISMS)}, each 0, 1 or 2')
+    for level in MECHANISMS:
         if type(value[level]) is not int:
             raise DataError(f'"{level}" is a {type(value[level]).__name__}; use 0, 1 or 2')
     return EmpathyLevels(**value)

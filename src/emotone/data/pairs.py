@@ -133,7 +133,7 @@ def encode(
 def _place(example: Example, taxonomy: Taxonomy) -> int:
     if example.emotion is None:
         return NO_EMOTION
-    emotion = example.emotion.single()
+    emotion = example.emotion.at_full
     if emotion is None:
         raise DataError(
             f"example {example.id!r} has the emotion {str(example.emotion)!r}; "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emotone.data.text import text_key
-from emotone.types import Example
+from emotone.types import MECHANISMS, Example
 
 #: The row of examples that have no label, or a mix of several emotions.
 UNLABELLED = "-"
@@ -98,7 +98,7 @@ def collect(examples: Iterable[Example]) -> Stats:
             lengths[3] += _units(example.reply, example.lang)
         _count_emotions(stats, example)
         if example.empathy is not None:
-            for name in ("reaction", "interpretation", "exploration"):
+            for name in MECHANISMS:
                 levels = stats.empathy.setdefault(name, [0, 0, 0])
                 levels[getattr(example.empathy, name)] += 1
         stats.duplicates += _again(seen, f"{last.text}\n{example.reply or ''}")
@@ -131,7 +131,7 @@ def table(stats: Stats) -> str:
 
 def _count_emotions(stats: Stats, example: Example) -> None:
     post = example.dialogue.posts[-1].emotion
-    reply = example.emotion.single() if example.emotion else None
+    reply = example.emotion.at_full if example.emotion else None
     stats.post_emotions[post.label if post else UNLABELLED] += 1
     if example.reply is not None:
         stats.reply_emotions[reply.label if reply else UNLABELLED] += 1

@@ -1,4 +1,4 @@
-"""The label sets of corpora, each label with what it is for Ekman and for NLPCC.
+"""The labels of corpora's sets, each with its label in Ekman and in NLPCC; the maps made of them.
 
 Rows are `label  Ekman's  NLPCC's`. NLPCC has neither fear nor surprise: both are "other" there, as
 in the labelling of ECM. Where a set's authors publish a map to Ekman, it is theirs; every other
@@ -6,6 +6,8 @@ column is our choice, made by the meaning that the authors give the label.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 Rows = tuple[tuple[str, str, str], ...]
 
@@ -174,3 +176,59 @@ neutral        neutral  other
 
 Source: Welivita and Pu 2020, the taxonomy of empathetic response intents.
 """
+
+#: Label sets of one corpus each; they map to Ekman and NLPCC, but nothing maps to them.
+_OF_CORPORA: Mapping[str, Rows] = {
+    "goemotions": GOEMOTIONS,
+    "smp2020": SMP2020,
+    "dailydialog": DAILYDIALOG,
+    "cped": CPED,
+    "emorynlp": EMORYNLP,
+    "nlpcc2013": NLPCC2013,
+    "esconv": ESCONV,
+    "empathetic_intents": (*EMPATHETIC, *INTENTS),
+}
+
+MAPS: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("nlpcc", "ekman"): {
+        "other": "neutral",
+        "like": "joy",
+        "sadness": "sadness",
+        "disgust": "disgust",
+        "anger": "anger",
+        "happiness": "joy",
+    },
+    # NLPCC has no fear and no surprise: both are "other" there, as in ECM's own labelling.
+    ("ekman", "nlpcc"): {
+        "anger": "anger",
+        "disgust": "disgust",
+        "fear": "other",
+        "joy": "happiness",
+        "sadness": "sadness",
+        "surprise": "other",
+        "neutral": "other",
+    },
+    ("empathetic_dialogues", "ekman"): {row[0]: row[1] for row in EMPATHETIC},
+    ("empathetic_dialogues", "nlpcc"): {row[0]: row[2] for row in EMPATHETIC},
+    # EmpatheticDialogues has no neutral: "prepared" is the one label without a feeling's tone.
+    ("ekman", "empathetic_dialogues"): {
+        "anger": "angry",
+        "disgust": "disgusted",
+        "fear": "afraid",
+        "joy": "joyful",
+        "sadness": "sad",
+        "surprise": "surprised",
+        "neutral": "prepared",
+    },
+    ("nlpcc", "empathetic_dialogues"): {
+        "other": "prepared",
+        "like": "caring",
+        "sadness": "sad",
+        "disgust": "disgusted",
+        "anger": "angry",
+        "happiness": "joyful",
+    },
+    **{(name, "ekman"): {row[0]: row[1] for row in rows} for name, rows in _OF_CORPORA.items()},
+    **{(name, "nlpcc"): {row[0]: row[2] for row in rows} for name, rows in _OF_CORPORA.items()},
+}
+"""Every map between two label sets, total on its source. Lossy where the target is smaller."""

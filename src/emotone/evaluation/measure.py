@@ -65,7 +65,7 @@ def numbers(
     total: dict[str, Number] = {}
     per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
     per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
-    at_100 = [i for i, (_, r) in enumerate(pairs) if r.emotion is not None and r.emotion.single()]
+    at_100 = [i for i, (_, r) in enumerate(pairs) if r.emotion is not None and r.emotion.at_full]
     whole = {"100": at_100} if at_100 else {}
     full: dict[str, dict[str, Number]] = {"100": {}}
     for name in metrics:

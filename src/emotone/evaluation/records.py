@@ -36,8 +36,8 @@ def reply_line(example: Example, reply: Reply) -> str:
         "tokens": reply.tokens,
         "applied": dict(reply.applied),
     }
-    if reply.emotion is not None and reply.emotion.parts[0][0].taxonomy != EKMAN.name:
-        row["taxonomy"] = reply.emotion.parts[0][0].taxonomy
+    if reply.emotion is not None and reply.emotion.taxonomy != EKMAN.name:
+        row["taxonomy"] = reply.emotion.taxonomy
     return json.dumps(row, ensure_ascii=False)
 
 

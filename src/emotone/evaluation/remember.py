@@ -17,7 +17,7 @@ from typing import Any
 from emotone.emotions import Taxonomy
 from emotone.errors import DataError
 from emotone.protocols import EmotionClassifier, EmpathyIdentifier
-from emotone.types import EmotionScores, EmpathyLevels
+from emotone.types import MECHANISMS, EmotionScores, EmpathyLevels
 
 #: Texts a judge reads before its labels are written.
 BATCH = 256
@@ -175,7 +175,7 @@ def remember_empathy(
 ) -> RememberedEmpathy:
     """Let an empathy identifier remember, in a folder or for this run only."""
     labels = open_labels(folder, str(getattr(judge, "name", type(judge).__name__)))
-    levels = {"reaction", "interpretation", "exploration"}
+    levels = set(MECHANISMS)
     labels.known = {
         k: v
         for k, v in labels.known.items()

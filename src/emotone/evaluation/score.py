@@ -259,11 +259,9 @@ def runs(pairs: Iterable[Pair]) -> dict[tuple[str, str], list[Pair]]:
 def asked_emotions(pairs: Iterable[Pair]) -> tuple[Emotion, ...]:
     """List the emotions that replies were asked for alone and above 0, in taxonomy order."""
     found = {
-        reply.emotion.parts[0][0]
+        emotion
         for _, reply in pairs
-        if reply.emotion is not None
-        and len(reply.emotion.parts) == 1
-        and reply.emotion.parts[0][1] > 0
+        if reply.emotion is not None and (emotion := reply.emotion.only) is not None
     }
     names = in_order([e.label for e in found])
     return tuple(sorted(found, key=lambda e: (e.taxonomy, names.index(e.label))))

@@ -24,8 +24,8 @@ def part(reply: Reply) -> str:
     """Name the part of a run that a reply belongs to: "joy", "joy:60", a mix, or "none"."""
     if reply.emotion is None:
         return NO_EMOTION
-    single = reply.emotion.single()
-    return single.label if single else str(reply.emotion)
+    at_full = reply.emotion.at_full
+    return at_full.label if at_full else str(reply.emotion)
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -44,12 +44,6 @@ def in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=place)
 
 
-def one_emotion(reply: Reply) -> tuple[Emotion, float] | None:
-    """Return emotion and intensity of a reply that was asked for one emotion."""
-    mix = reply.emotion
-    return mix.parts[0] if mix is not None and len(mix.parts) == 1 else None
-
-
 def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | None:
     """Count how often replies asked for each emotion were judged as each label.
 
@@ -61,11 +55,10 @@ def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | No
     common = one_taxonomy(_asked_taxonomy(pairs, judge), judge.taxonomy)
     rows: list[tuple[str, str]] = []
     for _, reply in pairs:
-        one = one_emotion(reply)
         if reply.emotion is None:
             rows.append((NO_EMOTION, reply.text))
-        elif one is not None and one[1] > 0 and one[0].label not in common.unsaid:
-            rows.append((one[0].label, reply.text))
+        elif (emotion := reply.emotion.only) and emotion.label not in common.unsaid:
+            rows.append((emotion.label, reply.text))
     if not rows:
         return None
     made = judge.classify([text for _, text in rows])
@@ -81,7 +74,7 @@ def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | No
 
 
 def _asked_taxonomy(pairs: Sequence[Pair], judge: EmotionClassifier) -> str:
-    names = sorted({r.emotion.parts[0][0].taxonomy for _, r in pairs if r.emotion is not None})
+    names = sorted({r.emotion.taxonomy for _, r in pairs if r.emotion is not None})
     if len(names) > 1:
         raise DataError(
             f"emotions of {' and '.join(names)} are asked in one run; score one taxonomy at a time"
@@ -107,9 +100,10 @@ def dose(
     plain = [p for p in pairs if p[1].emotion is None]
     groups: dict[Emotion, dict[float, list[Pair]]] = {}
     for pair in pairs:
-        one = one_emotion(pair[1])
-        if one is not None:
-            groups.setdefault(one[0], {}).setdefault(one[1], []).append(pair)
+        mix = pair[1].emotion
+        if mix is not None and len(mix.parts) == 1:
+            ((emotion, intensity),) = mix.parts  # any intensity, negative ones too
+            groups.setdefault(emotion, {}).setdefault(intensity, []).append(pair)
 
     def number(values: list[float], ids: list[str], share: bool) -> Number:
         stats = mean_stats(values, share=share)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from emotone.errors import ConfigError, Unsupported, unknown_name
 from emotone.judges.trunk import Trunk, TrunkSpec, open_trunk
+from emotone.types import MECHANISMS
 
 #: The communication mechanisms of EPITOME, in the order of `EmpathyLevels`.
-MECHANISMS = ("reaction", "interpretation", "exploration")
 LEVELS = 3
 
 Reading = Literal["mean", "mean+max", "mean+rationale"]

@@ -55,10 +55,7 @@ class Common:
 
 def asked_emotion(reply: Reply) -> Emotion | None:
     """Return the emotion of a mix of one emotion above 0, at any intensity, else None."""
-    if reply.emotion is None or len(reply.emotion.parts) != 1:
-        return None
-    emotion, intensity = reply.emotion.parts[0]
-    return emotion if intensity > 0 else None
+    return None if reply.emotion is None else reply.emotion.only
 
 
 def by_emotion(pairs: Sequence[Pair]) -> dict[str, list[int]]:

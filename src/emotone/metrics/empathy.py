@@ -19,9 +19,8 @@ from emotone.metrics import f1
 from emotone.metrics.base import Measure, Pair, SumStats
 from emotone.metrics.tools import Tools, need
 from emotone.protocols import EmpathyIdentifier, Metric
-from emotone.types import Dialogue
+from emotone.types import MECHANISMS, Dialogue
 
-MECHANISMS = ("reaction", "interpretation", "exploration")
 LEVELS = 3
 _WIDTH = 3 * LEVELS
 

@@ -129,7 +129,7 @@ class Recurrent:
             return None
         places: list[int] = []
         for mix in emotions:
-            one = None if mix is None else mix.single()
+            one = None if mix is None else mix.at_full
             label = taxonomy.neutral if one is None else one.label
             places.append(taxonomy.labels.index(label or taxonomy.labels[0]))
         return places

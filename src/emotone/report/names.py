@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from emotone.types import MECHANISMS
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -68,7 +70,7 @@ KNOWN: dict[str, Known] = {
     "length_characters": Known("Length, characters", _L, "", 1, False),
 }
 
-_MECHANISMS = ("reaction", "interpretation", "exploration", "floor")
+_LAST_WORDS = (*MECHANISMS, "floor")
 
 
 def known(name: str) -> Known:
@@ -76,7 +78,7 @@ def known(name: str) -> Known:
     if name in KNOWN:
         return KNOWN[name]
     stem, _, last = name.rpartition("_")
-    if stem in KNOWN and last in _MECHANISMS:
+    if stem in KNOWN and last in _LAST_WORDS:
         tail = "of the commonest level" if last == "floor" else last
         return Known(f"{KNOWN[stem].title}, {tail}", _M, "" if last == "floor" else "up")
     return Known(name.replace("_", " "), "Other", "", 3, False)

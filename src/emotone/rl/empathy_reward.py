@@ -19,9 +19,9 @@ import numpy as np
 
 from emotone.errors import ConfigError, DataError
 from emotone.rl.types import Scores
+from emotone.types import MECHANISMS
 
 #: The communication mechanisms of EPITOME, in the order of an identifier's probabilities.
-MECHANISMS = ("reaction", "interpretation", "exploration")
 #: Probabilities below this count as this much in a sum of logarithms.
 FLOOR = 1e-4
 #: Words in the n-grams of `repetition`, and in those of `copied` and `common`.

@@ -18,7 +18,7 @@ from emotone.lm.chat import prompt_ids
 from emotone.models import chat_template_hash
 from emotone.steering.card import VectorsCard
 from emotone.steering.fingerprint import fingerprint
-from emotone.steering.fit import FitSettings, Progress, fit
+from emotone.steering.fit import FitSettings, Progress, fit, label_of
 from emotone.steering.layers import Site
 from emotone.steering.listen import Listener, train_listener
 from emotone.steering.record import ResponseMeans, response_means
@@ -140,7 +140,7 @@ def data_hash(examples: Sequence[Example]) -> str:
 
 
 def _labels(examples: Sequence[Example]) -> list[str]:
-    seen = {e.emotion.parts[0][0].label for e in examples if e.emotion is not None}
+    seen = {label for e in examples if (label := label_of(e)) is not None}
     seen.discard(str(EKMAN.neutral))
     if not seen:
         raise DataError('no example carries an emotion; label them, such as "emotion": "joy"')
@@ -161,7 +161,7 @@ def _reading(
         if e.reply is None:
             continue
         pair = (prompt_ids(tokenizer, e.dialogue, settings.system), e.reply)
-        label = e.emotion.parts[0][0].label if e.emotion else str(EKMAN.neutral)
+        label = label_of(e) or str(EKMAN.neutral)
         groups.get(label, neutral).append(pair)
     read = {
         label: response_means(model, tokenizer, pairs, site=settings.site)
@@ -202,7 +202,7 @@ def _answers(
     raw: dict[str, Tensor] = {}
     every: list[ResponseMeans] = []
     for i, label in enumerate(labels):
-        posts = [e for e in examples if e.emotion is None or e.emotion.parts[0][0].label == label]
+        posts = [e for e in examples if label_of(e) in (None, label)]
         sides: list[ResponseMeans] = []
         for told in (EMOTIONAL.format(label=label), NEUTRAL):
             prompts = [

@@ -123,7 +123,8 @@ def fit(
         RunError: If the folder cannot be written.
         Stopped: If SIGTERM or SIGINT came; the run is saved.
     """
-    by_label = {label: [e for e in examples if _is(e, label) and e.reply] for label in labels}
+    with_reply = [e for e in examples if e.reply]
+    by_label = {label: [e for e in with_reply if label_of(e) == label] for label in labels}
     empty = [label for label, rows in by_label.items() if not rows]
     if empty:
         raise DataError(
@@ -235,8 +236,20 @@ def _displaced(modules: Sequence[nn.Module], displacements: Tensor) -> Iterator[
             handle.remove()
 
 
-def _is(example: Example, label: str) -> bool:
-    return example.emotion is not None and example.emotion.parts[0][0].label == label
+def label_of(example: Example) -> str | None:
+    """Return the label of an example's emotion; None where it has none.
+
+    Raises:
+        DataError: If it has a mix, or an emotion at 0 or below.
+    """
+    if example.emotion is None:
+        return None
+    if example.emotion.only is None:
+        raise DataError(
+            f"example {example.id!r} has the emotion {str(example.emotion)!r}; vectors are made "
+            "from examples of one emotion each, such as 'joy'"
+        )
+    return example.emotion.only.label
 
 
 def _draw(

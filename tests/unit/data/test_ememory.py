@@ -214,7 +214,7 @@ def test_labelled_words_are_replies_and_last_posts_with_one_emotion():
 def test_a_text_of_a_label_counts_once():
     joy, sad = EmotionMix.parse("joy"), EmotionMix.parse("sadness")
     post = Dialogue((Post("真 烦", emotion=Emotion("anger", "nlpcc")),))
-    turned = Dialogue((Post("嗯", Speaker.ASSISTANT), Post("开心", emotion=joy.single())))
+    turned = Dialogue((Post("嗯", Speaker.ASSISTANT), Post("开心", emotion=joy.at_full)))
     examples = [
         Example("1", post, joy, "开心", "zh"),
         Example("2", post, sad, "开 心", "zh"),

@@ -30,7 +30,7 @@ def said(example: Example) -> list[tuple[str, str]]:
 def felt(example: Example) -> list[str]:
     """Labels of the posts and of the reply, "-" where there is none."""
     labels = [post.emotion.label if post.emotion else "-" for post in example.dialogue.posts]
-    asked = example.emotion.single() if example.emotion else None
+    asked = example.emotion.at_full if example.emotion else None
     return [*labels, asked.label if asked else "-"]
 
 

@@ -23,7 +23,7 @@ def post(example):
 
 
 def label(example):
-    return example.emotion.single().label
+    return example.emotion.at_full.label
 
 
 @pytest.mark.parametrize("taxonomy", [EKMAN, NLPCC])

@@ -255,3 +255,11 @@ def test_a_listener_hears_what_it_was_taught():
     assert torch.allclose(heard.exp().sum(1), torch.ones(6), atol=1e-5)
     with pytest.raises(DataError, match="two emotions"):
         train_listener(means, ["joy"] * 6, block=1)
+
+
+@pytest.mark.parametrize("mix", ["joy:60 + fear:20", "joy:0", "joy:-50"])
+def test_examples_of_a_mix_make_no_vectors(mix):
+    lm = tiny_causal_lm()
+    rows = [dataclasses.replace(e, emotion=EmotionMix.parse(mix)) for e in examples("joy")]
+    with pytest.raises(DataError, match="examples of one emotion each"):
+        extract(lm.model, lm.tokenizer, rows, name="tiny")

@@ -156,7 +156,7 @@ def gather(pool: Pool, root: Path, problems: Problems) -> Iterator[Said]:
                     if before.speaker != last.speaker:
                         yield Said(part.corpus, before.text, last.text, None)
                 if example.reply:
-                    label = None if example.emotion is None else example.emotion.single()
+                    label = None if example.emotion is None else example.emotion.at_full
                     yield Said(part.corpus, last.text, example.reply, label)
         if not some:
             raise DataError(
@@ -368,7 +368,7 @@ def _counts(rows: Iterable[Example], taxonomy: Taxonomy) -> dict[str, dict[str, 
     """Count pairs by corpus and label, and of all corpora."""
     counts: dict[str, Counter[str]] = {"all": Counter()}
     for example in rows:
-        emotion = example.emotion.single() if example.emotion else None
+        emotion = example.emotion.at_full if example.emotion else None
         for corpus in ("all", example.id.rpartition("-")[0]):
             counts.setdefault(corpus, Counter())[str(emotion)] += 1
     return {corpus: {e: n[e] for e in taxonomy.labels} for corpus, n in counts.items()}

@@ -1,0 +1,141 @@
+"""Emotions with intensities, and the text that writes them: `joy:60 + fear:20`."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+from emotone.emotions.sets import EKMAN
+from emotone.emotions.taxonomy import Emotion, Taxonomy, folded
+from emotone.errors import MixError
+
+#: Intensities run from -FULL to FULL, in calibrated units.
+FULL = 100.0
+
+_PART = re.compile(r"(?P<name>[^:+]+?)\s*(?::\s*(?P<value>\S.*?))?\s*")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionMix:
+    """Emotions with intensities, written `joy:60 + fear:20`.
+
+    Parts are kept in the order of the taxonomy, each emotion at most once, so that equal mixes
+    are equal values and print the same.
+
+    Args:
+        parts: Pairs of emotion and intensity in [-100, 100].
+    """
+
+    parts: tuple[tuple[Emotion, float], ...]
+
+    def __post_init__(self) -> None:
+        """Check intensities and duplicates."""
+        if not self.parts:
+            raise MixError("an emotion mix needs at least one emotion; write one like 'joy:60'")
+        seen: set[Emotion] = set()
+        for emotion, intensity in self.parts:
+            if not (math.isfinite(intensity) and -FULL <= intensity <= FULL):
+                raise MixError(
+                    f"intensity {intensity:g} of {emotion.label} is outside -100 to 100; "
+                    f"write a number in that range, such as '{emotion.label}:60'"
+                )
+            if emotion in seen:
+                raise MixError(
+                    f"{emotion.label} is named twice; write each emotion once, with one intensity"
+                )
+            seen.add(emotion)
+
+    @classmethod
+    def parse(cls, text: str, taxonomy: Taxonomy = EKMAN) -> Self:
+        """Read a mix such as `joy`, `joy:60`, `joy:60 + fear:20` or `sadness:-50`.
+
+        A bare emotion means intensity 100.
+
+        Raises:
+            MixError: If the text is no mix or an intensity is outside -100..100.
+            UnknownName: If an emotion is not in the taxonomy.
+        """
+        return cls.read(text, taxonomy)[0]
+
+    @classmethod
+    def read(cls, text: str, taxonomy: Taxonomy = EKMAN) -> tuple[Self, tuple[str, ...]]:
+        """Read a mix as `parse` does, and say which aliases were used.
+
+        Returns:
+            The mix, and one note for each alias, such as "'happy' read as joy".
+        """
+        plain = unicodedata.normalize("NFKC", text).strip()
+        if not plain:
+            raise MixError(
+                "the emotion is empty; write one like 'joy:60' or 'joy:60 + fear:20'; "
+                f"emotions: {', '.join(taxonomy.labels)}"
+            )
+        parts: list[tuple[Emotion, float]] = []
+        notes: list[str] = []
+        # A sign belongs to a number after a colon, so '+' splits only where no colon precedes it.
+        for piece in re.split(r"(?<!:)\+", re.sub(r":\s+", ":", plain)):
+            match = _PART.fullmatch(piece.strip())
+            if match is None:
+                raise MixError(
+                    f"cannot read {text!r} as emotions; "
+                    "write 'joy:60' or 'joy:60 + fear:20' with intensities from -100 to 100"
+                )
+            emotion = taxonomy.parse(match["name"])
+            if folded(match["name"]) != emotion.label:
+                notes.append(f"{match['name'].strip()!r} read as {emotion.label}")
+            parts.append((emotion, _intensity(match["value"], emotion.label)))
+        rank = {label: i for i, label in enumerate(taxonomy.labels)}
+        parts.sort(key=lambda part: rank[part[0].label])
+        return cls(tuple(parts)), tuple(notes)
+
+    @classmethod
+    def of(cls, intensities: Mapping[str, float], taxonomy: Taxonomy = EKMAN) -> Self:
+        """Build a mix from a mapping such as `{"joy": 60}`."""
+        rank = {label: i for i, label in enumerate(taxonomy.labels)}
+        parts = [(taxonomy.parse(name), float(value)) for name, value in intensities.items()]
+        return cls(tuple(sorted(parts, key=lambda part: rank[part[0].label])))
+
+    def intensities(self) -> dict[str, float]:
+        """Return label -> intensity."""
+        return {emotion.label: value for emotion, value in self.parts}
+
+    @property
+    def taxonomy(self) -> str:
+        """Name of the label set of its emotions."""
+        return self.parts[0][0].taxonomy
+
+    @property
+    def only(self) -> Emotion | None:
+        """The emotion of a mix that asks for one alone, at any intensity above 0, else None."""
+        emotion, intensity = self.parts[0]
+        return emotion if len(self.parts) == 1 and intensity > 0 else None
+
+    @property
+    def at_full(self) -> Emotion | None:
+        """The emotion of a mix like `joy` or `joy:100`, one alone at full intensity, else None."""
+        return self.only if self.parts[0][1] == FULL else None
+
+    def __str__(self) -> str:
+        """Print canonically: taxonomy order, every intensity written, shortest exact number."""
+        return " + ".join(f"{e.label}:{_number(value)}" for e, value in self.parts)
+
+
+def _intensity(text: str | None, label: str) -> float:
+    if text is None:
+        return FULL
+    if _NUMBER.fullmatch(text) is None:
+        raise MixError(
+            f"intensity {text!r} of {label} is not a number; "
+            f"write one from -100 to 100, such as '{label}:60'"
+        )
+    return float(text) + 0.0  # -0.0 becomes 0.0
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else format(Decimal(repr(value)), "f")
