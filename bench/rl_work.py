@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from emotone.judges.empathy import IdentifierCard, TrainedIdentifier
-from emotone.judges.empathy_model import MECHANISMS, open_net, paper_specs
+from emotone.judges.identifier import IdentifierCard, TrainedIdentifier
+from emotone.judges.identifier_net import MECHANISMS, open_net, paper_specs
 from emotone.rl import trainer
 from emotone.rl.run import Run
 from emotone.rl.seq2seq import Seq2SeqPolicy

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emotone.protocols import EmpathyReader
 from emotone.rl.empathy_reward import RewardSettings
-from emotone.rl.judged_reward import Identifier, empathy_reward
+from emotone.rl.judged_reward import empathy_reward
 
 #: A post, a person's reply to it as the reference, and what somebody else might sensibly say.
 DIALOGUES = (Path(__file__).parent / "hacks.txt").read_text(encoding="utf-8").splitlines()
@@ -46,7 +47,7 @@ GUARDED = RewardSettings(
 )
 
 
-def earned(identifier: Identifier) -> dict[str, dict[str, Any]]:
+def earned(identifier: EmpathyReader) -> dict[str, dict[str, Any]]:
     """Mean rewards and terms of each kind of reply, by kind: "off" and "on" for the guards."""
     earnings: dict[str, dict[str, Any]] = {}
     settings: Mapping[str, RewardSettings] = {"off": RewardSettings(), "on": GUARDED}

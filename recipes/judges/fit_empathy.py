@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from emotone.judges.empathy_model import LEVELS, Evidence, IdentifierNet, IdentifierSpec, open_net
+from emotone.judges.identifier_net import LEVELS, Evidence, IdentifierNet, IdentifierSpec, open_net
 from emotone.training.state import digest
 from recipes.judges import epitome
 from recipes.judges.epitome import Pair
@@ -121,7 +121,7 @@ def evidence(
         with torch.set_grad_enabled(torch.is_grad_enabled() and context_gradient):
             context = through(upper, context, context_mask)
         response = through(upper, response, response_mask)
-        heard = net.heard(context, context_mask, response, response_mask)
+        heard = net.evidence(context, context_mask, response, response_mask)
     return {
         m: Evidence(e.levels.float(), None if e.rationale is None else e.rationale.float())
         for m, e in heard.items()

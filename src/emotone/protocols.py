@@ -94,8 +94,40 @@ class EmotionClassifier(Protocol):
 class EmpathyIdentifier(Protocol):
     """A judge of empathy levels."""
 
+    @property
+    def name(self) -> str:
+        """Name and version for signatures."""
+        ...
+
     def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
         """Score each (context, response), in order."""
+        ...
+
+
+class ReadContexts(Protocol):
+    """Contexts that an identifier has read, so that responses to them cost only their own."""
+
+    def identify(self, at: Sequence[int], responses: Sequence[str]) -> list[EmpathyLevels]:
+        """Score each response, in order; `at[i]` is the place of the context it answers."""
+        ...
+
+    def probabilities(self, at: Sequence[int], responses: Sequence[str]) -> Any:
+        """Return probabilities as an array [N, 3, 3]: responses, mechanisms, levels 0 to 2."""
+        ...
+
+
+class EmpathyReader(EmpathyIdentifier, Protocol):
+    """A judge of empathy that says how sure it is, and reads a context once for all responses.
+
+    What rewards and chooses replies: many responses to one context.
+    """
+
+    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        """Return probabilities as an array [N, 3, 3]: pairs, mechanisms, levels 0 to 2."""
+        ...
+
+    def read_contexts(self, contexts: Sequence[str]) -> ReadContexts:
+        """Read contexts."""
         ...
 
 

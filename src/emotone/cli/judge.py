@@ -86,8 +86,8 @@ def empathy(
     Lines are `{"id", "context", "response"}`, or those of replies.jsonl.
     """
     from emotone.judges import open_identifier
-    from emotone.judges.empathy import decide
-    from emotone.judges.empathy_model import MECHANISMS
+    from emotone.judges.identifier import decide
+    from emotone.judges.identifier_net import MECHANISMS
 
     rows = _pairs(source)
     heard: Any = open_identifier(judge)

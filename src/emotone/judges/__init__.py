@@ -1,8 +1,13 @@
-"""Classifiers of emotion and identifiers of empathy: what hears, and who may hear what.
+"""Judges: classifiers of emotion, identifiers of empathy, and what each may be used for.
 
 Roles, one judge each: `en-label` and `zh-label` may label training data and calibrate; `en-score`
 and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores. They differ
-in kind and share no training text. Importing this room loads no library.
+in kind and share no training text.
+
+Judges of emotion are an `encoder` or count `ngram`s; an `identifier` of empathy has networks
+(`identifier_net`) that read a context once for all its responses (`context_states`). `card` is what
+a judge of emotion says about itself, `trunk` the pretrained body of both kinds. Importing this room
+loads no library.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from emotone.errors import unknown_name
 
 if TYPE_CHECKING:
     from emotone.judges.card import JudgeCard
-    from emotone.judges.empathy import TrainedIdentifier
+    from emotone.judges.identifier import TrainedIdentifier
     from emotone.protocols import EmotionClassifier
 
 #: What labels and what scores, by language.
@@ -94,7 +99,7 @@ def open_identifier(name: str | Path = "empathy-score") -> TrainedIdentifier:
 
     path = Path(name)
     folder = path if (path / "judge.json").is_file() else zoo.folder("identifiers", str(name))
-    from emotone.judges.empathy import load_identifier
+    from emotone.judges.identifier import load_identifier
 
     return load_identifier(folder)
 

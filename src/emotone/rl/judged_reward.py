@@ -1,4 +1,4 @@
-"""The empathy reward of sampled replies, with an identifier that hears them and their references.
+"""The empathy reward of sampled replies, with an identifier that reads them and their references.
 
 Judges come in as arguments: this room opens none. An identifier that is for scoring is refused, as
 a score by the judge that was pleased in training would say nothing.
@@ -8,36 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from emotone.data.text import words_en
 from emotone.errors import ConfigError, DataError
-from emotone.protocols import EmotionClassifier
+from emotone.protocols import EmotionClassifier, EmpathyReader, ReadContexts
 from emotone.rl.empathy_reward import MECHANISMS, RewardSettings, score, signs_of
 from emotone.rl.types import Scores
-from emotone.types import EmpathyLevels
-
-
-class Heard(Protocol):
-    """Contexts that an identifier has read; `judges.empathy.HeardContexts` is one."""
-
-    def probabilities(self, at: Sequence[int], responses: Sequence[str]) -> np.ndarray:
-        """Probabilities of levels, [N, 3, 3], of responses to the contexts `at`."""
-        ...
-
-    def identify(self, at: Sequence[int], responses: Sequence[str]) -> list[EmpathyLevels]:
-        """Levels of responses to the contexts `at`."""
-        ...
-
-
-class Identifier(Protocol):
-    """A judge of empathy that reads a context once for all its responses."""
-
-    def hear(self, contexts: Sequence[str]) -> Heard:
-        """Read contexts."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +40,7 @@ class EmpathyReward:
     contexts: Sequence[str]
     references: Sequence[str]
     settings: RewardSettings
-    identifier: Identifier
+    identifier: EmpathyReader
     classifier: EmotionClassifier | None = None
     emotions: Sequence[str] | None = None
     words: Callable[[str], list[str]] = words_en
@@ -77,13 +55,13 @@ class EmpathyReward:
         if len(rows) != len(replies):
             raise DataError(f"{len(replies)} replies came for {len(rows)} rows; give one each")
         different = list(dict.fromkeys(rows))
-        heard = self.identifier.hear([self.contexts[r] for r in different])
+        states = self.identifier.read_contexts([self.contexts[r] for r in different])
         place = {row: i for i, row in enumerate(different)}
-        self._learn(heard, different)
+        self._learn(states, different)
         words = [[w for w in self.words(t) if any(map(str.isalnum, w))] for t in replies]
         spoken = [i for i, said in enumerate(words) if said]
         chances = np.zeros((len(rows), len(MECHANISMS), 3))
-        chances[spoken] = heard.probabilities(
+        chances[spoken] = states.probabilities(
             [place[rows[i]] for i in spoken], [replies[i] for i in spoken]
         )
         return score(
@@ -98,12 +76,14 @@ class EmpathyReward:
         """Levels of the references of rows, [N, 3]."""
         different = list(dict.fromkeys(rows))
         if any(r not in self.known for r in different):
-            self._learn(self.identifier.hear([self.contexts[r] for r in different]), different)
+            self._learn(
+                self.identifier.read_contexts([self.contexts[r] for r in different]), different
+            )
         return np.array([self.known[r] for r in rows], np.int64).reshape(-1, len(MECHANISMS))
 
-    def _learn(self, heard: Heard, rows: Sequence[int]) -> None:
+    def _learn(self, states: ReadContexts, rows: Sequence[int]) -> None:
         new = [(i, row) for i, row in enumerate(rows) if row not in self.known]
-        levels = heard.identify([i for i, _ in new], [self.references[row] for _, row in new])
+        levels = states.identify([i for i, _ in new], [self.references[row] for _, row in new])
         for (_, row), level in zip(new, levels, strict=True):
             self.known[row] = (level.reaction, level.interpretation, level.exploration)
 
@@ -123,7 +103,7 @@ def empathy_reward(
     references: Sequence[str],
     settings: RewardSettings | None = None,
     *,
-    identifier: Identifier,
+    identifier: EmpathyReader,
     classifier: EmotionClassifier | None = None,
     emotions: Sequence[str] | None = None,
 ) -> EmpathyReward:

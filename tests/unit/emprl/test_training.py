@@ -23,7 +23,7 @@ class Toy:
 
     name = "toy"
 
-    def hear(self, contexts):
+    def read_contexts(self, contexts):
         return self
 
     def probabilities(self, at, responses):

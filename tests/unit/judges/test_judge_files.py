@@ -115,7 +115,7 @@ def test_an_unknown_judge_lists_the_known_ones():
 def test_the_name_changes_with_all_that_decides_on_labels(folder: Path):
     from dataclasses import replace
 
-    from emotone.judges.empathy import IdentifierCard, TrainedIdentifier
+    from emotone.judges.identifier import IdentifierCard, TrainedIdentifier
 
     card = read_card(folder)
     (head,) = card.heads

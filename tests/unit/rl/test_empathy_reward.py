@@ -197,7 +197,7 @@ class Ear:
     def card(self) -> Any:
         return SimpleNamespace(role=self.role, name="ear")
 
-    def hear(self, contexts: Sequence[str]) -> Any:
+    def read_contexts(self, contexts: Sequence[str]) -> Any:
         self.read += contexts
         return SimpleNamespace(
             probabilities=lambda at, replies: self._hear([contexts[i] for i in at], replies),

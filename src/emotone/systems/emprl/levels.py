@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
+from emotone.protocols import EmpathyReader
 from emotone.steering.choose import NO_REPLY
 from emotone.types import EmpathyLevels
 
@@ -15,21 +15,8 @@ from emotone.types import EmpathyLevels
 _FLOOR = 1e-30
 
 
-class Identifier(Protocol):
-    """A judge of empathy that says how sure it is."""
-
-    @property
-    def name(self) -> str:
-        """Name and version."""
-        ...
-
-    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-        """Probabilities of (context, response), [N, 3, 3]: pairs, mechanisms, levels 0 to 2."""
-        ...
-
-
 def chances(
-    identifier: Identifier,
+    identifier: EmpathyReader,
     contexts: Sequence[str],
     candidates: Sequence[Sequence[str]],
     levels: Sequence[EmpathyLevels | None],

@@ -19,13 +19,13 @@ from emotone.lm.candidates import candidate_seed, write_candidates
 from emotone.lm.decode import stream
 from emotone.lm.likelihood import reply_nats
 from emotone.metrics.empathy import context
-from emotone.protocols import check_request
+from emotone.protocols import EmpathyReader, check_request
 from emotone.rl.causal import chat_prompt
 from emotone.rl.seq2seq import source_ids
 from emotone.steering.mood import Doses, Drawn, Mood
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
-from emotone.systems.emprl.levels import Identifier, best, chances
+from emotone.systems.emprl.levels import best, chances
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class EmpRL:
         settings: ReplySettings,
         *,
         vectors: EmotionVectors | None = None,
-        identifier: Identifier | None = None,
+        identifier: EmpathyReader | None = None,
     ) -> None:
         self._lm: Any = lm
         self._card = card
@@ -161,7 +161,7 @@ class EmpRL:
         return stream(lm.model, lm.tokenizer, prompt, decoding, seed, stop=self._stop)
 
     @cached_property
-    def _identifier(self) -> Identifier:
+    def _identifier(self) -> EmpathyReader:
         return self._given or open_identifier(IDENTIFIER)  # pyright: ignore[reportReturnType]
 
     def _check(

@@ -14,6 +14,7 @@ from emotone.steering.tiny import tiny_vectors
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
 from emotone.systems.emprl.responder import EmpRL
+from emotone.types import EmpathyLevels
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,38 @@ class TinyIdentifier:
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         """Probabilities from the checksum of (context, response), [N, 3, 3]."""
-        made = np.zeros((len(pairs), 3, 3))
+        weights = np.zeros((len(pairs), 3, 3))
         for i, pair in enumerate(pairs):
             digest = hashlib.sha256("\n".join(pair).encode("utf-8")).digest()[:9]
-            made[i] = np.frombuffer(digest, np.uint8).reshape(3, 3) + 1.0
-        return made / made.sum(-1, keepdims=True)
+            weights[i] = np.frombuffer(digest, np.uint8).reshape(3, 3) + 1.0
+        return weights / weights.sum(-1, keepdims=True)
+
+    def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
+        """Return the likeliest levels of each pair."""
+        return [EmpathyLevels(*map(int, row)) for row in self.probabilities(pairs).argmax(-1)]
+
+    def read_contexts(self, contexts: Sequence[str]) -> TinyContexts:
+        """Keep the contexts; there is nothing to read."""
+        return TinyContexts(self, tuple(contexts))
+
+
+@dataclass(frozen=True, slots=True)
+class TinyContexts:
+    """Contexts of the tiny identifier."""
+
+    identifier: TinyIdentifier
+    contexts: tuple[str, ...]
+
+    def probabilities(self, at: Sequence[int], responses: Sequence[str]) -> np.ndarray:
+        """Probabilities of responses to the contexts `at`, [N, 3, 3]."""
+        return self.identifier.probabilities(self._pairs(at, responses))
+
+    def identify(self, at: Sequence[int], responses: Sequence[str]) -> list[EmpathyLevels]:
+        """Levels of responses to the contexts `at`."""
+        return self.identifier.identify(self._pairs(at, responses))
+
+    def _pairs(self, at: Sequence[int], responses: Sequence[str]) -> list[tuple[str, str]]:
+        return [(self.contexts[i], response) for i, response in zip(at, responses, strict=True)]
 
 
 def tiny() -> EmpRL:

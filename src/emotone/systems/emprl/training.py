@@ -19,7 +19,8 @@ import torch
 from emotone.judges import LABEL, open_identifier, open_judge
 from emotone.metrics.empathy import context
 from emotone.models import devices
-from emotone.rl.judged_reward import EmpathyReward, Identifier, empathy_reward
+from emotone.protocols import EmpathyReader
+from emotone.rl.judged_reward import EmpathyReward, empathy_reward
 from emotone.rl.supervised import Taught, supervise
 from emotone.rl.trainer import Development, reinforce
 from emotone.rl.types import Policy
@@ -139,7 +140,9 @@ def _teach(
         save_policy(policy, folder, config, stage=folder.name, measured=measured)
 
 
-def _reward(config: Config, identifier: Identifier, examples: Sequence[Example]) -> EmpathyReward:
+def _reward(
+    config: Config, identifier: EmpathyReader, examples: Sequence[Example]
+) -> EmpathyReward:
     """Reward replies to examples; where an emotion is rewarded, a classifier hears it."""
     replies = [example.reply or "" for example in examples]
     classifier = emotions = None

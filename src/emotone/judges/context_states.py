@@ -1,4 +1,4 @@
-"""The two halves of hearing: contexts to states, then responses and states to levels.
+"""The two halves of an identifier's work: contexts to states, then responses and states to levels.
 
 Contexts are longer than responses, so of a reply and its reference, or of several replies to one
 context, reading the contexts costs most; it is done once.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from emotone.judges.empathy_model import IdentifierNet, encode
+from emotone.judges.identifier_net import IdentifierNet, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +72,8 @@ def response_logits(
             chosen = [states[at[i]] for i in some]
             context = pad_sequence(chosen, batch_first=True)
             lengths = torch.tensor([len(c) for c in chosen])
-            heard = torch.arange(context.shape[1]) < lengths[:, None]
-            evidence = net.heard(context, heard, trunk.states(ids, mask), mask)
-            for mechanism, said in evidence.items():
-                out[mechanism][some] = said.levels.double().numpy()
+            context_mask = torch.arange(context.shape[1]) < lengths[:, None]
+            evidence = net.evidence(context, context_mask, trunk.states(ids, mask), mask)
+            for mechanism, scores in evidence.items():
+                out[mechanism][some] = scores.levels.double().numpy()
     return out

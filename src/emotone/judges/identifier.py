@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from emotone.judges.empathy_model import IdentifierNet
+    from emotone.judges.identifier_net import IdentifierNet
 
 CARD = "judge.json"
 WEIGHTS = "weights.safetensors"
@@ -77,7 +77,7 @@ class TrainedIdentifier:
 
     def __post_init__(self) -> None:
         """Check that each mechanism is scored once and has its numbers."""
-        from emotone.judges.empathy_model import LEVELS, MECHANISMS
+        from emotone.judges.identifier_net import LEVELS, MECHANISMS
 
         scored = sorted(m for net in self.nets for m in net.spec.mechanisms)
         if scored != sorted(MECHANISMS):
@@ -86,9 +86,11 @@ class TrainedIdentifier:
                 f"each of {', '.join(MECHANISMS)} has to be scored once"
             )
         for mechanism in MECHANISMS:
-            heat = self.card.temperatures.get(mechanism)
-            if not _finite(heat) or heat <= 0:
-                raise ConfigError(f"temperature of {mechanism} is {heat}; use a number above 0")
+            temperature = self.card.temperatures.get(mechanism)
+            if not _finite(temperature) or temperature <= 0:
+                raise ConfigError(
+                    f"temperature of {mechanism} is {temperature}; use a number above 0"
+                )
             shift = self.card.offsets.get(mechanism, ())
             if len(shift) != LEVELS or not all(map(_finite, shift)):
                 raise ConfigError(f"offsets of {mechanism} are {shift}; use three finite numbers")
@@ -100,20 +102,20 @@ class TrainedIdentifier:
 
         return f"{self.card.name}-{self.card.version}-{card_hash(asdict(self.card))}"
 
-    def hear(self, contexts: Sequence[str]) -> HeardContexts:
+    def read_contexts(self, contexts: Sequence[str]) -> ContextStates:
         """Read contexts once, so that responses to them can be scored; equal ones are read once.
 
-        A context of 96 tokens keeps some 150 kB, so hear thousands in parts.
+        The states of a context of 96 tokens take some 150 kB, so read thousands in parts.
         """
-        from emotone.judges.empathy_heard import context_states
+        from emotone.judges.context_states import context_states
 
         different = list(dict.fromkeys(contexts))
         place = {text: i for i, text in enumerate(different)}
         states: list[list[Tensor]] = []
         for net in self.nets:
-            read = context_states(net, different, batch=self.batch)
-            states.append([read[place[text]] for text in contexts])
-        return HeardContexts(self, tuple(states))
+            of_net = context_states(net, different, batch=self.batch)
+            states.append([of_net[place[text]] for text in contexts])
+        return ContextStates(self, tuple(states))
 
     def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
         """Choose the levels of each (context, response), in order."""
@@ -121,7 +123,7 @@ class TrainedIdentifier:
 
     def decide(self, probabilities: np.ndarray) -> list[EmpathyLevels]:
         """Choose levels from `probabilities`, [N, 3, 3]."""
-        from emotone.judges.empathy_model import MECHANISMS
+        from emotone.judges.identifier_net import MECHANISMS
 
         chosen = [
             decide(probabilities[:, i], self.card.offsets[m]) for i, m in enumerate(MECHANISMS)
@@ -135,12 +137,12 @@ class TrainedIdentifier:
         """
         import numpy as np
 
-        from emotone.judges.empathy_model import LEVELS, MECHANISMS
+        from emotone.judges.identifier_net import LEVELS, MECHANISMS
 
         out = np.zeros((len(pairs), len(MECHANISMS), LEVELS))
         for part in _by_context(pairs):
-            heard = self.hear([pairs[i][0] for i in part])
-            out[part] = heard.probabilities(range(len(part)), [pairs[i][1] for i in part])
+            states = self.read_contexts([pairs[i][0] for i in part])
+            out[part] = states.probabilities(range(len(part)), [pairs[i][1] for i in part])
         return out
 
 
@@ -160,7 +162,7 @@ def _by_context(pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeardContexts:
+class ContextStates:
     """Contexts that an identifier has read once, so that responses to them cost only their own.
 
     Responses of one call share forward passes with one another and with those of no other call,
@@ -178,21 +180,21 @@ class HeardContexts:
         """Calibrated probabilities of responses, [N, 3, 3]: mechanisms, then levels.
 
         Args:
-            at: Which of the heard contexts each response answers.
+            at: Which of the contexts each response answers.
             responses: The responses.
         """
         import numpy as np
 
         from emotone.judges.calibration import softmax
-        from emotone.judges.empathy_heard import response_logits
-        from emotone.judges.empathy_model import LEVELS, MECHANISMS
+        from emotone.judges.context_states import response_logits
+        from emotone.judges.identifier_net import LEVELS, MECHANISMS
 
         out = np.zeros((len(responses), len(MECHANISMS), LEVELS))
         for net, states in zip(self.judge.nets, self.states, strict=True):
-            found = response_logits(net, states, at, responses, batch=self.judge.batch)
-            for mechanism, logits in found.items():
-                heat = self.judge.card.temperatures[mechanism]
-                out[:, MECHANISMS.index(mechanism)] = softmax(logits, heat)
+            of_net = response_logits(net, states, at, responses, batch=self.judge.batch)
+            for mechanism, logits in of_net.items():
+                temperature = self.judge.card.temperatures[mechanism]
+                out[:, MECHANISMS.index(mechanism)] = softmax(logits, temperature)
         return out
 
     def identify(self, at: Sequence[int], responses: Sequence[str]) -> list[EmpathyLevels]:
@@ -221,15 +223,15 @@ def level_logits(
     """
     import numpy as np
 
-    from emotone.judges.empathy_heard import context_states, response_logits
+    from emotone.judges.context_states import context_states, response_logits
 
     out = {m: np.zeros((len(pairs), 3)) for m in net.spec.mechanisms}
     for part in _by_context(pairs):
         different = list(dict.fromkeys(pairs[i][0] for i in part))
         states = context_states(net, different, batch=batch)
         at = [different.index(pairs[i][0]) for i in part]
-        found = response_logits(net, states, at, [pairs[i][1] for i in part], batch=batch)
-        for mechanism, logits in found.items():
+        of_part = response_logits(net, states, at, [pairs[i][1] for i in part], batch=batch)
+        for mechanism, logits in of_part.items():
             out[mechanism][part] = logits
     return out
 
@@ -299,7 +301,7 @@ def load_identifier(folder: Path, *, batch: int = 8) -> TrainedIdentifier:
     from safetensors.torch import load
 
     from emotone import config
-    from emotone.judges.empathy_model import IdentifierSpec, open_net
+    from emotone.judges.identifier_net import IdentifierSpec, open_net
 
     card, weights = _read(folder)
     specs = [config.build(IdentifierSpec, p, f"{folder.name}/{CARD}") for p in card.parts]

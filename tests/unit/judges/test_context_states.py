@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emotone.judges.empathy import TrainedIdentifier
-from emotone.judges.empathy_model import IdentifierSpec, paper_specs
-from unit.judges.test_empathy import PAIRS, card, opened
+from emotone.judges.identifier import TrainedIdentifier
+from emotone.judges.identifier_net import IdentifierSpec, paper_specs
+from unit.judges.test_identifier import PAIRS, card, opened
 from unit.judges.toy_encoders import save_bert, save_t5
 
 CONTEXTS = [c for c, _ in PAIRS]
@@ -55,21 +55,21 @@ def test_pairs_give_what_one_forward_pass_gives(judge: TrainedIdentifier):
     np.testing.assert_allclose(judge.probabilities(PAIRS), expected, atol=1e-6)
 
 
-def test_any_response_to_any_heard_context(judge: TrainedIdentifier):
+def test_any_response_to_any_context_that_was_read(judge: TrainedIdentifier):
     at = [3, 0, 0, 4, 1, 2]
     replies = [REPLIES[i] for i in (0, 3, 1, 2, 4, 4)]
-    found = judge.hear(CONTEXTS).probabilities(at, replies)
+    found = judge.read_contexts(CONTEXTS).probabilities(at, replies)
     expected = [joint(judge, (CONTEXTS[c], r)) for c, r in zip(at, replies, strict=True)]
     np.testing.assert_allclose(found, np.stack(expected), atol=1e-6)
-    levels = judge.hear(CONTEXTS).identify(at, replies)
+    levels = judge.read_contexts(CONTEXTS).identify(at, replies)
     assert levels == judge.identify([(CONTEXTS[c], r) for c, r in zip(at, replies, strict=True)])
 
 
 def test_equal_contexts_are_read_once(judge: TrainedIdentifier, monkeypatch: pytest.MonkeyPatch):
     counted = rows_read(judge, monkeypatch)
-    heard = judge.hear([CONTEXTS[0], CONTEXTS[1], CONTEXTS[0], CONTEXTS[0]])
+    states = judge.read_contexts([CONTEXTS[0], CONTEXTS[1], CONTEXTS[0], CONTEXTS[0]])
     assert sum(counted) == 2
-    heard.probabilities(range(4), REPLIES[:4])
+    states.probabilities(range(4), REPLIES[:4])
     assert sum(counted) == 2 + 4
     counted.clear()
     judge.probabilities([(c, r) for c in CONTEXTS[:2] for r in REPLIES])
@@ -77,13 +77,13 @@ def test_equal_contexts_are_read_once(judge: TrainedIdentifier, monkeypatch: pyt
 
 
 def test_a_call_does_not_depend_on_earlier_calls(judge: TrainedIdentifier):
-    fresh = judge.hear(CONTEXTS).probabilities(range(5), REPLIES)
-    heard = judge.hear(CONTEXTS)
-    heard.probabilities([0, 1], ["why", "tell me more"])
-    np.testing.assert_array_equal(heard.probabilities(range(5), REPLIES), fresh)
+    fresh = judge.read_contexts(CONTEXTS).probabilities(range(5), REPLIES)
+    states = judge.read_contexts(CONTEXTS)
+    states.probabilities([0, 1], ["why", "tell me more"])
+    np.testing.assert_array_equal(states.probabilities(range(5), REPLIES), fresh)
 
 
-def test_nothing_heard_is_nothing_said(judge: TrainedIdentifier):
-    assert judge.hear([]).probabilities([], []).shape == (0, 3, 3)
+def test_no_context_gives_no_probability(judge: TrainedIdentifier):
+    assert judge.read_contexts([]).probabilities([], []).shape == (0, 3, 3)
     assert judge.probabilities([]).shape == (0, 3, 3)
     assert judge.identify([]) == []

@@ -16,8 +16,8 @@ from recipes.judges.epitome import Pair
 from recipes.judges.fit_empathy import Settings, fit, logits_of, rows_of
 
 from emotone.errors import ConfigError
-from emotone.judges.empathy import level_logits
-from emotone.judges.empathy_model import MECHANISMS, IdentifierSpec
+from emotone.judges.identifier import level_logits
+from emotone.judges.identifier_net import MECHANISMS, IdentifierSpec
 from unit.judges.toy_encoders import save_bert
 
 #: Mechanism -> the word of the response without which the level is 0, and the word of the context

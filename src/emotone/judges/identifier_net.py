@@ -1,7 +1,7 @@
-"""The network that hears empathy: two texts in, levels 0, 1 or 2 of each mechanism out.
+"""The network of an identifier of empathy: two texts in, levels 0, 1 or 2 of each mechanism out.
 
-The response asks the context, by cross-attention with one head, and a small network reads the mean
-of what comes back. One trunk can serve both texts and all mechanisms, so that one pass scores all.
+The response attends to the context, with one head, and a small network reads the mean of the
+result. One trunk can serve both texts and all mechanisms, so that one pass scores all.
 
 Source: the identifiers of EmpRL (arXiv 2408.02976) as in its released code; the rationale head is
 that of EPITOME (Sharma et al. 2020).
@@ -35,7 +35,7 @@ class IdentifierSpec:
         mechanisms: What it scores; one head each.
         shared: One trunk for both texts; otherwise one for the context and one for the response.
         layers: How many blocks of the encoder to keep, from the first; None keeps all.
-        frozen: So many first blocks get no low-rank change.
+        frozen: Number of first blocks without a low-rank change.
         rank: Rank of the low-rank change; 0 leaves the encoder as it is, None trains all of it.
         alpha: Scale of the change is alpha / rank.
         attention: Width of queries, keys and values; None is the encoder's own width.
@@ -99,7 +99,7 @@ def paper_specs(backbone: str) -> tuple[IdentifierSpec, ...]:
 
 
 class Evidence(NamedTuple):
-    """What one head says of a batch: level logits [B, 3], rationale logits [B, R] or None."""
+    """Scores of a batch by one head: level logits [B, 3], rationale logits [B, R] or None."""
 
     levels: Tensor
     rationale: Tensor | None
@@ -124,7 +124,7 @@ class CrossAttention(nn.Module):
     def forward(
         self, response: Tensor, context: Tensor, response_mask: Tensor, context_mask: Tensor
     ) -> Tensor:
-        """Return what the response draws from the context, [B, R, d].
+        """Return the context as each token of the response attends to it, [B, R, d].
 
         Args:
             response: States of the response, [B, R, d].
@@ -157,8 +157,8 @@ class LevelHead(nn.Module):
         self, response: Tensor, context: Tensor, response_mask: Tensor, context_mask: Tensor
     ) -> Evidence:
         """Score a batch; shapes and masks as in `CrossAttention.forward`."""
-        drawn = self.attend(response, context, response_mask, context_mask)
-        states = response + self.drop(drawn)
+        attended = self.attend(response, context, response_mask, context_mask)
+        states = response + self.drop(attended)
         weight = response_mask[..., None].to(states.dtype)
         parts = [(states * weight).sum(1) / weight.sum(1).clamp_min(1)]
         rationale = None if self.rationale is None else self.rationale(states).squeeze(-1)
@@ -199,7 +199,7 @@ class IdentifierNet(nn.Module):
         both = {"response": self.response}
         return both if self.context is None else {**both, "context": self.context}
 
-    def heard(
+    def evidence(
         self, context: Tensor, context_mask: Tensor, response: Tensor, response_mask: Tensor
     ) -> dict[str, Evidence]:
         """Score states [B, C, d] and [B, R, d]; masks are True at real tokens."""
@@ -220,7 +220,7 @@ class IdentifierNet(nn.Module):
         trunk = self.response if self.context is None else self.context
         context = trunk.states(context_ids, context_mask)
         response = self.response.states(response_ids, response_mask)
-        return self.heard(context, context_mask, response, response_mask)
+        return self.evidence(context, context_mask, response, response_mask)
 
 
 def encode(

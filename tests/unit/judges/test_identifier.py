@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emotone.errors import CheckpointError, ConfigError, UnknownName, Unsupported
-from emotone.judges.empathy import (
+from emotone.judges.identifier import (
     IdentifierCard,
     TrainedIdentifier,
     decide,
@@ -23,7 +23,7 @@ from emotone.judges.empathy import (
     save_identifier,
     trained_parts,
 )
-from emotone.judges.empathy_model import (
+from emotone.judges.identifier_net import (
     MECHANISMS,
     IdentifierNet,
     IdentifierSpec,
@@ -239,10 +239,10 @@ def test_each_text_is_read_by_its_own_encoder(bert: str):
     context, response = net.response.pad([[1, 5, 2]]), net.response.pad([[1, 9, 10, 2]])
     said = net(*context, *response)["reaction"].levels
     states = net.context.states(*context), net.response.states(*response)
-    by_hand = net.heard(states[0], context[1], states[1], response[1])["reaction"].levels
+    by_hand = net.evidence(states[0], context[1], states[1], response[1])["reaction"].levels
     torch.testing.assert_close(said, by_hand)
     swapped = net.response.states(*context)
-    other = net.heard(swapped, context[1], states[1], response[1])["reaction"].levels
+    other = net.evidence(swapped, context[1], states[1], response[1])["reaction"].levels
     assert (said - other).abs().max() > 1e-3
 
 
