@@ -16,7 +16,7 @@ LIMITS: tuple[tuple[str, str, float, float], ...] = (
     ("length_words", "words", 0.85, 1.15),
 )
 #: What an interval of a difference says, by its side of 0.
-VERDICTS = {-1: "a loss", 0: "not told apart from 0", 1: "a gain"}
+VERDICTS = {-1: "a loss", 0: "not distinguishable from 0", 1: "a gain"}
 
 
 def findings(results: Mapping[str, Any]) -> Iterator[str]:

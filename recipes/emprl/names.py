@@ -40,7 +40,7 @@ COLUMNS: Mapping[str, Column] = {
 #: Why a run ended.
 STOPPED = {
     "steps": "it ran all its steps",
-    "patience": "it was stopped as the held-out reward rose no more",
+    "patience": "it was stopped because the held-out reward no longer rose",
     "": "why it stopped is not known",
 }
 #: Kinds of `recipes.emprl.hacks`.

@@ -129,8 +129,8 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
         "- Recipe: configs/emprl and recipes/emprl/README.md.",
         "- Limits: the reward is a small judge's guess at what people on peer-support forums call"
         " empathy. The model sounds kind; it feels and knows nothing, invents, and"
-        " repeats the manners and biases of its texts. It is no help for people in need: who is in"
-        " danger should call a local emergency number or a crisis line.",
+        " repeats the manners and biases of its texts. It is not a help for people in need: a"
+        " person in danger should call a local emergency number or a crisis line.",
     ]
     row = (results or {}).get("rows", {}).get(f"{short}-{card.stage}")
     if row:

@@ -70,9 +70,9 @@ def page(replies: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIden
         "",
         "Written by `python -m recipes.emprl.replies RUNS`; do not edit. Dialogues that were"
         " written for this page and that nothing was trained on. The first training, the first"
-        " sampling, nothing chosen by hand. Behind a reply stand the levels of emotional reaction,"
-        " interpretation and exploration that the scoring judge hears in it, each from 0 to 2."
-        " In longer dialogues — marks what the other side said.",
+        " sampling, nothing chosen by hand. In brackets after each reply: its levels of emotional"
+        " reaction, interpretation and exploration, each from 0 to 2, by the scoring judge."
+        " In longer dialogues, — marks what the other speaker said.",
     ]
     for name, stages in replies.items():
         lines += ["", f"## {MODELS.get(name, name)}", ""]

@@ -81,21 +81,21 @@ def page(results: Results, source: str) -> str:
         "",
         f"Written by `python -m recipes.emprl.table` from docs/results/{source}; do not edit."
         f" {settings['contexts']} conversations of EmpatheticDialogues' validation part, one turn"
-        " of each drawn by a fixed seed, answered by every row; the test part was not used."
-        f" Replies are drawn as in the authors' code: top-k {decoding['top_k']}, temperature"
-        f" {decoding['temperature']}, {decoding['max_tokens']} tokens at most, and"
-        f" {decoding['min_tokens']} at least; samplings of each training: {settings['samplings']}."
-        f" Empathy is judged by {judges} alone, which gave no reward, chose no weights and shares"
-        " no training text with the judge that did. Intervals are of 95 %: over dialogues, and"
-        " over trainings where there are several, else over samplings.",
+        " of each chosen with a fixed seed, answered by every row; the test part was not used."
+        f" Replies are sampled as in the authors' code: top-k {decoding['top_k']}, temperature"
+        f" {decoding['temperature']}, {decoding['min_tokens']} to {decoding['max_tokens']} tokens;"
+        f" every training answers {settings['samplings']} times. Empathy is judged only by"
+        f" {judges}, which gave no reward, chose no weights and shares no training text with the"
+        " judge that gave the reward. Brackets hold 95 % intervals over dialogues, and over"
+        " trainings if there are several, otherwise over samplings.",
         "",
         *(f"- {line}" for line in findings(results)),
         "",
         "## Empathy",
         "",
         "The levels of each reply against those of the person's reply, both by the scoring judge:"
-        " weighted F1 as in the paper, which flatters a reply that is always of the commonest"
-        " level, macro-F1 beside it, and accuracy; means over the three mechanisms.",
+        " weighted F1 as in the paper, which favours a system whose replies all have the commonest"
+        " level; macro-F1; and accuracy. Means over the three mechanisms.",
         "",
         *numbers(results, EMPATHY, floor=True),
         "",
@@ -105,14 +105,15 @@ def page(results: Results, source: str) -> str:
         "",
         "## Likelihood, content and variety",
         "",
-        "Perplexity is that of people's replies under the system, by its own tokens: rows of one"
-        " model compare, rows of two do not; bits per character do.",
+        "Perplexity is that of people's replies under the system, by its own tokens: it is"
+        " comparable between stages of one model, but not between models; bits per character are"
+        " comparable between models too.",
         "",
         *numbers(results, TEXTS),
         "",
         "## Differences",
         "",
-        "On the same dialogues, training by training; p by random swaps of dialogues, all"
+        "On the same dialogues, training by training; p by random swaps of dialogues, over all"
         " trainings and samplings together.",
         "",
         *differences(results),
@@ -120,13 +121,15 @@ def page(results: Results, source: str) -> str:
         "## Learning curves",
         "",
         "Reward and terms are those of the judge that gives the reward. Lines are means over"
-        " steps, dots are held-out dialogues, the broken line is where the weights come from.",
+        " training steps, dots are held-out dialogues, and the dashed line marks the step whose"
+        " weights are used.",
         *curves(results),
         "",
         "## What games the reward",
         "",
-        "Mean reward of invented dialogues by the judge that gives it, with the paper's reward"
-        " alone and with the guards of the configs: what people might say first, then tricks.",
+        "Mean reward of replies to invented dialogues, by the judge that gives the reward: with the"
+        " paper's reward alone, and with the guards of the configs. First come replies that a"
+        " person might write, then tricks.",
         "",
         *tricks(results),
     ]
@@ -151,7 +154,7 @@ def differences(results: Results) -> list[str]:
     rows: list[tuple[list[str], Mapping[str, Any]]] = []
     for name, gap in results["differences"].items():
         first, second = map(title, name.split(" - "))
-        rows.append(([f"{first} less {second}", _trainings(gap["trainings"])], gap["numbers"]))
+        rows.append(([f"{first} minus {second}", _trainings(gap["trainings"])], gap["numbers"]))
     return number_table(["", "trainings"], rows, COLUMNS, DIFFERENCES, "+") or [
         "Nothing to compare yet."
     ]

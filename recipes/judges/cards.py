@@ -116,8 +116,9 @@ def _readme(card: dict[str, Any], tables: dict[str, Any]) -> str:
         f"- Trained on: {data}. No text is shared with any other judge of this zoo.",
         f"- Licence of the data: {licence}. These weights are for research, not for commerce.",
         f"- Recipe: {RECIPE[kind].format(name=name)}",
-        "- Limits: short informal posts of one platform; it hears words of feeling better than"
-        " feeling, irony and context not at all. Labels of people disagree in about a third of"
+        "- Limits: short informal posts of one platform; it recognises words of feeling better"
+        " than feelings without such words, and irony and context not at all. Labels of people"
+        " disagree in about a third of"
         " such texts. Not a measure of anybody's state of mind.",
         "",
         "## Scores on held-out texts (95 % intervals)",

@@ -38,7 +38,7 @@ def readme(name: str, figures: dict[str, Any]) -> str:
         " for research, not for commerce.",
         "- Base model: all-MiniLM-L6-v2 (Apache-2.0), with a low-rank change.",
         f"- Recipe: `python -m recipes.judges.train_empathy {name} --out out/judges/{name}`",
-        "- Limits: posts of mental-health forums and replies of strangers. It hears the form of"
+        "- Limits: posts of mental-health forums and replies of strangers. It reads the form of"
         " empathy, not whether it helps. Not a measure of anybody's state of mind.",
         "",
         f"## Scores on {table['pairs']} pairs of the other identifier's posts (95 % intervals)",

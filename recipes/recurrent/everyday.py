@@ -48,7 +48,7 @@ def chosen(runs: Sequence[Run], lang: str) -> dict[str, Run]:
 
 
 def everyday_page(folder: Path) -> str:
-    """The page as Markdown; ✓ marks replies that the scoring judge gives the asked emotion."""
+    """The page as Markdown; ✓ marks replies that the judge classifies as the requested emotion."""
     from emotone.judges import SCORE, open_judge
 
     runs = find(folder)
@@ -59,7 +59,7 @@ def everyday_page(folder: Path) -> str:
         " posts that were written for this page and that no system was trained on; one weight of"
         " the choice among candidates was lowered after reading earlier replies to them. The"
         " first seed of each system, default decoding, nothing chosen by hand. ✓ marks replies"
-        " in which the scoring judge hears the asked emotion. A-Seq2Seq takes no emotion.",
+        " that the scoring judge classifies as the requested emotion. A-Seq2Seq takes no emotion.",
     ]
     for lang, name in LANGS.items():
         if shown := chosen(runs, lang):
@@ -104,7 +104,7 @@ def section(
             plain = {s: "" if i else cells.get((key, "", s), "") for s in of_systems}
             texts_of = [cells.get((key, label, s), plain[s]) for s in of_systems]
             rows.append(["" if i else escaped(post), label, *map(escaped, texts_of)])
-    return [*lines, "", *table(["post", "asked", *(SYSTEMS[s] for s in of_systems)], rows)]
+    return [*lines, "", *table(["post", "emotion", *(SYSTEMS[s] for s in of_systems)], rows)]
 
 
 def _counted(texts: Sequence[tuple[str, str]], hits: Sequence[bool]) -> str:
@@ -115,9 +115,9 @@ def _counted(texts: Sequence[tuple[str, str]], hits: Sequence[bool]) -> str:
     commonest = max(Counter(text for text, _ in texts).values(), default=0)
     parts = [
         f"{len(texts)} replies, {len(posts_of)} of them different",
-        f"{sum(len(posts_of[text]) > 1 for text, _ in texts)} also said to another post",
+        f"{sum(len(posts_of[text]) > 1 for text, _ in texts)} also given to another post",
         f"the commonest {commonest} times",
     ]
     if hits:
-        parts.append(f"asked emotion heard in {sum(hits)} of {len(hits)}")
+        parts.append(f"{sum(hits)} of {len(hits)} classified as the requested emotion")
     return "; ".join(parts) + "."

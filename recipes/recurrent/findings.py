@@ -64,7 +64,9 @@ def _ordering(part: Results, rows: list[str], titles: Mapping[str, str], key: st
         is_better = number["value"] != 0 and (number["value"] > 0) == up
         apart = side(number) != 0
         right, clear = right and is_better, clear and apart
-        word = ("better than" if is_better else "worse than") if apart else "not told apart from"
+        word = (
+            ("better than" if is_better else "worse than") if apart else "not distinguishable from"
+        )
         between = shown(number, COLUMNS[key][1], sign="+")
         steps.append(f"{titles[better]} is {word} {titles[worse]} ({between})")
     verdict = "does not hold"

@@ -44,7 +44,7 @@ LIMITS = {
     "en": "It was trained on some 60,000 short exchanges, most of them of crowd workers who talk"
     " about feelings. Its replies are short, often generic and sometimes beside the point.",
     "zh": "It was trained on some 38,000 short exchanges from weibos, television and translated"
-    " lessons, few of which are angry, sad or disgusted: those three emotions are often not heard,"
+    " lessons, few of which are angry, sad or disgusted: those three emotions often do not show,"
     " and sentences are often broken or beside the point.",
 }
 
@@ -116,7 +116,7 @@ def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list
         f"- Recipe: `emotone data prepare {lang}-pairs` and recipes/recurrent/README.md. Words"
         f" that the texts hold fewer than {LEAST} times are not in the vocabulary.",
         f"- Limits: {LIMITS[lang]} It repeats the manners and biases of its texts. It feels and"
-        " knows nothing; it is no help for people in need.",
+        " knows nothing; it is not a help for people in need.",
         "",
         "## Scores of this file on held-out posts (95 % intervals)",
         "",

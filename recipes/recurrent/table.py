@@ -71,9 +71,9 @@ def page(results: Results, source: str = "recurrent.json") -> str:
     about = (
         "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
         " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
-        " the package does it today. ECM and Emo-Seq learnt a second time, from what is clear"
-        " (decision 0017), and their rows, pairs and steps are of that stage, so that here the"
-        " systems do not differ in their equations alone."
+        " the package does it today. ECM and Emo-Seq were trained a second time, on the examples"
+        " with a clear label (decision 0017); their pairs and steps are those of that stage, so"
+        " here the systems differ in more than their equations."
         if shipped
         else "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y)"
         " with a weight of 2; [the models of the zoo](recurrent-shipped-results.md) use today's."
@@ -88,15 +88,16 @@ def page(results: Results, source: str = "recurrent.json") -> str:
         about,
         "",
         "Brackets hold 95 % intervals over the choice of posts and the seeds of training; ¹ marks"
-        " rows of one seed, whose intervals cover the posts alone. Rows marked (10k) were trained"
-        " on fewer pairs and compare only with each other.",
+        " rows of one seed, whose intervals cover only the posts. Rows marked (10k) were trained on"
+        " fewer pairs; compare them only with each other.",
         "",
         f"Emotion is judged by {judges}, which labelled none of the training data. Distinct is"
-        " over one reply a post, in an emotion dealt by a hash of the post, so that systems with"
-        " and without emotions give equally many replies. A-Seq2Seq takes no emotion; each of its"
-        " replies is compared with every asked one, which is chance. Topic is the cosine with the"
-        " own text less the mean cosine with those of all other posts answered in the same"
-        " emotion; an interval above 0 is on topic.",
+        " over one reply for each post, in an emotion chosen by a hash of the post, so that systems"
+        " with and without emotions give equally many replies. A-Seq2Seq takes no emotion; each of"
+        " its replies is compared with every requested emotion, which gives the accuracy of chance."
+        " Topic is the cosine of a reply with its own reference (or post) minus the mean cosine"
+        " with those of all other posts answered in the same emotion; an interval above 0 means on"
+        " topic.",
     ]
     for lang, of_lang in results["langs"].items():
         lines += language(lang, of_lang)
@@ -209,7 +210,7 @@ def _by_emotion(facts: Facts, rows: Results, asked: Sequence[str]) -> list[str]:
         if row in rows
     ]
     accuracies = {emotion: (emotion, 3, 1) for emotion in asked}
-    return number_table(["accuracy by asked emotion"], lines, accuracies, asked)
+    return number_table(["accuracy by requested emotion"], lines, accuracies, asked)
 
 
 def _differences(
@@ -218,7 +219,7 @@ def _differences(
     lines: list[tuple[list[str], Mapping[str, Any]]] = []
     for name, numbers in differences.items():
         first, second = (title(facts[row]) for row in name.split(" - "))
-        lines.append(([f"{first} less {second}"], {**numbers, **perplexity.get(name, {})}))
+        lines.append(([f"{first} minus {second}"], {**numbers, **perplexity.get(name, {})}))
     return number_table([""], lines, named, ("perplexity", *COMPARED), "+") or [
         "None: there are no two rows of one size."
     ]

@@ -85,7 +85,7 @@ def test_a_card_says_what_is_inside_and_what_it_may_be_used_for(tmp_path: Path):
         "CC BY-NC 4.0",
         "academic research only",
         "for research, not for commerce",
-        "no help for people in need",
+        "not a help for people in need",
         "| Emp-F1 ↑ | 0.500 [0.400, 0.600] |",
         "Mean of 2 trainings",
     ):

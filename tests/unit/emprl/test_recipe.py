@@ -181,9 +181,9 @@ def test_everything_from_folders_to_pages(
     assert made["runs"]["tiny-s1-ppo"]["measured"]["stopped"] == "patience"
     page = table.page(made, "emprl.json")
     assert "| tiny, PPO | 2 |" in page
-    assert "| tiny, PPO less tiny, supervised | 2 |" in page
+    assert "| tiny, PPO minus tiny, supervised | 2 |" in page
     assert "The weights are those of step 2." in page
-    assert "stopped as the held-out reward rose no more" in page
+    assert "stopped because the held-out reward no longer rose" in page
     assert "Always the commonest level" in page
     assert "| nothing | 0.000 | -2.000 |" in page
     assert set(table.drawings(made)) == {"tiny-s1-ppo", "tiny-s2-ppo"}
@@ -299,7 +299,7 @@ def test_findings_follow_the_numbers():
         )
     )
     assert "Emp-F1 +0.050 [+0.020, +0.080], which is a gain" in said[0]
-    assert "not told apart from 0" in said[0]
+    assert "not distinguishable from 0" in said[0]
     assert "perplexity x 1.200, outside the limit (at most 1.1)" in said[0]
     assert "Distinct-2 x 0.980, within the limit (at least 0.97)" in said[0]
     assert said[1] == "Always the same reply (“Sorry.”): Emp-F1 0.700; above it: none."

@@ -301,7 +301,7 @@ def _synthetic(emo_less_ecm: tuple[float, float, float], accuracy: float) -> dic
         ((-1.0, -2.0, -0.5), "holds: Emo-Seq is better than ECM (-1.00 [-2.00, -0.50])"),
         ((-1.0, -2.0, 0.5), "holds in the values, but not beyond their intervals: Emo-Seq is not"),
         ((1.0, 0.5, 2.0), "does not hold: Emo-Seq is worse than ECM"),
-        ((1.0, -0.5, 2.0), "does not hold: Emo-Seq is not told apart from ECM"),
+        ((1.0, -0.5, 2.0), "does not hold: Emo-Seq is not distinguishable from ECM"),
     ],
 )
 def test_the_sentence_on_the_ordering_follows_the_intervals(
@@ -332,7 +332,7 @@ def test_there_are_twenty_everyday_posts(lang: str):
     assert all(p == p.strip() and len(p) > 5 for p in found)
 
 
-def test_the_page_of_replies_shows_each_post_and_counts_what_is_said_twice():
+def test_the_page_of_replies_shows_each_post_and_counts_what_is_given_twice():
     joy, anger = (EmotionMix.parse(x, NLPCC) for x in ("happiness", "anger"))
     other = EmotionMix.parse("other", NLPCC)
 
@@ -349,9 +349,9 @@ def test_the_page_of_replies_shows_each_post_and_counts_what_is_said_twice():
         ],
     }
     lines = everyday.section("Chinese", ["one", "two"], told_by, WordJudge("w", NLPCC))
-    assert "- A-Seq2Seq: 2 replies, 1 of them different; 2 also said to another post;" in lines[3]
+    assert "- A-Seq2Seq: 2 replies, 1 of them different; 2 also given to another post;" in lines[3]
     assert "3 replies" in lines[4]
-    assert "asked emotion heard in 2 of 3" in lines[4]
+    assert "2 of 3 classified as the requested emotion" in lines[4]
     body = lines[-4:]
     assert body[0] == "| --- | --- | --- | --- |"
     assert body[1] == "| one | happiness | yes | happiness \\| \\*now\\* ✓ |"
