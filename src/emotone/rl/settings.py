@@ -9,35 +9,36 @@ from typing import Literal
 
 from emotone.errors import ConfigError
 from emotone.rl.types import Sampling
+from emotone.training.settings import (
+    RUN_FREE,
+    RunSettings,
+    check_choice,
+    check_run_settings,
+    check_setting,
+)
 
 #: Settings that a resumed run may change, as they do not change what a step does.
-FREE = frozenset(
-    {"device", "keep", "log_every", "patience", "resume", "save_every", "steps", "threads"}
-)
+FREE = RUN_FREE | {"steps"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reinforce:
+class Reinforce(RunSettings):
     """How a model is trained by reward.
 
     The defaults are those of the released code of EmpRL and of trl 0.9.6, which it runs on, except
-    for `kl_limit` and the guards, which are ours.
+    for `kl_limit` and the guards, which are ours. A row of a batch is a reply. There are no epochs
+    of data, so `evaluate_every` and `save_every` are 1 or more. The learning rate of the authors
+    falls in a line over 3 epochs of their data, about 3,770 steps (`linear`).
 
     Args:
         algorithm: "ppo" learns the value of each state. "rloo" compares a reply with the other
             replies to its prompt, "grpo" with the mean and spread of all of them; both need no
             values.
         steps: Steps at most. A step draws one batch of replies and learns from it.
-        batch: Replies a step; several processes share them.
         rows_a_pass: Replies in one forward and backward pass; gradients of several are added.
         epochs: Passes over the replies of a step.
         updates: Optimiser steps a pass: the batch is cut into so many equal parts.
         group: Replies to each prompt, for rloo and grpo; ppo draws one.
-        lr: Learning rate of Adam.
-        warmup: Steps in which the learning rate rises in a line from near 0.
-        linear: The learning rate falls in a line, to 0 at this step; 0 never. The authors' falls
-            over 3 epochs of their data, about 3,770 steps.
-        clip: Largest global norm of the gradient; 0 for no limit.
         sampling: How replies are drawn.
         clip_ratio: How far the ratio to the policy that drew the replies counts, as 1 +- this;
             0 for no limit.
@@ -57,22 +58,11 @@ class Reinforce:
         ratio_limit: An update whose mean ratio is above is left out.
         kl_limit: The passes of a step end when the divergence from the policy that drew the
             replies, in nats a token, is above; 0 for no limit.
-        evaluate_every: Steps between evaluations on the development data.
-        save_every: Steps between checkpoints.
-        keep: Checkpoints that stay; 2 or more survive a damaged disk block in the newest.
-        patience: Evaluations without a better one before the run stops; 0 for no such stop.
         guard_perplexity: An evaluation cannot be the best if its perplexity of given replies is
             above that of step 0 times this.
         guard_distinct: Nor if its distinct-2 is below that of step 0 times this.
         guard_length: Nor if its replies are longer or shorter than those of step 0 by more than
             this factor.
-        seed: Decides the order of prompts, the draw of replies and dropout.
-        threads: Threads of the CPU; 0 leaves what is set.
-        precision: "fp32", or "bf16" for the matrix products.
-        resume: "auto" goes on from the newest whole checkpoint, "never" starts anew, and a path
-            names one checkpoint.
-        device: "auto" takes CUDA, else Apple's MPS, else the CPU.
-        log_every: Steps between lines of the log.
         dropout: Whether dropout is on while learning. Off by default: with it the ratio of the
             first pass is not 1, and trl's passes are all made in evaluation mode too.
 
@@ -82,17 +72,19 @@ class Reinforce:
     Source: the released code of EmpRL (arXiv 2408.02976) and the package trl 0.9.6.
     """
 
+    batch: int = 32
+    lr: float = 1e-5
+    clip: float = 1.0
+    patience: int = 0
+    evaluate_every: int = 25
+    save_every: int = 25
+    log_every: int = 1
     algorithm: Literal["ppo", "rloo", "grpo"] = "ppo"
     steps: int = 1600
-    batch: int = 32
     rows_a_pass: int = 8
     epochs: int = 4
     updates: int = 1
     group: int = 4
-    lr: float = 1e-5
-    warmup: int = 0
-    linear: int = 0
-    clip: float = 1.0
     sampling: Sampling = field(default_factory=Sampling)
     clip_ratio: float = 0.2
     clip_value: float = 0.2
@@ -109,51 +101,34 @@ class Reinforce:
     whiten_advantages: bool = True
     ratio_limit: float = 10.0
     kl_limit: float = 0.0
-    evaluate_every: int = 25
-    save_every: int = 25
-    keep: int = 2
-    patience: int = 0
     guard_perplexity: float = 1.10
     guard_distinct: float = 0.97
     guard_length: float = 1.15
-    seed: int = 1
-    threads: int = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    resume: str = "auto"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    log_every: int = 1
     dropout: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("algorithm", ("ppo", "rloo", "grpo")),
-            ("precision", ("fp32", "bf16")),
-            ("device", ("auto", "cpu", "cuda", "mps")),
-        ):
-            self._check(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
-        ones = ("batch", "rows_a_pass", "epochs", "updates", "kl_horizon", "evaluate_every")
-        for name in (*ones, "save_every", "keep", "log_every"):
+        check_choice(self, "reinforce", "algorithm", ("ppo", "rloo", "grpo"))
+        for name in ("rows_a_pass", "epochs", "updates", "kl_horizon", "evaluate_every"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("steps", "warmup", "linear", "patience", "seed", "threads"):
-            self._check(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("clip", "clip_ratio", "clip_value", "value_weight", "kl", "kl_limit"):
+        self._check("save_every", self.save_every >= 1, "1 or more")
+        check_run_settings(self, "reinforce")
+        self._check("steps", self.steps >= 0, "0 or more")
+        for name in ("clip_ratio", "clip_value", "value_weight", "kl", "kl_limit"):
             value = getattr(self, name)
             self._check(name, math.isfinite(value) and value >= 0, "0 or more")
-        for name in ("lr", "kl_target"):
-            value = getattr(self, name)
-            self._check(name, math.isfinite(value) and value > 0, "more than 0")
+        target = self.kl_target
+        self._check("kl_target", math.isfinite(target) and target > 0, "more than 0")
         for name in ("gamma", "gae_lambda", "guard_distinct"):
             self._check(name, 0 <= getattr(self, name) <= 1, "0 to 1")
         for name in ("ratio_limit", "guard_perplexity", "guard_length"):
             self._check(name, getattr(self, name) >= 1, "1 or more")
-        self._check("resume", bool(self.resume), "auto, never or the path of a checkpoint")
         self._check(
             "batch", self.batch % self.updates == 0, f"a multiple of updates, {self.updates}"
         )
         if self.algorithm != "ppo":
             self._check("group", self.group >= 2, f"2 or more for {self.algorithm}")
-            whole = self.batch % self.group == 0
-            self._check("batch", whole, f"a multiple of group, {self.group}")
+            divides = self.batch % self.group == 0
+            self._check("batch", divides, f"a multiple of group, {self.group}")
         drawn = self.sampling
         for name, right, allowed in (
             ("top_k", drawn.top_k >= 0, "0 or more"),
@@ -177,8 +152,7 @@ class Reinforce:
         return self.batch // self.replies_a_prompt
 
     def _check(self, name: str, right: bool, allowed: str) -> None:
-        if not right:
-            raise ConfigError(f"reinforce: {name} is {getattr(self, name)!r}; use {allowed}")
+        check_setting(self, "reinforce", name, right, allowed)
 
 
 @dataclass(frozen=True, slots=True)
