@@ -21,9 +21,8 @@ from typing import Any
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.tools import Wanted, check_judges, open_tools
 from emotone.metrics import Tools
-from emotone.metrics.empathy import MECHANISMS
 from emotone.metrics.pooling import ROUNDS, difference, paired_difference, ratio
-from emotone.types import Example
+from emotone.types import MECHANISMS, Example
 from recipes.compare.files import RESULTS, ROOT, write_results
 from recipes.compare.rows import (
     LIKELIHOODS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from emotone.metrics.empathy import MECHANISMS
+from emotone.types import MECHANISMS
 from recipes.compare import table as compare
 from recipes.compare.table import Column
 from recipes.emprl.rows import CONSTANT, PEOPLE, SHUFFLED

@@ -15,9 +15,9 @@ from emotone.data.text import text_key
 from emotone.evaluation.records import read_replies_files
 from emotone.evaluation.remember import remember_empathy
 from emotone.metrics.base import Pair
-from emotone.metrics.empathy import MECHANISMS, context
+from emotone.metrics.empathy import context
 from emotone.protocols import EmpathyIdentifier
-from emotone.types import Dialogue, Example, Post, Speaker
+from emotone.types import MECHANISMS, Dialogue, Example, Post, Speaker
 from recipes.compare.files import PAGES, write_page
 from recipes.compare.table import escaped, table
 from recipes.emprl.answer import check, opened, write

@@ -26,13 +26,13 @@ from emotone.types import Decoding, Example
 
 #: Stages that are compared, in the order of the tables; "plain" is a chat model as it is.
 STAGES = ("plain", "supervised", "ppo", "rloo", "grpo")
-#: Dialogues that are answered, drawn with a seed of their own.
+#: Dialogues that are answered, chosen with a seed of their own.
 CONTEXTS = 300
 DRAW = 2408
 #: Seeds of row i are `STRIDE * sampling + i`.
 STRIDE = 100_000
 
-#: How replies are drawn, as in training.
+#: How replies are sampled, as in training.
 #: Source: the released code of EmpRL (arXiv 2408.02976): top-k 20, temperature 0.9, 30 tokens, and
 #: at least 5 in roll-outs.
 DECODING = Decoding(
@@ -76,8 +76,8 @@ class Stage:
         return f"{self.name}-s{self.seed}-{self.stage}"
 
 
-def find(folder: Path, *, stages: Sequence[str] = STAGES) -> list[Stage]:
-    """List the finished stages of the runs in a folder, and each chat model below them as it is.
+def find(folder: Path) -> list[Stage]:
+    """List the chat models that runs adapt, as they are, and the finished stages of all runs.
 
     Raises:
         DataError: If there is none.
@@ -86,10 +86,9 @@ def find(folder: Path, *, stages: Sequence[str] = STAGES) -> list[Stage]:
     plain: dict[str, Stage] = {}
     for place in sorted(p for p in folder.iterdir() if p.is_dir()):
         match = _RUN.fullmatch(place.name)
-        for stage in stages if match else ():
-            card = place / stage / FILE
-            if match is None or not card.is_file():
-                continue
+        if match is None:
+            continue
+        for stage in (s for s in STAGES if (place / s / FILE).is_file()):
             finished.append(Stage(match[1], int(match[2]), stage, str(place / stage)))
             if base := read_card(place / stage).base:
                 plain.setdefault(match[1], Stage(match[1], 0, "plain", base))
@@ -98,11 +97,11 @@ def find(folder: Path, *, stages: Sequence[str] = STAGES) -> list[Stage]:
             f"{folder} holds no finished stage; a run is a folder such as t5-small-s1 with"
             f" supervised/{FILE}"
         )
-    return [*(plain.values() if "plain" in stages else ()), *finished]
+    return [*plain.values(), *finished]
 
 
 def dialogues(path: Path, count: int = CONTEXTS) -> list[Example]:
-    """Draw one turn of each of so many conversations, in the file's order.
+    """Choose one turn of each of `count` conversations at random, in the file's order.
 
     Args:
         path: Examples with replies, `emotone data prepare empathetic_dialogues --split valid`.
@@ -121,12 +120,12 @@ def dialogues(path: Path, count: int = CONTEXTS) -> list[Example]:
     names = list(turns)
     chosen = sorted(draw.permutation(len(names))[:count])
     picked = [turns[names[i]][int(draw.integers(len(turns[names[i]])))] for i in chosen]
-    # No emotion is asked: the corpus labels the speaker's.
+    # No emotion is requested: the corpus labels the speaker's.
     return [dataclasses.replace(e, emotion=None) for e in picked]
 
 
 def identity(stage: Stage, examples: Sequence[Example]) -> dict[str, Any]:
-    """Say what a stage's replies depend on, so that old replies are not taken for new ones."""
+    """Return what a stage's replies depend on, so that old replies are not taken for new ones."""
     folder = Path(stage.model)
     weights = {p.name: sha256(p) for p in sorted(folder.glob("*.safetensors"))}
     texts = "\n".join(

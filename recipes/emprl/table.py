@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.metrics.empathy import MECHANISMS
+from emotone.types import MECHANISMS
 from recipes.compare.files import PAGES, RESULTS, read_results, write_page
 from recipes.compare.table import number_table, table
 from recipes.emprl.curves import drawing

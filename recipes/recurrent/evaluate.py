@@ -175,9 +175,9 @@ def label(language: Language, rows: Mapping[str, Row]) -> None:
 
 def scored(language: Language, rows: Mapping[str, Row]) -> dict[str, Any]:
     """Measure every row, and the differences and ratios between rows."""
-    everyone = [p for row in rows.values() for p in row.pairs]
-    neutral = neutral_of(everyone)
-    asked = asked_emotions(everyone)
+    pairs = [p for row in rows.values() for p in row.pairs]
+    neutral = neutral_of(pairs)
+    asked = asked_emotions(pairs)
     felt = tuple(e for e in asked if e.label != neutral)
     tools = {
         view: dataclasses.replace(language.tools, asked="all", asked_emotions=emotions)
@@ -257,7 +257,7 @@ def perplexities(runs: Sequence[Run], rounds: int) -> dict[str, Any]:
     likelihoods: dict[str, dict[int, Any]] = {}
     first: dict[str, Path] = {}
     for run in runs:
-        if (run.folder / PERPLEXITY).is_file():
+        if all((run.folder / file).is_file() for file in (NATS, PERPLEXITY)):
             likelihoods.setdefault(run.row, {})[run.seed] = read_likelihoods(run.folder / NATS)
             first.setdefault(run.row, run.folder)
     rows = {name: Row(likelihoods=seeds) for name, seeds in likelihoods.items()}
