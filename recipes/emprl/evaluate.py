@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from emotone.evaluation.manifest import manifest
-from emotone.evaluation.tools import Wanted, check_judges, open_tools
+from emotone.evaluation.tools import Wanted, open_tools
+from emotone.evaluation.touched import check_judges
 from emotone.metrics import Tools
 from emotone.metrics.pooling import ROUNDS, difference, paired_difference, ratio
 from emotone.types import MECHANISMS, Example

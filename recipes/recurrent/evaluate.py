@@ -22,7 +22,8 @@ from emotone.evaluation.likelihoods import NATS, PERPLEXITY, read_likelihoods
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.score import asked_emotions
 from emotone.evaluation.scores import read_scores
-from emotone.evaluation.tools import Wanted, check_judges, open_tools
+from emotone.evaluation.tools import Wanted, open_tools
+from emotone.evaluation.touched import check_judges
 from emotone.metrics import Tools
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair

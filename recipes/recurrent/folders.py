@@ -18,9 +18,9 @@ from emotone.emotions import TAXONOMIES
 from emotone.errors import DataError
 from emotone.evaluation.manifest import file_facts, read_manifest
 from emotone.evaluation.records import read_replies_files
-from emotone.evaluation.tools import judge_names
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair
+from emotone.types import JudgeName, judge_names
 
 #: Decoding -> the file of its replies.
 DECODINGS = {"default": "replies_default.jsonl", "beam": "replies_beam.jsonl"}
@@ -28,7 +28,7 @@ EVERYDAY = "everyday.jsonl"
 #: Variant that a system is compared by.
 MAIN = {"a_seq2seq": "plain", "ecm": "full", "emo_seq": "full"}
 
-_FACTS = ("row", "system", "variant", "plain", "seed", "size", "pairs", "judges")
+_FACTS = ("row", "system", "variant", "plain", "seed", "size", "pairs")
 _NAME = re.compile(r"(en|zh)-([a-z0-9_]+)-(.+)-s(\d+)")
 _SIZE = re.compile(r"-(\d+k)$")
 
@@ -76,7 +76,7 @@ class Run:
         return pairs if type(pairs) is int else None
 
     @property
-    def judges(self) -> list[str]:
+    def judges(self) -> list[JudgeName]:
         """Judges that touched its training."""
         return judge_names(self.manifest.get("judges"), f"{self.folder.name}/manifest.json")
 
@@ -85,6 +85,7 @@ class Run:
         """What a reader of the tables has to know of it."""
         return {
             **{name: getattr(self, name) for name in _FACTS},
+            "judges": list(map(str, self.judges)),
             "files": {
                 f["name"]: f["sha256"][:16]
                 for f in map(file_facts, sorted(self.folder.glob("*.jsonl")))

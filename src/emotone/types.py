@@ -171,6 +171,91 @@ class EmpathyLevels:
         return cls(**levels)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgeName:
+    """Who judged: the name of a judge, and which version of it, by its version and checksum.
+
+    Two names are equal if they name one judge. Version, checksum and label set are left aside, as
+    a judge may not score what an earlier version of it taught; so are case and "-" against "_".
+
+    Args:
+        stem: Name without version, such as "en-score".
+        version: Raised whenever the weights change; None where the name has none.
+        digest: First 8 hex digits of the checksum of the judge's card; "" where the name has none.
+        taxonomy: Label set that it answered in; "" where the name has none.
+    """
+
+    stem: str
+    version: int | None = None
+    digest: str = ""
+    taxonomy: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name such as "en-score-1-0a1b2c3d:ekman", or "en-score" alone.
+
+        A folder before it and a note in brackets behind it, as in "judges/mine (GoEmotions)", are
+        left off.
+
+        Raises:
+            DataError: If nothing of a name is left.
+        """
+        name = text.split(" (")[0].strip().replace("\\", "/").rstrip("/").rpartition("/")[2]
+        name, _, taxonomy = name.partition(":")
+        match = _VERSION.search(name.strip())
+        stem = (name if match is None else name[: match.start()]).strip()
+        if not stem:
+            raise DataError(f"the name of a judge is {text!r}; give one such as 'en-score'")
+        if match is None:
+            return cls(stem, taxonomy=taxonomy.strip())
+        return cls(stem, int(match[1]), match[2], taxonomy.strip())
+
+    def __str__(self) -> str:
+        """Write the name so that `parse` reads it."""
+        version = "" if self.version is None else f"-{self.version}-{self.digest}"
+        return f"{self.stem}{version}{':' if self.taxonomy else ''}{self.taxonomy}"
+
+    @property
+    def plain(self) -> str:
+        """The stem in the form in which names are compared."""
+        return self.stem.casefold().replace("_", "-")
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two names name one judge."""
+        return isinstance(other, JudgeName) and self.plain == other.plain
+
+    def __hash__(self) -> int:
+        """Hash what is compared."""
+        return hash(self.plain)
+
+
+#: Version and checksum at the end of a judge's name.
+_VERSION = re.compile(r"-(\d+)-([0-9a-f]{8})$", re.IGNORECASE)
+
+
+def judge_names(listed: Any, where: str) -> list[JudgeName]:
+    """Read which judges a file lists: one name, a list of names, or an object by name.
+
+    Args:
+        listed: The value of "judges"; None lists none.
+        where: What lists them, for the message.
+
+    Raises:
+        DataError: If it is anything else; a list that is not understood may hide a judge.
+    """
+    names: list[Any] = []
+    if isinstance(listed, list | tuple | Mapping):
+        names = list(listed)  # pyright: ignore[reportUnknownArgumentType]
+    elif listed is not None:
+        names = [listed]
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise DataError(
+            f'"judges" of {where} is {listed!r}; give a name, a list of names, or an object with'
+            " names as keys"
+        )
+    return [JudgeName.parse(name) for name in names]
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One line of a corpus: a dialogue, the emotion of its reply, and the reply.

@@ -104,10 +104,10 @@ def test_plain_feelings_are_heard(opened, name: str, taxonomy: str):
 @pytest.mark.parametrize("name", names())
 def test_a_name_says_which_card_and_with_it_which_weights(name: str):
     card = read_card(zoo.folder("judges", name))
-    assert re.fullmatch(rf"{name}-{card.version}-[0-9a-f]{{8}}", card.title)
-    assert replace(card, weights="0" * 64).title != card.title
+    assert re.fullmatch(rf"{name}-{card.version}-[0-9a-f]{{8}}", str(card.judge_name()))
+    assert str(replace(card, weights="0" * 64).judge_name()) != str(card.judge_name())
     warmer = tuple(replace(h, temperature=h.temperature + 0.5) for h in card.heads)
-    assert replace(card, heads=warmer).title != card.title
+    assert str(replace(card, heads=warmer).judge_name()) != str(card.judge_name())
 
 
 def test_the_identifiers_write_the_names_of_epitome(tmp_path):

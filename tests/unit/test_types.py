@@ -17,6 +17,7 @@ from emotone.types import (
     Dialogue,
     EmpathyLevels,
     Example,
+    JudgeName,
     Post,
     Reply,
     Speaker,
@@ -157,3 +158,32 @@ def test_decoding_knows_three_strategies(strategy):
     assert Decoding(strategy=strategy).strategy == strategy
     with pytest.raises(ConfigError, match="is 'beams'; use 'sample', 'greedy' or 'beam'"):
         Decoding(strategy="beams")  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("en-score", JudgeName("en-score")),
+        ("en-score-12-0a1b2c3d", JudgeName("en-score", 12, "0a1b2c3d")),
+        ("en-score-1-0a1b2c3d:ekman", JudgeName("en-score", 1, "0a1b2c3d", "ekman")),
+        ("en-score:smp2020", JudgeName("en-score", taxonomy="smp2020")),
+        ("pair-goemotions-a-1", JudgeName("pair-goemotions-a-1")),
+        ("ngram-0a1b2c3d4e5f", JudgeName("ngram-0a1b2c3d4e5f")),
+    ],
+)
+def test_a_judge_s_name_is_read_and_written(text: str, name: JudgeName):
+    assert repr(JudgeName.parse(text)) == repr(name)
+    assert str(name) == text
+
+
+def test_judges_are_one_whatever_their_version_and_however_their_name_is_written():
+    same = (
+        "EN_score",
+        "judges/en-score-1-0a1b2c3d:ekman (GoEmotions)",
+        "c:\\mine\\en-score-2-FFFFFFFF",
+    )
+    assert {JudgeName.parse(text) for text in same} == {JudgeName("en-score")}
+    assert JudgeName("en-score") != JudgeName("en-label")
+    assert JudgeName("en-score") != "en-score"
+    with pytest.raises(DataError, match=r"the name of a judge is '/ \(x\)'"):
+        JudgeName.parse("/ (x)")

@@ -82,7 +82,8 @@ def score_files(
             named cannot be measured.
     """
     from emotone.evaluation.records import read_replies_files
-    from emotone.evaluation.tools import Wanted, check_judges, open_tools, usable
+    from emotone.evaluation.tools import Wanted, open_tools, usable
+    from emotone.evaluation.touched import check_judges, judges_beside
 
     if asked not in ("none", "all"):
         raise UsageError(f"--asked is {asked!r}; use none or all")
@@ -107,7 +108,7 @@ def score_files(
     )
     everyone = [*pairs, *(p for _, rows in others for p in rows)]
     if not same_judge:
-        listed = _trained([*files, *(path for path, _ in others)])
+        listed = judges_beside([*files, *(path for path, _ in others)])
         check_judges(opened.judges, everyone, trained=listed)
     tools = dataclasses.replace(
         opened.tools,
@@ -204,18 +205,6 @@ def _check_one_each(others: Sequence[tuple[Path, list[Pair]]]) -> None:
     for path, rows in others:
         if len(runs(rows)) != 1:
             raise DataError(f"{path} holds replies of several systems; give a file of one system")
-
-
-def _trained(paths: Sequence[Path]) -> list[str]:
-    """Judges that manifests beside replies list."""
-    from emotone.evaluation.manifest import beside, read_manifest
-    from emotone.evaluation.tools import judge_names
-
-    listed: list[str] = []
-    for path in paths:
-        for place in (beside(path), path.with_name("manifest.json")):
-            listed += judge_names(read_manifest(place).get("judges"), str(place))
-    return listed
 
 
 def _manifest(

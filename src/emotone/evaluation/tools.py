@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emotone.errors import DataError, EmotoneError, Unsupported, UsageError
+from emotone.errors import DataError, EmotoneError, Unsupported
 from emotone.evaluation.neutral import with_neutral
 from emotone.evaluation.summaries import Pair
 
@@ -162,65 +161,6 @@ def needs(name: str) -> frozenset[str]:
         except Unsupported:
             lacks.add(tool)
     return frozenset(lacks)
-
-
-def check_judges(judges: Iterable[str], pairs: Iterable[Pair], *, trained: Iterable[str]) -> None:
-    """Refuse a judge that touched the training of what it is to score.
-
-    Args:
-        judges: Names of the scoring judges.
-        pairs: Replies, whose `applied` may list "judges" that touched training or calibration.
-        trained: Judges that manifests beside the replies list.
-
-    Raises:
-        UsageError: If one is among them; `--same-judge` leaves this check out.
-        DataError: If a reply lists its judges in another shape than `judge_names` reads.
-    """
-    touched = {_stem(name) for name in trained}
-    for example, reply in pairs:
-        listed = reply.applied.get("judges")
-        touched |= {_stem(n) for n in judge_names(listed, f"the reply to {example.id!r}")}
-    for name in judges:
-        if _stem(name) in touched:
-            raise UsageError(
-                f"judge {_stem(name)!r} touched the training of these replies, so it would hear"
-                " what it taught; score with another one, or add --same-judge and say so"
-            )
-
-
-def judge_names(listed: Any, where: str) -> list[str]:
-    """Read which judges are listed: one name, a list of names, or an object by name.
-
-    Args:
-        listed: The value of "judges"; None lists none.
-        where: What lists them, for the message.
-
-    Raises:
-        DataError: If it is anything else; a list that is not understood may hide a judge.
-    """
-    if listed is None:
-        return []
-    names: list[Any] = [listed] if isinstance(listed, str) else []
-    if isinstance(listed, list | tuple | Mapping):
-        names = list(listed)
-    elif not names:
-        names = [None]
-    if not all(isinstance(name, str) and name.strip() for name in names):
-        raise DataError(
-            f'"judges" of {where} is {listed!r}; give a name, a list of names, or an object with'
-            " names as keys"
-        )
-    return names
-
-
-def _stem(judge: str) -> str:
-    """Name of a judge without folder, label set, version and checksum, for comparing.
-
-    "judges/En_Score-1-0a1b2c3d:ekman (GoEmotions)" is "en-score".
-    """
-    plain = judge.strip().split(" (")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
-    plain = plain.split(":")[0].strip().casefold().replace("_", "-")
-    return re.sub(r"-\d+-[0-9a-f]{8}$", "", plain)
 
 
 def _everything() -> Tools:

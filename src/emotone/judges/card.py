@@ -11,6 +11,7 @@ from typing import Any, Literal
 from emotone import config
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import CheckpointError, unknown_name
+from emotone.types import JudgeName
 
 CARD = "judge.json"
 WEIGHTS = "weights.safetensors"
@@ -63,10 +64,9 @@ class JudgeCard:
     data: dict[str, str] = field(default_factory=dict[str, str])
     format: int = FORMAT
 
-    @property
-    def title(self) -> str:
-        """Name for signatures: name, version and the first digits of `card_hash`."""
-        return f"{self.name}-{self.version}-{card_hash(asdict(self))}"
+    def judge_name(self, taxonomy: str = "") -> JudgeName:
+        """Name the judge for signatures, with its version and the label set that it answers in."""
+        return JudgeName(self.name, self.version, card_hash(asdict(self)), taxonomy)
 
     def head(self, taxonomy: str | None) -> tuple[Head, Taxonomy]:
         """Find a head, the default without a name.

@@ -52,7 +52,7 @@ class EncoderJudge:
     @property
     def name(self) -> str:
         """Name, version, checksum and label set."""
-        return f"{self.card.title}:{self.head.taxonomy}"
+        return str(self.card.judge_name(self.head.taxonomy))
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Uncalibrated scores, [N, k], in the order of the head's labels.

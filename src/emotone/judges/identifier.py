@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from emotone.errors import CheckpointError, ConfigError
-from emotone.types import EmpathyLevels
+from emotone.types import EmpathyLevels, JudgeName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class TrainedIdentifier:
         """Name for signatures: name, version and the first digits of the card's checksum."""
         from emotone.judges.card import card_hash
 
-        return f"{self.card.name}-{self.card.version}-{card_hash(asdict(self.card))}"
+        return str(JudgeName(self.card.name, self.card.version, card_hash(asdict(self.card))))
 
     def read_contexts(self, contexts: Sequence[str]) -> ContextStates:
         """Read contexts once, so that responses to them can be scored; equal ones are read once.

@@ -167,8 +167,8 @@ def load_ngram_judge(folder: Path, card: JudgeCard, taxonomy: str | None = None)
     from safetensors.numpy import load_file
 
     head, labels = card.head(taxonomy)
-    made = restore(load_file(folder / WEIGHTS), card.settings, head, labels, folder.name)
-    return replace(made, name=f"{card.title}:{head.taxonomy}")
+    judge = restore(load_file(folder / WEIGHTS), card.settings, head, labels, folder.name)
+    return replace(judge, name=str(card.judge_name(head.taxonomy)))
 
 
 def restore(

@@ -26,6 +26,7 @@ from emotone.files import replacing
 from emotone.models import devices, zoo
 from emotone.recurrent.corpus import Corpus
 from emotone.training.checkpoint import weights
+from emotone.types import judge_names
 
 if TYPE_CHECKING:
     from emotone.recurrent.responder import Recurrent
@@ -248,7 +249,7 @@ def load_folder(
         corpus,
         own.replies,
         device=_place(device),
-        judges=tuple(manifest.get("judges", [])),
+        judges=judge_names(manifest.get("judges"), f"{where.name}/{MANIFEST}"),
     )
 
 

@@ -19,7 +19,7 @@ from emotone.recurrent.choose import choose
 from emotone.recurrent.config import Replies, Sizes
 from emotone.recurrent.corpus import Corpus
 from emotone.recurrent.model import Network, initial
-from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, JudgeName, Reply
 
 
 class Recurrent:
@@ -48,7 +48,7 @@ class Recurrent:
         replies: Replies,
         *,
         device: str = "cpu",
-        judges: Sequence[str] = (),
+        judges: Sequence[JudgeName] = (),
     ) -> None:
         self.capabilities = Capabilities(corpus.taxonomy)
         self.lang: Lang = corpus.lang
@@ -204,7 +204,7 @@ class Recurrent:
         if decoding.strategy == "beam":
             applied["beams"] = decoding.beams
         if self._judges:
-            applied["judges"] = list(self._judges)
+            applied["judges"] = list(map(str, self._judges))
         return Reply(
             text,
             mix,

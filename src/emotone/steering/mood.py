@@ -21,7 +21,7 @@ from emotone.lm.likelihood import reply_nats
 from emotone.steering.apply import Applied, steering
 from emotone.steering.choose import choose, emotion_scores
 from emotone.steering.vectors import EmotionVectors
-from emotone.types import Decoding
+from emotone.types import Decoding, JudgeName
 
 if TYPE_CHECKING:
     from emotone.models import CausalLM
@@ -187,7 +187,7 @@ class Mood:
             "candidates": candidates,
             "told": told,
             "vectors": self.vectors.card.data,
-            "judges": list(vector_judges(self.vectors)),
+            "judges": list(map(str, vector_judges(self.vectors))),
         }
 
     def _strengths(self, doses: Sequence[Doses]) -> list[dict[str, float]]:
@@ -202,11 +202,12 @@ class Mood:
         return max(-1.0, min(1.0, dose / full))
 
 
-def vector_judges(vectors: EmotionVectors) -> tuple[str, ...]:
+def vector_judges(vectors: EmotionVectors) -> tuple[JudgeName, ...]:
     """Name the judges that touched the vectors: who calibrated, who chose the training replies.
 
     The card names the second in its notes as "label judge", with source and licence in brackets.
     """
     card = vectors.card
-    named = (card.measured.get("judge", ""), card.notes.get("label judge", ""))
-    return tuple(dict.fromkeys(n for name in named if (n := str(name).split(" (")[0].strip())))
+    named = (card.measured.get("judge"), card.notes.get("label judge"))
+    judges = [JudgeName.parse(str(name)) for name in named if name]
+    return tuple({str(judge): judge for judge in judges}.values())

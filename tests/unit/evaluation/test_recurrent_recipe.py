@@ -128,7 +128,7 @@ def test_runs_are_known_by_their_names(runs: Path):
     small = by_name["zh-ecm-full-10k-s1"]
     assert (small.row, small.plain, small.size) == ("ecm-full-10k", "full", "10k")
     assert (small.pairs, small.seed) == (100, 1)
-    assert small.judges == ["zh-label-1-00000000"]
+    assert [str(judge) for judge in small.judges] == ["zh-label-1-00000000"]
     with pytest.raises(DataError, match="holds no run"):
         find(runs / "notes")
 

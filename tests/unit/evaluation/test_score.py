@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emotone.emotions import EKMAN, EMPATHETIC, NLPCC
-from emotone.errors import DataError, Unsupported, UsageError
+from emotone.errors import DataError, Unsupported
 from emotone.evaluation import tools as opening
 from emotone.evaluation.measure import in_part
 from emotone.evaluation.neutral import with_neutral
@@ -24,7 +24,7 @@ from emotone.evaluation.summaries import (
     in_order,
     part,
 )
-from emotone.evaluation.tools import Wanted, check_judges, needs, open_tools, usable
+from emotone.evaluation.tools import Wanted, needs, open_tools, usable
 from emotone.metrics import Tools, build
 from emotone.metrics.significance import interval
 from unit.evaluation.hearing import LengthIdentifier, WordJudge, pair, run
@@ -296,44 +296,6 @@ def test_texts_are_embedded_once():
     assert remembered(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
     assert remembered(["bb"]).tolist() == [[2, 1]]
     assert seen == ["a", "bb"]
-
-
-@pytest.mark.parametrize("listed", ["en-score", "en-score-2-0a1b2c3d", "en-score-1-0a1b2c3d:nlpcc"])
-def test_a_judge_that_touched_the_training_is_refused(listed: str):
-    example, reply = pair(0, "hi")
-    rows = [(example, dataclasses.replace(reply, applied={"judges": [listed]}))]
-    judge = "en-score-1-ffffffff:ekman"
-    check_judges(["zh-score"], rows, trained=[])
-    with pytest.raises(UsageError, match=r"judge 'en-score' touched the training.*--same-judge"):
-        check_judges([judge], rows, trained=[])
-    with pytest.raises(UsageError, match="'en-score'"):
-        check_judges([judge], [], trained=[listed])
-
-
-@pytest.mark.parametrize(
-    "listed",
-    [
-        "en-score",
-        {"en-score-1-0a1b2c3d": {"goemotions": "ab"}},
-        ["other", "judges/En_Score-1-0a1b2c3d:ekman"],
-        ("en_score (GoEmotions, CC BY/4.0)",),
-    ],
-)
-def test_judges_are_found_in_every_shape_they_are_written_in(listed):
-    example, reply = pair(0, "hi")
-    rows = [(example, dataclasses.replace(reply, applied={"judges": listed}))]
-    for name in ("en-score-1-ffffffff:ekman", "/my/judges/EN-score"):
-        with pytest.raises(UsageError, match="judge 'en-score' touched"):
-            check_judges([name], rows, trained=[])
-    check_judges(["zh-score"], rows, trained=[])
-
-
-@pytest.mark.parametrize("listed", [3, True, [1], [["en-score"]], {4: {}}, "", [None]])
-def test_judges_in_a_shape_that_is_not_understood_are_refused(listed):
-    example, reply = pair(0, "hi")
-    rows = [(example, dataclasses.replace(reply, applied={"judges": listed}))]
-    with pytest.raises(DataError, match=r'"judges" of the reply to .x0. is'):
-        check_judges(["en-score"], rows, trained=[])
 
 
 def test_a_missing_library_is_no_missing_tool(monkeypatch):

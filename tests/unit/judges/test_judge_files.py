@@ -120,7 +120,7 @@ def test_the_name_changes_with_all_that_decides_on_labels(folder: Path):
     card = read_card(folder)
     (head,) = card.heads
     titles = {
-        c.title
+        str(c.judge_name())
         for c in (
             card,
             replace(card, weights="0" * 64),
@@ -130,7 +130,7 @@ def test_the_name_changes_with_all_that_decides_on_labels(folder: Path):
     }
     assert len(titles) == 4
     assert all(t.startswith(f"{card.name}-1-") and len(t.split("-")[-1]) == 8 for t in titles)
-    assert read_card(folder).title == card.title
+    assert str(read_card(folder).judge_name()) == str(card.judge_name())
     heat = dict.fromkeys(("reaction", "interpretation", "exploration"), 1.0)
     first = IdentifierCard("e", 1, "score", (), heat, dict.fromkeys(heat, (0.0, 0.0, 0.0)), "ab")
     other = replace(first, offsets={**first.offsets, "reaction": (0.0, 0.5, 0.0)})

@@ -215,7 +215,7 @@ def test_a_curve_that_falls_or_moves_zero_is_refused():
 def test_a_steered_system_names_every_judge_that_touched_its_vectors():
     from emotone.steering.mood import vector_judges
 
-    assert vector_judges(EmotionVectors.shipped("smollm2")) == (
+    assert list(map(str, vector_judges(EmotionVectors.shipped("smollm2")))) == [
         "pair-empathetic-dailydialog-1",
         "pair-goemotions-a-1",
-    )
+    ]
