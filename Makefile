@@ -4,10 +4,14 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 TEXT ?= My best friend forgot my birthday.
 EMOTION ?= sadness:80
+# One process of tests a core; they need no more than one thread each.
+WORKERS ?= -n auto --dist loadfile
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+SEED := $(SEED)
 # Tests that read real corpora find them here; without the folder they skip and say so.
 export EMOTONE_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: reply chat test install dev lint docs wheel bench clean
+.PHONY: reply chat test test-all test-often install dev lint docs wheel bench clean
 
 reply: $(VENV)/.installed
 	@$(BIN)/emotone reply "$(TEXT)" --emotion "$(EMOTION)"
@@ -28,8 +32,19 @@ $(VENV)/.dev: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e zoo >&2
 	@touch $@
 
+# The same examples each time; what takes long is left out, and said at the end.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
+
+# Everything, and property tests search anew: `make test-all SEED=...` repeats a search.
+test-all: $(VENV)/.dev
+	@echo "property tests search from seed $(SEED); repeat them by: make test-all SEED=$(SEED)"
+	$(BIN)/python -m pytest $(WORKERS) -m "" -rs --hypothesis-profile=search --hypothesis-seed=$(SEED)
+
+# Twenty times with another order of sets and dictionaries; stops at the first that fails.
+test-often: $(VENV)/.dev
+	@for seed in $$(seq 1 20); do \
+	  PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -q $(WORKERS) || exit 1; done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

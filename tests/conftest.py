@@ -18,9 +18,11 @@ os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["PYTHONUTF8"] = "1"
 
+# Whoever runs the tests gets the same examples each time; `make test-all` searches for new ones.
 # Time limits for one example fail on a busy machine; the whole suite is timed instead.
-settings.register_profile("emotone", deadline=None, max_examples=60)
-settings.load_profile("emotone")
+settings.register_profile("repeat", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=60, print_blob=True)
+settings.load_profile("repeat")
 
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
@@ -80,3 +82,39 @@ def data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"EMOTONE_DATA is {folder!r}, which is not a folder")
     return Path(folder)
+
+
+_LEFT_OUT: list[int] = []  # slow tests; each process of pytest-xdist leaves out the same ones
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count what is left out."""
+    _LEFT_OUT.append(len(items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the count from a process that ends."""
+    _LEFT_OUT[:] = [node.workeroutput["left out"]] if hasattr(node, "workeroutput") else _LEFT_OUT
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was left out, and how to run it."""
+    if sum(_LEFT_OUT):
+        terminalreporter.write_line(
+            f"{sum(_LEFT_OUT)} slow tests were left out; `make test-all` runs them too"
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where more tests are skipped than `EMOTONE_MOST_SKIPS` allows: they prove nothing."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = sum(_LEFT_OUT)
+    most = os.environ.get("EMOTONE_MOST_SKIPS")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if most is None or reporter is None or hasattr(session.config, "workerinput"):
+        return
+    skipped = len(reporter.stats.get("skipped", ()))
+    if skipped > int(most):
+        reporter.write_line(f"\n{skipped} tests were skipped, but at most {most} may be", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

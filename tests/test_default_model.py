@@ -39,6 +39,7 @@ def test_the_same_seed_says_the_same_and_another_emotion_something_else(door):
     assert len(first.applied["blocks"]) == 30
 
 
+@pytest.mark.slow
 def test_the_model_hears_its_own_emotions(door):
     """The listener is no judge; this only shows that steering acts on the real model."""
     from emotone.lm.chat import FRIEND, prompt_ids

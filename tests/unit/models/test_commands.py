@@ -87,6 +87,7 @@ def test_terms_accepted_by_the_flag_are_still_shown(home: Path) -> None:
     assert "Be kind." not in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "code", "folders"), [("y", 0, ["toy-gguf"]), ("n", 1, []), ("", 1, [])]
 )

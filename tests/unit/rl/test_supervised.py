@@ -1,5 +1,6 @@
 """The supervised stage on tiny models whose right answer is known."""
 
+import pytest
 import torch
 
 from emotone.models.tiny import tiny_seq2seq
@@ -31,6 +32,7 @@ def settings(**other):
     )
 
 
+@pytest.mark.slow
 def test_it_learns_what_to_reply(tmp_path):
     from emotone.rl.rollout import roll_out
 

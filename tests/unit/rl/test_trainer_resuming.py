@@ -162,6 +162,7 @@ def test_a_run_of_another_kind_is_refused(tmp_path):
         toy.train(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_leaves(tmp_path, number, code):
     process = start(tmp_path / "run", steps=6, pause=0.3, progress=True)
@@ -180,6 +181,7 @@ def test_a_signal_saves_and_leaves(tmp_path, number, code):
     assert log(tmp_path / "run") == log(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(tmp_path):
     found = kills(2, 1, tmp_path, run="reinforcement")
     assert found.whole, found

@@ -15,6 +15,8 @@ from emotone.rl.state import copied
 from unit.rl import trainer_toy as toy
 from unit.rl.test_trainer_resuming import log, start
 
+pytestmark = pytest.mark.slow  # starts processes
+
 #: Sums over a batch are taken in another order; float32 has 1.2e-7 of relative precision.
 CLOSE = 1e-5
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")

@@ -155,6 +155,7 @@ def test_only_one_run_at_a_time_in_a_folder(tmp_path):
     toy.train(tmp_path, Nested(), max_steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_leaves(tmp_path, number, code):
     settings = {"epochs": 3, "pause": 0.1, "save_every": 1000, "progress": True, "log_every": 1}
@@ -175,6 +176,7 @@ def test_a_signal_saves_and_leaves(tmp_path, number, code):
     assert log(tmp_path / "run") == log(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_signal_breaks_an_evaluation_off_and_it_is_made_later(tmp_path):
     class Called(toy.Toy):
         def forward(self, batch):
@@ -199,6 +201,7 @@ def test_a_signal_breaks_an_evaluation_off_and_it_is_made_later(tmp_path):
     assert fitted.curve == other.curve
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing(tmp_path):
     found = kills(6, 1, tmp_path)
     assert found.whole, found

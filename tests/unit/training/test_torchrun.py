@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from emotone.training import checkpoint
 from unit.training import toy
 
+pytestmark = pytest.mark.slow  # starts processes
+
 #: Sums over a batch are taken in another order; float32 has 1.2e-7 of relative precision.
 CURVE, WEIGHTS = 1e-5, 1e-4
 #: Every step logged; 70 rows by 16 leave 6 for the last batch of an epoch.
