@@ -135,6 +135,14 @@ def drawing(curves: Mapping[str, Any], title: str, best: int | None = None) -> s
 Points = Sequence[Sequence[float]]
 
 
+def _drawable(curves: Sequence[Points]) -> list[Points]:
+    """Leave out what is not finite, and bound the rest so that no difference overflows."""
+    return [
+        [(step, min(max(value, -1e300), 1e300)) for step, value in points if math.isfinite(value)]
+        for points in curves
+    ]
+
+
 def _panel(
     name: str,
     keys: Sequence[str],
@@ -142,12 +150,14 @@ def _panel(
     dots: Sequence[Points],
     best: int | None,
 ) -> Iterable[str]:
+    steps, dots = _drawable(steps), _drawable(dots)
     every = [p for points in (*steps, *dots) for p in points]
     if not every:
         return []
     last = max(p[0] for p in every) or 1
     low, high = min(p[1] for p in every), max(p[1] for p in every)
-    pad = 0.06 * (high - low) or 0.5
+    # A constant is drawn in the middle; 0.5 beside a number of 20 digits would be nothing.
+    pad = 0.06 * (high - low) or max(0.5, abs(high) * 1e-9)
     low, high = low - pad, high + pad
     bottom, right = _HEIGHT - 18, _WIDTH - 6
 
@@ -163,7 +173,7 @@ def _panel(
         out.append(f'<text x="{_LEFT - 4}" y="{y(value)}" text-anchor="end">{value:.3g}</text>')
     out.append(f'<text x="{_LEFT}" y="{_HEIGHT - 5}">0</text>')
     out.append(f'<text x="{right}" y="{_HEIGHT - 5}" text-anchor="end">step {last:g}</text>')
-    if best is not None:
+    if best is not None and best <= last:
         out.append(f'<line class="best" x1="{x(best)}" x2="{x(best)}" y1="{_TOP}" y2="{bottom}"/>')
     for colour, points in enumerate(steps):
         line = " ".join(f"{x(s)},{y(v)}" for s, v in points)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +65,8 @@ class Confusion:
         sizes = {len(row) for row in self.counts}
         if len(self.counts) != len(self.asked) or sizes - {len(self.judged)}:
             raise DataError('"counts" of "confusion" has another shape than its labels')
+        for row in self.counts:
+            _check_counts(row, '"confusion"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Histogram:
         """Check the shape."""
         if len(self.edges) != len(self.counts) + 1:
             raise DataError('a histogram needs one more of "edges" than of "counts"')
+        _check_counts(self.counts, "a histogram")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,9 @@ def read_scores(path: Path) -> Scores:
         ) from error
     try:
         return _scores(row)
-    except (ConfigError, DataError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (
+        ConfigError, DataError, KeyError, TypeError, AttributeError, ValueError, OverflowError
+    ) as error:  # fmt: skip
         said = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DataError(
             f"{path} is no scores file ({said}); make it again with `emotone score`"
@@ -304,6 +309,11 @@ def _groups(row: Mapping[str, Any], key: str) -> dict[str, dict[str, Number]]:
         name: _numbers(part, f"{key}: {name}")
         for name, part in _object(row.get(key, {}), key).items()
     }
+
+
+def _check_counts(counts: Sequence[int], owner: str) -> None:
+    if counts and min(counts) < 0:
+        raise DataError(f'"counts" of {owner} holds {min(counts)}; a count is 0 or more')
 
 
 def _checked(values: Iterable[Any], kind: type[T], key: str) -> tuple[T, ...]:

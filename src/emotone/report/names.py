@@ -99,5 +99,7 @@ def shown(value: float | None, digits: int) -> str:
     """Write a number with a fixed number of digits; "-" for one that is not defined."""
     if value is None or value != value:
         return "-"
+    if abs(value) >= 1e16:  # three hundred digits would say no more
+        return f"{value:.3g}"
     said = f"{value:.{digits}f}"
     return said.removeprefix("-") if float(said) == 0 else said  # no minus before a mere 0

@@ -238,7 +238,9 @@ def _spread(runs: Sequence[Run]) -> str:
     made: list[str] = []
     for kind, said in (("length", "words a reply"), ("repetition", "share of repeated 4-grams")):
         have = [(i, run, run.scores.distributions.get(kind)) for i, run in enumerate(runs)]
-        tops = [max(h.counts) / max(sum(h.counts), 1) for _, _, h in have if h is not None]
+        tops = [
+            max(h.counts, default=0) / max(sum(h.counts), 1) for _, _, h in have if h is not None
+        ]
         if not tops:
             continue
         top = max(0.1, -(-max(tops) // 0.1) * 0.1)

@@ -95,7 +95,7 @@ def differences(runs: Sequence[Run]) -> list[Table]:
                 d, digits = against.differences[name], known(name).digits
                 ends = f"[{shown(d.low, digits)}, {shown(d.high, digits)}]"
                 between = f"{shown(d.difference, digits)} {ends}"
-                p = "-" if d.p is None else "< 0.001" if d.p < 0.001 else f"{d.p:.3f}"
+                p = "< 0.001" if d.p is not None and d.p < 0.001 else shown(d.p, 3)
                 rows.append(
                     (
                         titled(name),

@@ -16,7 +16,7 @@ from emotone.emotions import EmotionMix
 from emotone.errors import DataError
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.records import reply_line
-from emotone.evaluation.score import compare, score
+from emotone.evaluation.score import compare, score_run
 from emotone.evaluation.scores import DosePoint, Histogram, Number, read_scores, write_scores
 from emotone.metrics import Tools
 from emotone.report import svg
@@ -47,7 +47,7 @@ def folder(place: Path, rows, **more) -> Path:
     place.mkdir()
     path = place / "replies.jsonl"
     path.write_text("".join(reply_line(e, r) + "\n" for e, r in rows), encoding="utf-8")
-    made = score(rows, NAMES, Tools(emotion=WordJudge()), rounds=20, manifest=manifest([path]))
+    made = score_run(rows, NAMES, Tools(emotion=WordJudge()), rounds=20, manifest=manifest([path]))
     write_scores(dataclasses.replace(made, **more), place / "scores.json")
     return place
 
@@ -338,14 +338,14 @@ def test_examples_are_spread_evenly_over_posts_that_all_answered(tmp_path: Path)
 
 
 def test_a_run_without_judge_replies_or_emotions_still_has_a_report(tmp_path: Path):
-    made = score([pair(0, "hi")], ["bleu"], Tools(), rounds=5)
+    made = score_run([pair(0, "hi")], ["bleu"], Tools(), rounds=5)
     write_scores(made, tmp_path / "scores.json")
     said = page_of([tmp_path / "scores.json"], tmp_path / "report")
     assert re.findall(r'<h2 id="(\w+)">', said) == ["overall", "spread", "published", "origin"]
 
 
 def test_a_metric_without_a_value_is_no_row(tmp_path: Path):
-    made = score([pair(0, "hi")], ["distinct_1", "distinct_1_char"], Tools(), rounds=5)
+    made = score_run([pair(0, "hi")], ["distinct_1", "distinct_1_char"], Tools(), rounds=5)
     write_scores(made, tmp_path / "scores.json")
     said = page_of([tmp_path], tmp_path / "report")
     assert "Distinct-1 ↑" in said
