@@ -43,7 +43,7 @@ def test_the_same_seed_says_the_same_and_another_emotion_something_else(door):
 def test_the_model_hears_its_own_emotions(door):
     """The listener is no judge; this only shows that steering acts on the real model."""
     from emotone.lm.chat import FRIEND, prompt_ids
-    from emotone.steering.listen import hear
+    from emotone.steering.listen import listener_logprobs
     from emotone.types import Dialogue
 
     system = door.responder
@@ -53,6 +53,8 @@ def test_the_model_hears_its_own_emotions(door):
     heard = 0
     for label in system.vectors.labels:
         text = door.reply(post, f"{label}:100").text
-        scores = hear(system._lm.model, system._lm.tokenizer, listener, [(prompt, text)])[0]
+        scores = listener_logprobs(
+            system._lm.model, system._lm.tokenizer, listener, [(prompt, text)]
+        )[0]
         heard += listener.labels[int(scores.argmax())] == label
     assert heard >= 5

@@ -24,18 +24,16 @@ import torch
 from emotone.emotions import EKMAN, EmotionMix
 from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.models import chat_template_hash, load_causal_lm
-from emotone.models.embed import sentence_embedder
-from emotone.steering.calibrate import Limits, SweepSettings, calibrated, sweep
+from emotone.steering.calibrate import Limits, SweepSettings
 from emotone.steering.card import VectorsCard
-from emotone.steering.curve import Curve
 from emotone.steering.extract import data_hash
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, fit, label_of
-from emotone.steering.fluency import token_nlls, tokenizer_words, words
-from emotone.steering.listen import Listener, hear, train_listener
+from emotone.steering.fluency import token_nlls, words
+from emotone.steering.listen import Listener, listener_logprobs, train_listener
 from emotone.steering.record import response_means
 from emotone.steering.vectors import EmotionVectors
-from emotone.systems.steered import Config, Steered
+from emotone.systems.steered import Config, Steered, calibrate_vectors
 from emotone.types import Decoding, Dialogue, Example
 from recipes.smollm2_vectors.corpora import dailydialog, empathetic, goemotions, meld
 from recipes.smollm2_vectors.judges import calibration_judge, label_judge
@@ -149,7 +147,7 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
     pairs = [
         (prompt_ids(work.lm.tokenizer, Dialogue.of(r["post"]), FRIEND), r["reply"]) for r in rows
     ]
-    own = hear(work.lm.model, work.lm.tokenizer, listener, pairs)
+    own = listener_logprobs(work.lm.model, work.lm.tokenizer, listener, pairs)
     likely: list[float] = []
     for start in range(0, len(pairs), 64):
         part = token_nlls(work.lm.model, work.lm.tokenizer, pairs[start : start + 64])
@@ -182,41 +180,35 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
 
 def calibrate(work: Work, vectors: EmotionVectors) -> EmotionVectors:
     """Sweep doses and store the curves."""
-    # The sweep asks the system at raw doses; a straight curve only scales its choice by strength.
-    straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))
-    card = dataclasses.replace(vectors.card, curves=dict.fromkeys(LABELS, straight))
-    system = Steered(work.lm, dataclasses.replace(vectors, card=card), Config(batch=80))
-    vocabulary = set(tokenizer_words(work.lm.tokenizer))
     corpora = [*goemotions("train"), *empathetic("train"), *dailydialog("train"), *meld("train")]
-    for text, _ in corpora:
-        vocabulary |= set(words(text))
-    tune = [Dialogue.of(p) for p in lines_of("posts_tune.txt")]
-    human = {
-        label: [
-            (tune[i % len(tune)], t)
-            for i, t in enumerate(t for t, e in empathetic("valid") if e == label)
-            if 6 <= len(words(t)) <= 30
-        ][:150]
-        for label in LABELS
-    }
-    judge = calibration_judge()
-    points = sweep(
-        LABELS,
-        lines_of("posts_tune.txt"),
-        lambda ds, raw: [r.text for r in system.reply_raw(ds, raw, decoding=Decoding(seed=1000))],
-        judge,
-        embed=sentence_embedder(),
-        vocabulary=vocabulary,
-        likelihood=system.told_likelihood,
+    posts = lines_of("posts_tune.txt")
+    human: list[Example] = []
+    for label in LABELS:
+        texts = [t for t, e in empathetic("valid") if e == label]
+        # The post of a text is that of its place among all texts, those of other lengths too.
+        rows = [(i, t) for i, t in enumerate(texts) if 6 <= len(words(t)) <= 30][:150]
+        human += [
+            Example(
+                f"{label}/{i}", Dialogue.of(posts[i % len(posts)]), EmotionMix.parse(label), text
+            )
+            for i, text in rows
+        ]
+    calibrated = calibrate_vectors(
+        work.lm,
+        vectors,
+        posts,
+        calibration_judge(),
+        known_texts=[text for text, _ in corpora],
         human=human,
+        config=Config(batch=80),
         settings=SWEEP,
         checkpoint=OUT / "sweep.json",
         progress=lambda done, total: print(f"sweep {done} of {total}", flush=True),
     )
-    for label, row in points.items():
-        for p in row:
-            print(label, p, flush=True)
-    return calibrated(vectors, points, SWEEP.limits, judge.name)
+    for label in LABELS:
+        for row in calibrated.card.measured[label]:
+            print(label, row, flush=True)
+    return calibrated
 
 
 def main() -> None:

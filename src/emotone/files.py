@@ -1,13 +1,15 @@
-"""Files: whole or not there, surviving a power cut, and their checksums."""
+"""Files: written whole or not at all, on the disk before going on, and their checksums."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from emotone.errors import DataError
 
@@ -83,6 +85,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
             ) from error
         yield temporary
+        sync_file(temporary)
         try:
             os.replace(temporary, path)
         except OSError as error:
@@ -91,3 +94,14 @@ def replacing(path: Path) -> Iterator[Path]:
             ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write a value as JSON in UTF-8, atomically.
+
+    Raises:
+        DataError: If the place cannot be written.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

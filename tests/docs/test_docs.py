@@ -62,15 +62,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         assert name in ("smollm2", "my-org/my-chat-model")
         return tiny_causal_lm()
 
-    def sweep(*args: Any, **kwargs: Any) -> dict[str, list[calibrate.Point]]:
+    def sweep(*args: Any, **kwargs: Any) -> dict[str, list[calibrate.DosePoint]]:
         """What a model with sense would give; babble has no fluent dose."""
         asked = inspect.signature(real_sweep).bind(*args, **kwargs).arguments
-        said = asked["answer"]([models_dialogue("hello")], [{asked["labels"][0]: 0.2}])
-        assert len(said) == 1
-        assert asked["embed"](said).shape[0] == 1
-        assert asked["judge"].classify(said)
+        replies = asked["answer"]([models_dialogue("hello")], [{asked["labels"][0]: 0.2}])
+        assert len(replies) == 1
+        assert asked["embed"](replies).shape[0] == 1
+        assert asked["judge"].classify(replies)
         fluency = Fluency(1.0, 1.0, 0.0, 1.0, 1.0, 9.0)
-        rising = [calibrate.Point(d, 0.5 + d / 2, 0.5, fluency) for d in (-0.5, 0.0, 0.5, 1.0)]
+        rising = [calibrate.DosePoint(d, 0.5 + d / 2, 0.5, fluency) for d in (-0.5, 0.0, 0.5, 1.0)]
         return dict.fromkeys(asked["labels"], rising)
 
     def models_dialogue(text: str) -> Any:
@@ -81,6 +81,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(models, "load_causal_lm", load_causal_lm)
     monkeypatch.setattr(embed, "sentence_embedder", lambda: lambda ts: np.ones((len(ts), 1)))
     monkeypatch.setattr(calibrate, "sweep", sweep)
+    monkeypatch.setattr(steered, "sweep", sweep)
     monkeypatch.setattr(find, "shipped_names", lambda: ["smollm2"])
     monkeypatch.setattr(files.EmotionVectors, "shipped", lambda name: vectors)
     monkeypatch.chdir(tmp_path)

@@ -116,7 +116,8 @@ def _default_model() -> tuple[bool, str]:
 
 
 def _vectors() -> tuple[bool, str]:
-    from emotone.steering.vectors import EmotionVectors, shipped_names
+    from emotone.steering.vector_file import shipped_names
+    from emotone.steering.vectors import EmotionVectors
 
     sets = [(name, EmotionVectors.shipped(name)) for name in shipped_names()]
     uncalibrated = [n for n, v in sets if set(v.card.curves) != set(v.labels)]

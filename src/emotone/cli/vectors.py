@@ -13,7 +13,6 @@ import typer
 from emotone.cli import options
 
 if TYPE_CHECKING:
-    from emotone.steering.vectors import EmotionVectors
     from emotone.types import Example
 
 app = typer.Typer(help="Make, calibrate and look at emotion vectors.", no_args_is_help=True)
@@ -25,7 +24,8 @@ _Output = Annotated[Path, typer.Option("--output", "-o", help="The vector file t
 @app.command("list")
 def list_(as_json: options.Json = False) -> None:
     """List the vectors that come with the package."""
-    from emotone.steering.vectors import EmotionVectors, shipped_names
+    from emotone.steering.vector_file import shipped_names
+    from emotone.steering.vectors import EmotionVectors
 
     rows = []
     for name in shipped_names():
@@ -46,7 +46,9 @@ def card(
     """Show where vectors come from, their dose curves and what the calibration measured."""
     import dataclasses
 
-    loaded = _open(vectors)
+    from emotone.steering.find import open_vectors
+
+    loaded = open_vectors(vectors)
     if as_json:
         row = {"emotions": list(loaded.labels), **dataclasses.asdict(loaded.card)}
         typer.echo(json.dumps(row, ensure_ascii=False))
@@ -68,8 +70,8 @@ def card(
         rows: list[dict[str, Any]] = c.measured.get(label, [])
         top = curve.dose(100)
         near = min(rows, key=lambda r: abs(r["dose"] - top), default=None)
-        heard = near["heard"] if near is not None else "?"
-        typer.echo(f"{label:<9} {doses}   {heard}")
+        share = near["heard"] if near is not None else "?"
+        typer.echo(f"{label:<9} {doses}   {share}")
 
 
 @app.command("extract")
@@ -90,22 +92,15 @@ def extract(
     from emotone import config as configs
     from emotone.files import remove
     from emotone.models import DEFAULT, load_causal_lm
-    from emotone.steering.extract import ExtractSettings
-    from emotone.steering.extract import extract as make
+    from emotone.steering import extract as extraction
 
-    chosen = configs.load(ExtractSettings, config, settings or ())
+    chosen = configs.load(extraction.ExtractSettings, config, settings or ())
     examples = _examples(source)
     lm = load_causal_lm(model or DEFAULT, device=device)
     checkpoint = output.with_suffix(".fit")
     with _bar("fitting") as progress:
-        vectors = make(
-            lm.model,
-            lm.tokenizer,
-            examples,
-            name=lm.name,
-            settings=chosen,
-            checkpoint=checkpoint,
-            progress=progress,
+        vectors = extraction.extract(
+            lm, examples, settings=chosen, checkpoint=checkpoint, progress=progress
         )
     vectors.save(output)
     remove(checkpoint)
@@ -135,65 +130,38 @@ def calibrate(
     device: options.Device = "auto",
 ) -> None:
     """Measure dose and response, and store the map from intensity to dose."""
-    import dataclasses
-
     from emotone import config as configs
     from emotone.errors import DataError
     from emotone.judges.ngram import read_labelled, train_ngram_judge
     from emotone.models import DEFAULT, load_causal_lm
-    from emotone.models.embed import sentence_embedder
-    from emotone.steering.calibrate import SweepSettings, calibrated, sweep
-    from emotone.steering.curve import Curve
-    from emotone.steering.fit import label_of
-    from emotone.steering.fluency import tokenizer_words, words
-    from emotone.systems.steered import Config, Steered
-    from emotone.types import Decoding
+    from emotone.steering.calibrate import SweepSettings
+    from emotone.steering.find import open_vectors
+    from emotone.systems.steered import calibrate_vectors
 
     chosen = configs.load(SweepSettings, None, settings or ())
-    loaded = _open(str(vectors))
-    rows = read_labelled(_text(judge_texts).split("\n"), str(judge_texts))
-    judge = train_ngram_judge(rows)
+    uncalibrated = open_vectors(str(vectors))
+    labelled = read_labelled(_text(judge_texts).split("\n"), str(judge_texts))
+    judge = train_ngram_judge(labelled)
     listed = [line.strip() for line in _text(posts).split("\n") if line.strip()]
     if len(listed) < 5:
         raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
     lm = load_causal_lm(model or DEFAULT, device=device)
-    # The sweep sets raw doses. An old curve would change how strictly candidates are chosen.
-    straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))
-    bare = dataclasses.replace(loaded.card, curves=dict.fromkeys(loaded.labels, straight))
-    system = Steered(lm, dataclasses.replace(loaded, card=bare), Config())
-    vocabulary = set(tokenizer_words(lm.tokenizer)) | {w for t, _ in rows for w in words(t)}
-    human_pairs: dict[str, list[Any]] = {}
-    for example in _examples(human) if human else []:
-        if example.reply is not None and (label := label_of(example)) is not None:
-            human_pairs.setdefault(label, []).append((example.dialogue, example.reply))
     checkpoint = vectors.with_suffix(".sweep.json")
     with _bar("sweeping") as progress:
-        points = sweep(
-            loaded.labels,
+        calibrated = calibrate_vectors(
+            lm,
+            uncalibrated,
             listed,
-            lambda ds, raw: [
-                r.text for r in system.reply_raw(ds, raw, decoding=Decoding(seed=1000))
-            ],
             judge,
-            embed=sentence_embedder(),
-            vocabulary=vocabulary,
-            likelihood=system.told_likelihood,
-            human=human_pairs,
+            known_texts=[text for text, _ in labelled],
+            human=_examples(human) if human else (),
             settings=chosen,
             checkpoint=checkpoint,
             progress=progress,
         )
-    calibrated(loaded, points, chosen.limits, judge.name).save(vectors)
+    calibrated.save(vectors)
     checkpoint.unlink(missing_ok=True)
     options.note(f"calibrated {vectors}; see: emotone vectors card {vectors}")
-
-
-def _open(name: str) -> EmotionVectors:
-    from emotone.steering.vectors import EmotionVectors, shipped_names
-
-    if name in shipped_names():
-        return EmotionVectors.shipped(name)
-    return EmotionVectors.load(name)
 
 
 def _text(path: Path) -> str:

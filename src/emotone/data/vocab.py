@@ -12,7 +12,7 @@ from typing import Self
 
 from emotone.data.reading import Problems, read_lines
 from emotone.errors import DataError
-from emotone.files import replacing
+from emotone.files import write_json
 from emotone.types import is_unicode
 
 #: Signs that are not words, at the ids of ECM's code (_PAD, _UNK, _EOS, _GO).
@@ -119,9 +119,7 @@ class Vocabulary:
         Raises:
             DataError: If the file cannot be written.
         """
-        with replacing(path) as temporary:
-            text = json.dumps(self.words, ensure_ascii=False, indent=0)
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(path, self.words, indent=0)
 
     @classmethod
     def load(cls, path: Path) -> Self:

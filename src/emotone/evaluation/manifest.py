@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.errors import DataError
+from emotone.files import sha256
 
 #: Packages whose version can change a number.
 PACKAGES = (
@@ -74,18 +74,13 @@ def file_facts(path: Path) -> dict[str, Any]:
     Raises:
         DataError: If it cannot be read.
     """
-    digest = hashlib.sha256()
-    size = 0
     try:
-        with path.open("rb") as source:
-            while block := source.read(1 << 20):
-                digest.update(block)
-                size += len(block)
+        size, checksum = path.stat().st_size, sha256(path)
     except OSError as error:
         raise DataError(
             f"cannot read {path} ({error.strerror}); name a file that is here"
         ) from error
-    return {"name": path.name, "bytes": size, "sha256": digest.hexdigest()}
+    return {"name": path.name, "bytes": size, "sha256": checksum}
 
 
 def machine() -> dict[str, Any]:

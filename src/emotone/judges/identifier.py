@@ -251,7 +251,7 @@ def save_identifier(folder: Path, card: IdentifierCard, nets: Sequence[Identifie
 
     from safetensors.torch import save
 
-    from emotone.files import replacing
+    from emotone.files import replacing, write_json
 
     tensors = {f"{i}.{k}": v for i, net in enumerate(nets) for k, v in trained_parts(net).items()}
     weights = save(tensors)
@@ -263,9 +263,7 @@ def save_identifier(folder: Path, card: IdentifierCard, nets: Sequence[Identifie
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS) as path:
         path.write_bytes(weights)
-    with replacing(folder / CARD) as path:
-        text = json.dumps(asdict(card), ensure_ascii=False, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / CARD, asdict(card))
 
 
 def trained_parts(net: IdentifierNet) -> dict[str, Tensor]:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
 
 from emotone.lm.decode import Written, write
-from emotone.lm.likelihood import Steer
 from emotone.types import Decoding
 
 
 def candidate_seed(seed: int, candidate: int) -> int:
     """Return the seed of a row's candidate; the first has the row's own."""
     return (seed + candidate * 0x9E3779B1) % 2**63
+
+
+def candidate_passes(
+    counts: Sequence[int], seed: int, batch: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Spread the candidates of all rows over forward passes.
+
+    Args:
+        counts: Candidates of each row, 1 or more.
+        seed: Seed of the first row; row i has `seed + i`.
+        batch: Replies a forward pass.
+
+    Yields:
+        For each pass the row of each reply, and its seed; candidates of a row come in order.
+    """
+    replies = [(i, candidate_seed(seed + i, j)) for i, n in enumerate(counts) for j in range(n)]
+    for start in range(0, len(replies), batch):
+        part = replies[start : start + batch]
+        yield [row for row, _ in part], [own for _, own in part]
 
 
 def write_candidates(
@@ -27,9 +44,8 @@ def write_candidates(
     *,
     batch: int = 32,
     stop: Sequence[str] = (),
-    steer: Steer | None = None,
 ) -> list[list[Written]]:
-    """Write `counts[i]` replies to prompt i; row i draws from seed `decoding.seed + i`.
+    """Write `counts[i]` replies to prompt i; row i has the seed `decoding.seed + i`.
 
     Args:
         model: A causal language model, or an encoder-decoder that reads the prompt.
@@ -39,19 +55,13 @@ def write_candidates(
         decoding: How to decode.
         batch: Replies a forward pass.
         stop: Texts that end a reply and do not belong to it.
-        steer: What surrounds a pass; it is told the row of each of the pass's replies.
 
     Returns:
         The candidates of each row, in order of their seeds.
     """
-    rows = [(i, j) for i, n in enumerate(counts) for j in range(n)]
     written: list[list[Written]] = [[] for _ in prompts]
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        seeds = [candidate_seed(decoding.seed + i, j) for i, j in part]
-        places = [i for i, _ in part]
-        with steer(places) if steer else nullcontext():
-            made = write(model, tokenizer, [prompts[i] for i in places], decoding, seeds, stop=stop)
-        for i, out in zip(places, made, strict=True):
-            written[i].append(out)
+    for rows, seeds in candidate_passes(counts, decoding.seed, batch):
+        replies = write(model, tokenizer, [prompts[i] for i in rows], decoding, seeds, stop=stop)
+        for i, reply in zip(rows, replies, strict=True):
+            written[i].append(reply)
     return written

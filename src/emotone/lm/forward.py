@@ -6,6 +6,7 @@ What is drawn from the logits is the business of who calls: the loop of all chat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -125,7 +126,7 @@ def start_token(model: nn.Module) -> int:
     return int(start or 0)
 
 
-def pad(rows: list[list[int]], token: int, *, left: bool) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int]], token: int, *, left: bool) -> tuple[Tensor, Tensor]:
     """Make a batch of lists of token ids.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from emotone.data.text import Lang, tokens
 from emotone.data.vocab import EOS, Vocabulary
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import ConfigError, DataError
+from emotone.files import sha256
 from emotone.recurrent.config import Data
 from emotone.types import Example
 
@@ -121,7 +121,7 @@ def read_corpus(
         vectors,
         covered,
         lists,
-        {part: _sha256(path) for part, path in files.items() if path is not None},
+        {part: sha256(path) for part, path in files.items() if path is not None},
         data.longest,
     )
 
@@ -215,8 +215,3 @@ def _lists(
             f"too few labelled replies to make the lists of emotion words from ({why}); name a file"
             " of your own in parts.words, or set parts.external = false"
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

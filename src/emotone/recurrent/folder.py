@@ -22,7 +22,7 @@ from emotone.data.pairs import encode
 from emotone.data.vocab import SPECIALS, Vocabulary
 from emotone.emotions import TAXONOMIES
 from emotone.errors import CheckpointError, EmotoneError, ModelMissing
-from emotone.files import replacing
+from emotone.files import replacing, write_json
 from emotone.models import devices, zoo
 from emotone.recurrent.corpus import Corpus
 from emotone.training.checkpoint import weights
@@ -86,9 +86,7 @@ def save_folder(
 
 
 def _write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
-    with replacing(out / MANIFEST) as path:
-        text = json.dumps(manifest, ensure_ascii=False, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
+    write_json(out / MANIFEST, manifest)
 
 
 def _card(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:

@@ -1,4 +1,9 @@
-"""Give intensity a meaning: a dose-response sweep for each emotion under a fluency ceiling."""
+"""Give intensity a meaning: measure what each dose does, and draw the curve from intensity to dose.
+
+`sweep` answers every post at every dose and has the replies classified; `curve_of` makes the curve
+of an emotion from that; `calibrated` puts the curves on the vectors. All three in one call:
+`emotone.systems.steered.calibrate_vectors`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from emotone.errors import SteeringError
+from emotone.errors import CheckpointError, ConfigError, SteeringError
+from emotone.files import write_json
 from emotone.protocols import EmotionClassifier
-from emotone.steering.curve import Curve
+from emotone.steering.dose import Curve
 from emotone.steering.fluency import Embed, Fluency, distinct, known_share, repeated_share
 from emotone.steering.fluency import words as words_of
 from emotone.steering.vectors import EmotionVectors
@@ -23,7 +29,7 @@ Answer = Callable[[Sequence[Dialogue], Sequence[Mapping[str, float]]], list[str]
 """Dialogues and raw doses (label -> multiple of the direction) -> replies, in order."""
 
 Likelihood = Callable[[str, Sequence[tuple[Dialogue, str]]], float]
-"""Label, dialogues with replies -> perplexity under the unsteered model told the emotion."""
+"""Label, dialogues with replies -> perplexity unsteered, with the emotion in the system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +64,19 @@ class SweepSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class DosePoint:
     """What one dose of one emotion did.
 
     Args:
         dose: Multiple of the direction.
-        probability: Mean judged probability of the emotion.
-        heard: Share of replies judged as the emotion.
+        probability: Mean probability of the emotion that the judge gives the replies.
+        share: Share of replies that the judge classifies as the emotion.
         fluency: See `Fluency`.
     """
 
     dose: float
     probability: float
-    heard: float
+    share: float
     fluency: Fluency
 
     def fluent(self, limits: Limits, plain_words: float) -> bool:
@@ -98,103 +104,129 @@ def sweep(
     human: Mapping[str, Sequence[tuple[Dialogue, str]]] | None = None,
     settings: SweepSettings | None = None,
     checkpoint: Path | None = None,
+    depends_on: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, list[Point]]:
+) -> dict[str, list[DosePoint]]:
     """Answer every post at every dose of every emotion and measure the replies.
 
     Args:
         labels: Emotions to sweep.
         posts: Posts to answer; use 20 or more, and none of those that report the result.
         answer: The system at raw doses.
-        judge: Hears the emotion; shares no text with the vectors.
+        judge: Classifies the replies; shares no text with the vectors.
         embed: Text embedding, for similarity.
         vocabulary: Known words.
-        likelihood: Perplexity under the unsteered model told the emotion.
+        likelihood: Perplexity under the unsteered model prompted for the emotion.
         human: Human replies of each emotion, the 1 of the perplexity ratio; without them the
             ratio is not measured.
         settings: Which doses.
-        checkpoint: JSON file that keeps finished doses, so that a killed sweep goes on.
+        checkpoint: JSON file that keeps the replies of finished doses, so that a killed sweep
+            goes on.
+        depends_on: What the replies depend on besides emotion and dose, by name, such as digests;
+            a checkpoint made with another is refused.
         progress: Called with (doses done, doses in all).
 
     Returns:
         Label -> points in order of dose; dose 0 is among them.
+
+    Raises:
+        ConfigError: If the checkpoint holds replies that depend on something else.
+        CheckpointError: If it cannot be read.
     """
     settings = settings or SweepSettings()
     dialogues = [Dialogue.of(p) for p in posts]
-    kept: dict[str, Any] = {}
-    if checkpoint is not None and checkpoint.exists():
-        kept = json.loads(checkpoint.read_text(encoding="utf-8"))
-    doses = [*sorted(settings.negative), 0.0, *settings.doses]
-    if "plain" not in kept:
-        kept["plain"] = answer(dialogues, [{} for _ in dialogues])
-        _keep(checkpoint, kept)
-    plain: list[str] = kept["plain"]
-    posts_at = embed(posts)
-    plain_similarity = float((posts_at * embed(plain)).sum(-1).mean())
+    replies = _Replies(checkpoint, dict(depends_on or {}))
+    plain = replies.of("plain", lambda: answer(dialogues, [{} for _ in dialogues]))
+    post_vectors = embed(posts)
+    plain_similarity = float((post_vectors * embed(plain)).sum(-1).mean())
     plain_distinct = distinct(plain)
-    points: dict[str, list[Point]] = {label: [] for label in labels}
-    total = len(labels) * len(doses)
     # The 1 of the ratio is the same at every dose.
     people = {k: likelihood(k, pairs) for k, pairs in (human or {}).items() if pairs}
-    for done, (label, dose) in enumerate(((la, d) for la in labels for d in doses), 1):
-        key = f"{label}@{dose:g}"
-        if key not in kept:
-            if dose == 0:
-                kept[key] = plain
-            else:
-                kept[key] = answer(dialogues, [{label: dose} for _ in dialogues])
-            _keep(checkpoint, kept)
-        replies: list[str] = kept[key]
-        scores = judge.classify(replies)
+
+    def measure(label: str, dose: float) -> DosePoint:
+        doses = [{label: dose} for _ in dialogues]
+        texts = replies.of(
+            f"{label}@{dose:g}", lambda: plain if dose == 0 else answer(dialogues, doses)
+        )
+        scores = judge.classify(texts)
         ratio = float("nan")
         if label in people:
-            pairs = list(zip(dialogues, replies, strict=True))
-            ratio = likelihood(label, pairs) / people[label]
-        fluency = Fluency(
-            perplexity=ratio,
-            known=known_share(replies, vocabulary),
-            repeats=repeated_share(replies),
-            similarity=float((posts_at * embed(replies)).sum(-1).mean()) / plain_similarity,
-            distinct=distinct(replies) / plain_distinct,
-            words=float(np.mean([len(words_of(r)) for r in replies])),
+            ratio = likelihood(label, list(zip(dialogues, texts, strict=True))) / people[label]
+        return DosePoint(
+            dose,
+            float(np.mean([s.probabilities[label] for s in scores])),
+            float(np.mean([s.label == label for s in scores])),
+            Fluency(
+                perplexity=ratio,
+                known=known_share(texts, vocabulary),
+                repeats=repeated_share(texts),
+                similarity=float((post_vectors * embed(texts)).sum(-1).mean()) / plain_similarity,
+                distinct=distinct(texts) / plain_distinct,
+                words=float(np.mean([len(words_of(t)) for t in texts])),
+            ),
         )
-        points[label].append(
-            Point(
-                dose,
-                float(np.mean([s.probabilities[label] for s in scores])),
-                float(np.mean([s.label == label for s in scores])),
-                fluency,
-            )
-        )
+
+    doses = [*sorted(settings.negative), 0.0, *settings.doses]
+    points: dict[str, list[DosePoint]] = {label: [] for label in labels}
+    for done, (label, dose) in enumerate(((la, d) for la in labels for d in doses), 1):
+        points[label].append(measure(label, dose))
         if progress:
-            progress(done, total)
+            progress(done, len(labels) * len(doses))
     return points
 
 
-def _keep(path: Path | None, kept: Mapping[str, Any]) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+class _Replies:
+    """Replies by key, kept in a JSON file if there is one, each key written when it is made."""
+
+    def __init__(self, path: Path | None, depends_on: Mapping[str, Any]) -> None:
+        self._path = path
+        self._rows: dict[str, Any] = {"depends on": depends_on}
+        if path is not None and path.exists():
+            self._rows = _read_replies(path, depends_on)
+
+    def of(self, key: str, make: Callable[[], list[str]]) -> list[str]:
+        """Return the replies of a key; make them where they are not there yet."""
+        if key not in self._rows:
+            self._rows[key] = make()
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._path, self._rows, indent=None)
+        return self._rows[key]
 
 
-def curve_of(points: Sequence[Point], limits: Limits) -> Curve:
+def _read_replies(path: Path, depends_on: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        before = dict(rows.get("depends on", {}))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} does not hold the replies of a sweep ({error}); remove it to sweep anew"
+        ) from error
+    other = [k for k in {**before, **depends_on} if before.get(k) != depends_on.get(k)]
+    if other:
+        raise ConfigError(
+            f"{path} holds replies of a sweep with other {', '.join(other)}; remove it to sweep "
+            "anew, or calibrate with what it was begun with"
+        )
+    return rows
+
+
+def curve_of(points: Sequence[DosePoint], limits: Limits) -> Curve:
     """Turn a sweep into the map from intensity to dose.
 
-    Intensity 100 is the dose that is heard best among those that keep within the limits, as do
-    all smaller ones; 25, 50 and 75 are where the judged probability has gone that part of its way
-    from dose 0. Intensity -100 is the farthest fluent negative dose.
+    Intensity 100 is the smallest of the most effective doses: those at which the emotion is most
+    probable to the judge, among the doses that keep within the limits, as do all smaller ones. 25,
+    50 and 75 are where that probability has gone this part of its way from dose 0. Intensity -100
+    is the farthest fluent negative dose.
 
     Raises:
-        SteeringError: If no positive dose is fluent, or none is heard more than dose 0.
+        SteeringError: If no positive dose is fluent, or none is more effective than dose 0.
     """
     from sklearn.isotonic import IsotonicRegression
 
     ordered = sorted(points, key=lambda p: p.dose)
     plain = next(p for p in ordered if p.dose == 0)
-    rising: list[Point] = [plain]
+    rising: list[DosePoint] = [plain]
     for point in (p for p in ordered if p.dose > 0):
         if not point.fluent(limits, plain.fluency.words):
             break
@@ -208,7 +240,7 @@ def curve_of(points: Sequence[Point], limits: Limits) -> Curve:
     low, high = float(smooth[0]), float(smooth[-1])
     if high <= low:
         raise SteeringError("no dose is heard more than none; extract better vectors")
-    # Beyond the best-heard dose, more push only costs fluency; a few dozen replies cannot tell
+    # Beyond the most effective dose, more only costs fluency; a few dozen replies cannot tell
     # probabilities closer than this apart.
     top = int(np.argmax(smooth >= high - 0.02))
     knots: list[tuple[float, float]] = [(0.0, 0.0)]
@@ -220,7 +252,9 @@ def curve_of(points: Sequence[Point], limits: Limits) -> Curve:
     return Curve(tuple([*_negative(ordered, plain, limits), *_rise(knots)]))
 
 
-def _negative(ordered: Sequence[Point], plain: Point, limits: Limits) -> list[tuple[float, float]]:
+def _negative(
+    ordered: Sequence[DosePoint], plain: DosePoint, limits: Limits
+) -> list[tuple[float, float]]:
     farthest = 0.0
     for point in sorted((p for p in ordered if p.dose < 0), key=lambda p: -p.dose):
         if not point.fluent(limits, plain.fluency.words):
@@ -245,7 +279,7 @@ def _rise(knots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def calibrated(
-    vectors: EmotionVectors, points: Mapping[str, Sequence[Point]], limits: Limits, judge: str
+    vectors: EmotionVectors, points: Mapping[str, Sequence[DosePoint]], limits: Limits, judge: str
 ) -> EmotionVectors:
     """Return the vectors with a dose curve for each swept emotion and the sweep in their card."""
     curves = dict(vectors.card.curves)
@@ -262,11 +296,11 @@ def calibrated(
     return dataclasses.replace(vectors, card=card)
 
 
-def _flat(point: Point) -> dict[str, float | None]:
+def _flat(point: DosePoint) -> dict[str, float | None]:
     values = {
         "dose": point.dose,
         "probability": point.probability,
-        "heard": point.heard,
+        "heard": point.share,  # as vector files name it
         **dataclasses.asdict(point.fluency),
     }
     return {k: None if v != v else round(float(v), 4) for k, v in values.items()}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from emotone.steering.curve import Curve
+from emotone.steering.dose import Curve
 from emotone.steering.layers import Site
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.steering.listen import Listener, hear
+from emotone.steering.listen import Listener, listener_logprobs
 
 #: How strictly the best candidate is preferred at full strength: a candidate whose log-probability
 #: is 1 nat higher is e^SHARPNESS times likelier to be kept. At strength 0 all are alike, so that
@@ -33,11 +33,11 @@ def choose(
     Args:
         model: The model, not steered.
         tokenizer: Its tokenizer.
-        listener: What hears the emotion; None takes the first candidate.
+        listener: What classifies the candidates; None takes the first one.
         prompts: Ids of each row's prompt.
         candidates: Replies of each row.
         strengths: Label -> strength in [-1, 1] of each row.
-        seeds: Seed of each row's draw.
+        seeds: Seed of each row's choice.
 
     Returns:
         The index of the kept candidate of each row.
@@ -46,8 +46,9 @@ def choose(
     scores = emotion_scores(model, tokenizer, listener, prompts, candidates, strengths)
     for i, value in enumerate(scores):
         if value is not None:
-            draw = torch.Generator().manual_seed(seeds[i])
-            picks[i] = int(torch.multinomial((SHARPNESS * value).softmax(0), 1, generator=draw))
+            generator = torch.Generator().manual_seed(seeds[i])
+            weights = (SHARPNESS * value).softmax(0)
+            picks[i] = int(torch.multinomial(weights, 1, generator=generator))
     return picks
 
 
@@ -64,14 +65,14 @@ def emotion_scores(
     Args:
         model: The model, not steered.
         tokenizer: Its tokenizer.
-        listener: What hears the emotion; None hears nothing.
+        listener: What classifies the candidates; None scores nothing.
         prompts: Ids of each row's prompt.
         candidates: Replies of each row.
         strengths: Label -> strength in [-1, 1] of each row.
 
     Returns:
         For each row the sum over emotions of strength times log-probability in nats, one a
-        candidate, far below all others for an empty one; None where there is nothing to hear.
+        candidate, far below all others for an empty one; None where there is nothing to score.
     """
     values: list[Tensor | None] = [None] * len(prompts)
     if listener is None:
@@ -85,12 +86,10 @@ def emotion_scores(
     pairs = [(prompts[i], text) for i in rows for text in candidates[i]]
     if not pairs:
         return values
-    heard = hear(model, tokenizer, listener, [(p, t or ".") for p, t in pairs])
-    at = 0
-    for i in rows:
+    logprobs = listener_logprobs(model, tokenizer, listener, [(p, t or ".") for p, t in pairs])
+    groups = logprobs.split([len(candidates[i]) for i in rows])
+    for i, scores in zip(rows, groups, strict=True):
         group = candidates[i]
-        scores = heard[at : at + len(group)]
-        at += len(group)
         value = torch.zeros(len(group))
         for label, strength in strengths[i].items():
             if label in known:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from emotone.emotions import EKMAN
 from emotone.errors import ConfigError, DataError
 from emotone.lm.chat import prompt_ids
+from emotone.lm.forward import pad
 from emotone.models import chat_template_hash
 from emotone.steering.card import VectorsCard
 from emotone.steering.fingerprint import fingerprint
@@ -25,12 +26,18 @@ from emotone.steering.record import ResponseMeans, response_means
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Example
 
+if TYPE_CHECKING:
+    from emotone.models import CausalLM
+
 Method = Literal["answers", "reading", "fitted"]
 METHODS: tuple[Method, ...] = ("answers", "reading", "fitted")
 
 #: What the model is told for `answers`; the paper's own wording is not published.
 EMOTIONAL = "Reply with strong {label}, as someone who feels {label} right now."
 NEUTRAL = "Reply in a calm, factual way, without any emotion."
+
+#: The label of texts without emotion.
+_NEUTRAL = str(EKMAN.neutral)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +80,9 @@ class ExtractSettings:
 
 
 def extract(
-    model: nn.Module,
-    tokenizer: Any,
+    lm: CausalLM,
     examples: Sequence[Example],
     *,
-    name: str,
     settings: ExtractSettings | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
@@ -85,40 +90,51 @@ def extract(
     """Make uncalibrated vectors for every emotion that the examples carry.
 
     Args:
-        model: A causal language model; it is read, not changed.
-        tokenizer: Its tokenizer, with a chat template.
+        lm: A chat model; it is read, not changed. Its name goes into the card.
         examples: `answers` needs dialogues (their own emotion, or none for all emotions);
             `reading` and `fitted` need dialogues with one emotion and a reply. Replies labelled
             neutral serve as the reference of `reading`.
-        name: Name of the model, for the card.
         settings: See `ExtractSettings`.
         checkpoint: For `fitted`: folder that lets a killed run go on.
-        progress: Called with (done, in all).
+        progress: Called with (steps done, steps in all).
+
+    Returns:
+        Vectors without dose curves; `emotone.systems.steered.calibrate_vectors` measures those.
 
     Raises:
         DataError: If there is nothing to make vectors from.
     """
+    model, tokenizer = lm.model, lm.tokenizer
     settings = settings or ExtractSettings()
     labels = _labels(examples)
     listener: Listener | None = None
     if settings.method == "answers":
-        directions, norms = _answers(model, tokenizer, examples, labels, settings, progress)
-    else:
-        directions, norms, listener = _reading(model, tokenizer, examples, labels, settings)
-    if settings.method == "fitted":
-        directions = fit(
-            model,
-            tokenizer,
-            examples,
-            labels,
-            norms,
-            site=settings.site,
-            settings=settings.fit,
-            checkpoint=checkpoint,
-            progress=progress,
+        differences, activations = _answer_differences(
+            model, tokenizer, examples, labels, settings, progress
         )
+        norms = _norms(activations)
+        directions = _shaped(differences, norms, activations[1], settings)
+    else:
+        by_label = _text_activations(model, tokenizer, examples, labels, settings)
+        norms = _norms(list(by_label.values()))
+        listener = _trained_listener(by_label)
+        if settings.method == "reading":
+            differences = _text_differences(by_label, labels)
+            directions = _shaped(differences, norms, by_label.get(_NEUTRAL), settings)
+        else:
+            directions = fit(
+                model,
+                tokenizer,
+                examples,
+                labels,
+                norms,
+                site=settings.site,
+                settings=settings.fit,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
     card = VectorsCard(
-        model=name,
+        model=lm.name,
         fingerprint=fingerprint(model),
         chat_template=chat_template_hash(tokenizer),
         system_prompt=settings.system,
@@ -141,139 +157,162 @@ def data_hash(examples: Sequence[Example]) -> str:
 
 def _labels(examples: Sequence[Example]) -> list[str]:
     seen = {label for e in examples if (label := label_of(e)) is not None}
-    seen.discard(str(EKMAN.neutral))
+    seen.discard(_NEUTRAL)
     if not seen:
         raise DataError('no example carries an emotion; label them, such as "emotion": "joy"')
     order = {label: i for i, label in enumerate(EKMAN.labels)}
     return sorted(seen, key=lambda label: (order.get(label, len(order)), label))
 
 
-def _reading(
-    model: nn.Module,
-    tokenizer: Any,
-    examples: Sequence[Example],
-    labels: Sequence[str],
-    settings: ExtractSettings,
-) -> tuple[dict[str, Tensor], Tensor, Listener | None]:
-    groups: dict[str, list[tuple[list[int], str]]] = {label: [] for label in labels}
-    neutral: list[tuple[list[int], str]] = []
-    for e in examples:
-        if e.reply is None:
-            continue
-        pair = (prompt_ids(tokenizer, e.dialogue, settings.system), e.reply)
-        label = label_of(e) or str(EKMAN.neutral)
-        groups.get(label, neutral).append(pair)
-    read = {
-        label: response_means(model, tokenizer, pairs, site=settings.site)
-        for label, pairs in {**groups, str(EKMAN.neutral): neutral}.items()
-        if pairs
-    }
-    missing = [label for label in labels if label not in read]
-    if missing:
-        raise DataError(f"no replies for {', '.join(missing)}; give examples with a reply")
-    means = {label: read[label].means.mean(0) for label in labels}
-    reference = read.get(str(EKMAN.neutral))
-    origin = (
-        torch.stack(list(means.values())).mean(0) if reference is None else reference.means.mean(0)
-    )
-    norms = torch.stack([r.norms for r in read.values()]).median(0).values
-    raw = {label: mean - origin for label, mean in means.items()}
-    return _shape(raw, norms, reference, settings), norms, _listener(read)
+def _norms(activations: Sequence[ResponseMeans]) -> Tensor:
+    """Return the median length of an activation per block over groups of texts, [L]."""
+    return torch.stack([group.norms for group in activations]).median(0).values
 
 
-def _listener(read: Mapping[str, ResponseMeans]) -> Listener | None:
-    """Teach a listener at half the depth, where emotion is read best; None for one emotion."""
-    if len(read) < 2:
-        return None
-    block = next(iter(read.values())).means.shape[1] // 2
-    means = torch.cat([r.means[:, block] for r in read.values()])
-    labels = [label for label, r in read.items() for _ in range(len(r.means))]
-    return train_listener(means, labels, block=block)
-
-
-def _answers(
+def _answer_differences(
     model: nn.Module,
     tokenizer: Any,
     examples: Sequence[Example],
     labels: Sequence[str],
     settings: ExtractSettings,
     progress: Progress | None,
-) -> tuple[dict[str, Tensor], Tensor]:
-    raw: dict[str, Tensor] = {}
-    every: list[ResponseMeans] = []
+) -> tuple[dict[str, Tensor], list[ResponseMeans]]:
+    """Return the emotion vectors of the paper, [L, d] each, as differences of mean activations.
+
+        EV_e,l = mean over q of h_l(q | emotional) - mean over q of h_l(q | neutral)
+
+    h_l(q | instruction) is block l's mean activation over the tokens of the model's own answer to
+    post q under an instruction (`EMOTIONAL` or `NEUTRAL`).
+
+    Returns:
+        Label -> EV_e; and the activations of emotional and neutral answers in turn, label by label.
+
+    Source: Dong et al. 2025 (arXiv 2502.04075), the definition of an emotion vector.
+    """
+    differences: dict[str, Tensor] = {}
+    activations: list[ResponseMeans] = []
     for i, label in enumerate(labels):
         posts = [e for e in examples if label_of(e) in (None, label)]
-        sides: list[ResponseMeans] = []
-        for told in (EMOTIONAL.format(label=label), NEUTRAL):
+        for instruction in (EMOTIONAL.format(label=label), NEUTRAL):
             prompts = [
-                prompt_ids(tokenizer, e.dialogue, f"{settings.system} {told}".strip())
+                prompt_ids(tokenizer, e.dialogue, f"{settings.system} {instruction}".strip())
                 for e in posts
             ]
             answers = _sample(model, tokenizer, prompts, settings)
             pairs = [(p, a) for p, a in zip(prompts, answers, strict=True) if a]
             if not pairs:
                 raise DataError(f"the model gave no answers for {label}; use other posts")
-            sides.append(response_means(model, tokenizer, pairs, site=settings.site))
-        raw[label] = sides[0].means.mean(0) - sides[1].means.mean(0)
-        every += sides
+            activations.append(response_means(model, tokenizer, pairs, site=settings.site))
+        emotional, neutral = activations[-2:]
+        differences[label] = emotional.means.mean(0) - neutral.means.mean(0)
         if progress:
             progress(i + 1, len(labels))
-    norms = torch.stack([s.norms for s in every]).median(0).values
-    return _shape(raw, norms, every[1], settings), norms
+    return differences, activations
+
+
+def _text_activations(
+    model: nn.Module,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    settings: ExtractSettings,
+) -> dict[str, ResponseMeans]:
+    """Return the activations of the examples' replies by label, neutral last if there are any."""
+    groups: dict[str, list[tuple[list[int], str]]] = {label: [] for label in labels}
+    neutral: list[tuple[list[int], str]] = []
+    for e in examples:
+        if e.reply is None:
+            continue
+        pair = (prompt_ids(tokenizer, e.dialogue, settings.system), e.reply)
+        label = label_of(e) or _NEUTRAL
+        groups.get(label, neutral).append(pair)
+    missing = [label for label, pairs in groups.items() if not pairs]
+    if missing:
+        raise DataError(f"no replies for {', '.join(missing)}; give examples with a reply")
+    return {
+        label: response_means(model, tokenizer, pairs, site=settings.site)
+        for label, pairs in {**groups, _NEUTRAL: neutral}.items()
+        if pairs
+    }
+
+
+def _text_differences(
+    by_label: Mapping[str, ResponseMeans], labels: Sequence[str]
+) -> dict[str, Tensor]:
+    """Return each emotion's mean activation minus that of neutral texts, [L, d].
+
+    Without neutral texts the mean over the emotions is subtracted.
+    """
+    means = {label: by_label[label].means.mean(0) for label in labels}
+    neutral = by_label.get(_NEUTRAL)
+    origin = torch.stack(list(means.values())).mean(0) if neutral is None else neutral.means.mean(0)
+    return {label: mean - origin for label, mean in means.items()}
+
+
+def _trained_listener(by_label: Mapping[str, ResponseMeans]) -> Listener | None:
+    """Train a listener at half the depth, where emotion is read best; None for one emotion."""
+    if len(by_label) < 2:
+        return None
+    block = next(iter(by_label.values())).means.shape[1] // 2
+    means = torch.cat([group.means[:, block] for group in by_label.values()])
+    labels = [label for label, group in by_label.items() for _ in range(len(group.means))]
+    return train_listener(means, labels, block=block)
 
 
 @torch.inference_mode()
 def _sample(
     model: nn.Module, tokenizer: Any, prompts: Sequence[list[int]], settings: ExtractSettings
 ) -> list[str]:
+    """Return an answer to each prompt, stripped.
+
+    With transformers' own loop and one random state for all rows, unlike replies of systems
+    (docs/decisions/0003): other random numbers would give other vectors than those made so far.
+    """
     device = next(model.parameters()).device
+    filler = tokenizer.pad_token_id or 0
     answers: list[str] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         for start in range(0, len(prompts), 32):
-            rows = prompts[start : start + 32]
-            longest = max(map(len, rows))
-            pad = tokenizer.pad_token_id or 0
-            ids = torch.tensor([[pad] * (longest - len(r)) + r for r in rows], device=device)
-            mask = torch.tensor(
-                [[0] * (longest - len(r)) + [1] * len(r) for r in rows], device=device
-            )
+            ids, mask = pad(prompts[start : start + 32], filler, left=True)
             out = model.generate(  # pyright: ignore
-                input_ids=ids,
-                attention_mask=mask,
+                input_ids=ids.to(device),
+                attention_mask=mask.long().to(device),
                 do_sample=True,
                 temperature=0.7,
                 top_p=0.9,
                 max_new_tokens=settings.tokens,
-                pad_token_id=pad,
+                pad_token_id=filler,
             )
-            answers += tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+            answers += tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
     return [a.strip() for a in answers]
 
 
-def _shape(
-    raw: dict[str, Tensor],
+def _shaped(
+    differences: Mapping[str, Tensor],
     norms: Tensor,
     neutral: ResponseMeans | None,
     settings: ExtractSettings,
 ) -> dict[str, Tensor]:
-    """Turn mean differences into pushes: centred, denoised, same relative length a block.
+    """Turn mean differences into displacements: centred, denoised, of one relative length a block.
 
     A difference of residual states at block l already holds that of block l - 1, so adding it at
     full length in every block would count it many times; each block gets an equal share instead.
     """
-    if settings.centre and len(raw) > 1:
-        base = torch.stack(list(raw.values())).mean(0)
-        raw = {label: v - base for label, v in raw.items()}
+    if settings.centre and len(differences) > 1:
+        base = torch.stack(list(differences.values())).mean(0)
+        differences = {label: v - base for label, v in differences.items()}
     if settings.denoise and neutral is not None:
-        raw = {label: _without(v, neutral.means, settings.denoise) for label, v in raw.items()}
+        differences = {
+            label: _without(v, neutral.means, settings.denoise) for label, v in differences.items()
+        }
     depth = len(norms)
     first, last = (round(f * (depth - 1)) for f in settings.window)
     share = torch.zeros(depth)
     share[first : last + 1] = settings.total / (last + 1 - first)
     return {
         label: v / v.norm(dim=-1, keepdim=True).clamp_min(1e-12) * (share * norms)[:, None]
-        for label, v in raw.items()
+        for label, v in differences.items()
     }
 
 

@@ -6,7 +6,17 @@ from torch import nn
 
 from emotone.errors import SteeringError
 from emotone.models.catalog import entry, known
-from emotone.steering.vectors import EmotionVectors, shipped_names
+from emotone.steering.vector_file import shipped_names
+from emotone.steering.vectors import EmotionVectors
+
+
+def open_vectors(name: str) -> EmotionVectors:
+    """Load a shipped set by its name, or any other by its file.
+
+    Raises:
+        CheckpointError: If there is neither, or the file is damaged.
+    """
+    return EmotionVectors.shipped(name) if name in shipped_names() else EmotionVectors.load(name)
 
 
 def vectors_named(model: str, file: str = "") -> EmotionVectors | None:
@@ -20,8 +30,7 @@ def vectors_named(model: str, file: str = "") -> EmotionVectors | None:
         The vectors; None where none are named and none are shipped under the model's name.
     """
     if file:
-        shipped = file in shipped_names()
-        return EmotionVectors.shipped(file) if shipped else EmotionVectors.load(file)
+        return open_vectors(file)
     named = entry(model).vectors if model in known() else ""
     return EmotionVectors.shipped(named) if named in shipped_names() else None
 

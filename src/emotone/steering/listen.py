@@ -1,4 +1,4 @@
-"""Hear the emotion of a reply with the model's own activations.
+"""Read the emotion of a reply off the model's own activations.
 
 A linear readout of the unsteered model's mean activation over the reply's tokens. It belongs to
 the vectors (made from the same texts, kept in the same file) and lets a system choose among its
@@ -45,7 +45,7 @@ class Listener:
         return (scaled @ self.weight.T + self.bias).log_softmax(-1)
 
 
-def hear(
+def listener_logprobs(
     model: nn.Module, tokenizer: Any, listener: Listener, pairs: Sequence[tuple[list[int], str]]
 ) -> Tensor:
     """Return log-probabilities of each reply's emotion, [N, E]; the model must not be steered.

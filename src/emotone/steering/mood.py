@@ -6,28 +6,25 @@ the choice among these, the likelihood of given replies, and the report of what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from emotone.emotions import EmotionMix
-from emotone.lm.candidates import candidate_seed, write_candidates
-from emotone.lm.decode import Written, stream
+from emotone.lm.candidates import candidate_passes, candidate_seed
+from emotone.lm.decode import Written, stream, write
 from emotone.lm.likelihood import reply_nats
-from emotone.steering.apply import Applied, steering
+from emotone.steering.apply import Applied
 from emotone.steering.choose import choose, emotion_scores
+from emotone.steering.dose import Doses, strength
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Decoding, JudgeName
 
 if TYPE_CHECKING:
     from emotone.models import CausalLM
-
-#: Label -> multiple of its direction, for one row; empty or all 0 for a plain reply.
-Doses = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,26 +74,22 @@ class Mood:
         decoding: Decoding,
     ) -> list[Drawn]:
         """Write `counts[i]` candidates to each prompt under its doses."""
-        how: list[Applied | None] = [None] * len(prompts)
-
-        @contextmanager
-        def steer(places: Sequence[int]) -> Iterator[Applied]:
-            with self.steer([doses[i] for i in places]) as applied:
-                for i in places:
-                    how[i] = applied
-                yield applied
-
-        written = write_candidates(
-            self.lm.model,
-            self.lm.tokenizer,
-            prompts,
-            counts,
-            decoding,
-            batch=self.batch,
-            stop=self.lm.stop,
-            steer=steer,
-        )
-        return [Drawn(*pair) for pair in zip(written, how, strict=True)]
+        written: list[list[Written]] = [[] for _ in prompts]
+        applied: list[Applied | None] = [None] * len(prompts)
+        for rows, seeds in candidate_passes(counts, decoding.seed, self.batch):
+            with self._steer([doses[i] for i in rows]) as how:
+                replies = write(
+                    self.lm.model,
+                    self.lm.tokenizer,
+                    [prompts[i] for i in rows],
+                    decoding,
+                    seeds,
+                    stop=self.lm.stop,
+                )
+            for i, reply in zip(rows, replies, strict=True):
+                written[i].append(reply)
+                applied[i] = how
+        return [Drawn(*pair) for pair in zip(written, applied, strict=True)]
 
     def choose(
         self,
@@ -141,12 +134,12 @@ class Mood:
             self.lm.tokenizer,
             list(zip(prompts, replies, strict=True)),
             batch=self.batch,
-            steer=lambda places: self.steer([doses[i] for i in places]),
+            steer=lambda rows: self._steer([doses[i] for i in rows]),
         )
 
     def stream(self, prompt: list[int], doses: Doses, decoding: Decoding) -> Iterator[str]:
         """Yield one reply while it is written; what is sent leaves no choice."""
-        with self.steer([doses]):
+        with self._steer([doses]):
             yield from stream(
                 self.lm.model,
                 self.lm.tokenizer,
@@ -156,13 +149,8 @@ class Mood:
                 stop=self.lm.stop,
             )
 
-    def steer(self, doses: Sequence[Doses]) -> AbstractContextManager[Applied]:
-        """Push the model for a batch with these doses, one a row."""
-        first = doses[0]
-        same = all(d == first for d in doses)
-        rows = [self.vectors.displacement(raw_scale=d) for d in (doses[:1] if same else doses)]
-        displacement = rows[0] if same else torch.stack(rows)
-        return steering(self.lm.model, displacement, site=self.vectors.card.site)
+    def _steer(self, doses: Sequence[Doses]) -> AbstractContextManager[Applied]:
+        return self.vectors.steer(self.lm.model, raw_scale=doses)
 
     def report(
         self, applied: Applied | None, doses: Doses, candidates: int, *, told: str = ""
@@ -191,15 +179,8 @@ class Mood:
         }
 
     def _strengths(self, doses: Sequence[Doses]) -> list[dict[str, float]]:
-        return [{k: self._strength(k, v) for k, v in d.items()} for d in doses]
-
-    def _strength(self, label: str, dose: float) -> float:
-        """Return a dose as a fraction of the emotion's ceiling on its side, in [-1, 1]."""
-        curve = self.vectors.card.curves.get(label)
-        full = abs(curve.dose(100.0 if dose > 0 else -100.0)) if curve else 1.0
-        if not full:  # a curve without a side below 0
-            return 0.0
-        return max(-1.0, min(1.0, dose / full))
+        curves = self.vectors.card.curves
+        return [{k: strength(v, curves.get(k)) for k, v in row.items()} for row in doses]
 
 
 def vector_judges(vectors: EmotionVectors) -> tuple[JudgeName, ...]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from emotone.emotions import EKMAN
 from emotone.steering.card import VectorsCard
-from emotone.steering.curve import Curve
+from emotone.steering.dose import Curve
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import Listener
 from emotone.steering.vectors import EmotionVectors

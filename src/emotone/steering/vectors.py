@@ -1,16 +1,14 @@
-"""Emotion vectors as values: one direction a block for each emotion, with algebra and a file."""
+"""Emotion vectors as values: one direction a block for each emotion, with algebra.
+
+From intensity to dose: `emotone.steering.dose`. Their file: `emotone.steering.vector_file`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
@@ -18,24 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from emotone.emotions import EKMAN, EmotionMix, Taxonomy
-from emotone.errors import (
-    CheckpointError,
-    MixError,
-    SteeringError,
-    UnknownName,
-    Unsupported,
-    unknown_name,
-)
+from emotone.errors import MixError, SteeringError, UnknownName, Unsupported, unknown_name
 from emotone.steering.apply import Applied, steering
 from emotone.steering.attach import Operation, Tier
-from emotone.steering.card import VectorsCard, read_card
+from emotone.steering.card import VectorsCard
+from emotone.steering.dose import Doses, mix_doses
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.layers import SITES, blocks
 from emotone.steering.listen import Listener
 from emotone.steering.positions import Positions
-
-_FORMAT = 1
-_LISTENER = ("weight", "bias", "centre", "scale")
+from emotone.steering.vector_file import (
+    digest_vectors,
+    read_vector_file,
+    shipped_file,
+    write_vector_file,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class EmotionVectors:
     Args:
         directions: Label -> displacement in units of the activation, [L, d], float32.
         card: What they are.
-        listener: Hears these emotions in the model's own activations; None for none.
+        listener: Reads these emotions off the model's own activations; None for none.
     """
 
     directions: Mapping[str, Tensor]
@@ -179,36 +174,27 @@ class EmotionVectors:
     # -- dose --------------------------------------------------------------------------------
 
     def doses(self, mix: EmotionMix) -> dict[str, float]:
-        """Turn calibrated intensities into doses, in multiples of each direction.
-
-        Doses of a mix are scaled down together where their root sum of squares, each in units of
-        its own ceiling, exceeds 1: directions of different emotions are near orthogonal, so this
-        keeps the length of the whole push within what each emotion alone may use.
+        """Turn calibrated intensities into doses; see `emotone.steering.dose.mix_doses`.
 
         Raises:
             UnknownName: If an emotion has no vector.
             Unsupported: If an emotion is not calibrated.
         """
-        doses: dict[str, float] = {}
-        load = 0.0
-        for label, intensity in mix.intensities().items():
-            self[label]
-            curve = self.card.curves.get(label)
-            if curve is None:
+        intensities = mix.intensities()
+        for label in intensities:
+            if label not in self.directions:
+                raise self._no_vector(label)
+            if label not in self.card.curves:
                 raise Unsupported(
                     f"the vector of {label} is not calibrated; run `emotone vectors calibrate`, "
                     "or steer with raw_scale="
                 )
-            doses[label] = curve.dose(intensity)
-            ceiling = curve.dose(100.0 if intensity >= 0 else -100.0)
-            load += (doses[label] / ceiling) ** 2 if ceiling else 0.0
-        scale = 1.0 if load <= 1.0 else load**-0.5
-        return {label: dose * scale for label, dose in doses.items()}
+        return mix_doses(intensities, self.card.curves)
 
     def displacement(
-        self, mix: EmotionMix | None = None, *, raw_scale: Mapping[str, float] | None = None
+        self, mix: EmotionMix | None = None, *, raw_scale: Doses | None = None
     ) -> Tensor:
-        """Return what to add to the activations, [L, d] float32.
+        """Return what to add to the activations, sum_e dose_e D_e, [L, d] float32.
 
         Args:
             mix: Calibrated intensities; None for nothing.
@@ -237,7 +223,7 @@ class EmotionVectors:
         model: nn.Module,
         emotion: str | EmotionMix | Sequence[str | EmotionMix | None] | None = None,
         *,
-        raw_scale: Mapping[str, float] | None = None,
+        raw_scale: Doses | Sequence[Doses] | None = None,
         positions: Positions = "all",
         operation: Operation = "add",
         tier: Tier | None = None,
@@ -253,7 +239,8 @@ class EmotionVectors:
         Args:
             model: The model that the vectors were made for.
             emotion: One mix for all rows, or one for each row (None for an unsteered row).
-            raw_scale: Multiples of the directions, bypassing calibration.
+            raw_scale: Multiples of the directions, bypassing calibration: of all rows, or one
+                mapping for each row.
             positions: Which columns to steer.
             operation: How to add.
             tier: Force a tier; None takes the cheapest exact one.
@@ -261,21 +248,14 @@ class EmotionVectors:
 
         Raises:
             SteeringError: If the model is another one, or steering would not act.
+            MixError: If both an emotion and raw_scale are given, or a list is empty.
         """
         self.check_model(model)
-        if emotion is None or isinstance(emotion, str | EmotionMix):
-            if emotion is not None or raw_scale is not None:
-                displacement = self.displacement(self._mix(emotion), raw_scale=raw_scale)
-            else:
-                displacement = self.displacement()
-        else:
-            mixes = [self._mix(e) for e in emotion]
-            if not mixes:
-                raise MixError("the list of emotions is empty; give one for each prompt")
-            first = mixes[0]
-            same = all(m == first for m in mixes)
-            rows = [self.displacement(m) for m in (mixes[:1] if same else mixes)]
-            displacement = rows[0] if same else torch.stack(rows)
+        doses = self._doses_of_rows(emotion, raw_scale)
+        # One displacement for all rows where they agree: it is cheaper to add.
+        same = all(row == doses[0] for row in doses)
+        rows = [self.displacement(raw_scale=row) for row in (doses[:1] if same else doses)]
+        displacement = rows[0] if same else torch.stack(rows)
         return steering(
             model,
             displacement,
@@ -285,6 +265,26 @@ class EmotionVectors:
             tier=tier,
             prompt_length=prompt_length,
         )
+
+    def _doses_of_rows(
+        self,
+        emotion: str | EmotionMix | Sequence[str | EmotionMix | None] | None,
+        raw_scale: Doses | Sequence[Doses] | None,
+    ) -> Sequence[Doses]:
+        """Return the doses of each row, or of all rows in a list of one."""
+        doses: Sequence[Doses]
+        if raw_scale is not None:
+            if emotion is not None:
+                raise MixError("give an emotion or raw_scale, not both")
+            doses = [raw_scale] if isinstance(raw_scale, Mapping) else raw_scale
+        else:
+            if emotion is None or isinstance(emotion, str | EmotionMix):
+                emotion = [emotion]
+            mixes = map(self._mix, emotion)
+            doses = [{} if mix is None else self.doses(mix) for mix in mixes]
+        if not doses:
+            raise MixError("the list of emotions is empty; give one for each prompt")
+        return doses
 
     def _mix(self, emotion: str | EmotionMix | None) -> EmotionMix | None:
         if isinstance(emotion, str):
@@ -313,38 +313,7 @@ class EmotionVectors:
 
     def save(self, path: Path | str) -> None:
         """Write a safetensors file with a JSON header, atomically, in float16."""
-        from safetensors.torch import save
-
-        tensors = {
-            f"direction.{k}": v.to(torch.float16).contiguous() for k, v in self.directions.items()
-        }
-        heard = self.listener
-        if heard is not None:
-            for part in _LISTENER:
-                tensors[f"listener.{part}"] = getattr(heard, part).float().contiguous()
-        header = {
-            "format": _FORMAT,
-            "labels": list(self.labels),
-            "listener": None
-            if heard is None
-            else {"labels": list(heard.labels), "block": heard.block},
-            "digest": _digest(tensors),
-            "card": dataclasses.asdict(self.card),
-        }
-        blob = save(tensors, {"emotone": json.dumps(header, ensure_ascii=False, sort_keys=True)})
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(blob)
-                out.flush()
-                os.fsync(out.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_vector_file(Path(path), self.directions, self.card, self.listener)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -353,39 +322,7 @@ class EmotionVectors:
         Raises:
             CheckpointError: If the file is missing, truncated, altered or of another kind.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as source:
-                metadata = source.metadata() or {}
-                tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"cannot read the vector file {path} ({error}); fetch or extract it again"
-            ) from error
-        try:
-            header = json.loads(metadata["emotone"])
-            labels = [str(label) for label in header["labels"]]
-            card = read_card(header["card"])
-            intact = header["digest"] == _digest(tensors) and header["format"] == _FORMAT
-            wanted = {f"direction.{label}" for label in labels}
-            heard: Listener | None = None
-            if header["listener"] is not None:
-                parts = {k: tensors[f"listener.{k}"] for k in _LISTENER}
-                wanted |= {f"listener.{k}" for k in _LISTENER}
-                named = header["listener"]
-                heard = Listener(tuple(named["labels"]), int(named["block"]), **parts)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{path} is not an emotion vector file of this version ({error!r}); "
-                "extract vectors again with `emotone vectors extract`"
-            ) from error
-        if not intact or set(tensors) != wanted:
-            raise CheckpointError(
-                f"the vector file {path} was altered: its contents do not match its digest; "
-                "fetch or extract it again"
-            )
-        return cls({k: tensors[f"direction.{k}"].float() for k in labels}, card, heard)
+        return cls(*read_vector_file(Path(path)))
 
     @classmethod
     def shipped(cls, name: str) -> Self:
@@ -394,25 +331,8 @@ class EmotionVectors:
         Raises:
             UnknownName: If none are shipped under this name.
         """
-        if name not in shipped_names():
-            raise unknown_name("shipped vector file", name, shipped_names())
-        return cls.load(str(files("emotone.steering") / "shipped" / f"{name}.safetensors"))
+        return cls.load(shipped_file(name))
 
-
-def shipped_names() -> list[str]:
-    """List the vector files that come with the package."""
-    folder = files("emotone.steering") / "shipped"
-    return sorted(
-        p.name.removesuffix(".safetensors")
-        for p in folder.iterdir()
-        if p.name.endswith(".safetensors")
-    )
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    def digest(self) -> str:
+        """Return a hash of the directions and the listener as their file holds them."""
+        return digest_vectors(self.directions, self.listener)

@@ -12,20 +12,24 @@ candidates. docs/systems/steered.md gives reasons and measurements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
 from emotone.lm.chat import FRIEND, prompt_ids, told
-from emotone.protocols import check_request
+from emotone.protocols import EmotionClassifier, check_request
+from emotone.steering.calibrate import SweepSettings, calibrated, sweep
+from emotone.steering.dose import Curve
 from emotone.steering.find import vectors_fitting, vectors_named
-from emotone.steering.fluency import told_perplexity
+from emotone.steering.fit import label_of
+from emotone.steering.fluency import Embed, tokenizer_words, told_perplexity, words
 from emotone.steering.mood import Doses, Mood
 from emotone.steering.vectors import EmotionVectors
-from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+from emotone.training.state import digest
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
 if TYPE_CHECKING:
     from emotone.models import CausalLM
@@ -156,6 +160,83 @@ class Steered:
         check_request("steered", self.capabilities, [dialogue], [emotion])
         prompt = self._prompt(dialogue, emotion)
         return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
+
+
+def calibrate_vectors(
+    lm: CausalLM,
+    vectors: EmotionVectors,
+    posts: Sequence[str],
+    judge: EmotionClassifier,
+    *,
+    known_texts: Iterable[str] = (),
+    human: Iterable[Example] = (),
+    embed: Embed | None = None,
+    config: Config | None = None,
+    settings: SweepSettings | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> EmotionVectors:
+    """Measure how the system answers at each dose, and store the map from intensity to dose.
+
+    Args:
+        lm: The model that the vectors were made for.
+        vectors: Vectors, calibrated or not; earlier curves are replaced.
+        posts: Posts to answer; use 20 or more, and none of those that report the result.
+        judge: Classifies the replies; it was trained on no text that made the vectors.
+        known_texts: Texts whose words count as known, beside the words of the tokenizer.
+        human: Replies by people with one emotion each: the 1 of the perplexity ratio. Without
+            them the ratio is not measured.
+        embed: Text embedding for similarity; None loads the sentence encoder of the catalogue.
+        config: How the system answers; use the vectors with the same number of candidates.
+        settings: Which doses are tried, and what fluent means.
+        checkpoint: JSON file that keeps the replies, so that a killed sweep goes on.
+        progress: Called with (doses done, doses in all).
+
+    Returns:
+        The vectors with a dose curve for each emotion and the measurements in their card.
+
+    Raises:
+        SteeringError: If the vectors belong to another model, or an emotion has no fluent dose at
+            which the judge finds it more often than without steering.
+        ConfigError: If the checkpoint is of other vectors, posts or settings of the system.
+    """
+    from emotone.models.embed import sentence_embedder
+
+    config = config or Config()
+    settings = settings or SweepSettings()
+    # The sweep sets raw doses. Curves of an earlier calibration would change how strictly
+    # candidates are chosen; this one only scales the choice with the dose.
+    straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))
+    card = replace(vectors.card, curves=dict.fromkeys(vectors.labels, straight))
+    system = Steered(lm, replace(vectors, card=card), config)
+    decoding = Decoding(seed=1000)
+
+    def answer(dialogues: Sequence[Dialogue], doses: Sequence[Doses]) -> list[str]:
+        return [r.text for r in system.reply_raw(dialogues, doses, decoding=decoding)]
+
+    pairs: dict[str, list[tuple[Dialogue, str]]] = {}
+    for example in human:
+        if example.reply is not None and (label := label_of(example)) is not None:
+            pairs.setdefault(label, []).append((example.dialogue, example.reply))
+    points = sweep(
+        vectors.labels,
+        posts,
+        answer,
+        judge,
+        embed=embed or sentence_embedder(),
+        vocabulary=tokenizer_words(lm.tokenizer) | {w for t in known_texts for w in words(t)},
+        likelihood=system.told_likelihood,
+        human=pairs,
+        settings=settings,
+        checkpoint=checkpoint,
+        depends_on={
+            "vectors": vectors.digest(),
+            "posts": digest(list(posts)),
+            "system": digest([lm.revision, asdict(config)]),
+        },
+        progress=progress,
+    )
+    return calibrated(vectors, points, settings.limits, judge.name)
 
 
 def load(

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from emotone.emotions import EKMAN
-from emotone.errors import SteeringError
+from emotone.errors import CheckpointError, ConfigError, SteeringError
 from emotone.steering.calibrate import (
+    DosePoint,
     Limits,
-    Point,
     SweepSettings,
     calibrated,
     curve_of,
@@ -35,10 +35,10 @@ def rising(d: float) -> float:
     return 0.1 + 0.8 / (1 + math.exp(-8 * (d - 0.6))) if d > 0 else 0.1 + 0.05 * d
 
 
-def points(limit: float = 9.0) -> list[Point]:
+def points(limit: float = 9.0) -> list[DosePoint]:
     doses = (-0.5, -0.25, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
     bad = dataclasses.replace(GOOD, repeats=0.5)
-    return [Point(d, rising(d), rising(d), GOOD if abs(d) <= limit else bad) for d in doses]
+    return [DosePoint(d, rising(d), rising(d), GOOD if abs(d) <= limit else bad) for d in doses]
 
 
 def test_fifty_is_half_way_in_judged_probability():
@@ -61,7 +61,7 @@ def test_a_fluent_dose_beyond_a_collapsed_one_does_not_count():
 
 
 def test_push_that_is_heard_no_better_is_not_used():
-    flat = [Point(d, min(0.9, 0.1 + 2 * d), 1.0, GOOD) for d in (0.0, 0.2, 0.4, 0.8, 1.2)]
+    flat = [DosePoint(d, min(0.9, 0.1 + 2 * d), 1.0, GOOD) for d in (0.0, 0.2, 0.4, 0.8, 1.2)]
     assert curve_of(flat, Limits()).dose(100) == pytest.approx(0.4)
 
 
@@ -79,14 +79,14 @@ def test_push_that_is_heard_no_better_is_not_used():
     ],
 )
 def test_each_limit_bites(change, fluent):
-    point = Point(1.0, 0.9, 0.9, dataclasses.replace(GOOD, **change))
+    point = DosePoint(1.0, 0.9, 0.9, dataclasses.replace(GOOD, **change))
     assert point.fluent(Limits(), 12.0) is fluent
 
 
 def test_no_fluent_or_no_heard_dose_raises():
     with pytest.raises(SteeringError, match="no dose keeps within"):
         curve_of(points(limit=0.1), Limits())
-    deaf = [Point(d, 0.1, 0.0, GOOD) for d in (0.0, 0.5, 1.0)]
+    deaf = [DosePoint(d, 0.1, 0.0, GOOD) for d in (0.0, 0.5, 1.0)]
     with pytest.raises(SteeringError, match="heard more than none"):
         curve_of(deaf, Limits())
 
@@ -137,17 +137,22 @@ def test_a_sweep_is_resumed_and_its_result_is_kept_in_the_card(tmp_path):
         "checkpoint": tmp_path / "s.json",
     }
     first = sweep(["joy"], posts, counted, Ear(), **kwargs)
-    asked = len(calls)
+    answered = len(calls)
     again = sweep(["joy"], posts, counted, Ear(), **kwargs)
-    assert len(calls) == asked  # everything came from the checkpoint
+    assert len(calls) == answered  # everything came from the checkpoint
     assert repr(first) == repr(again)
+    with pytest.raises(ConfigError, match=r"s\.json holds replies of a sweep with other posts"):
+        sweep(["joy"], posts, counted, Ear(), depends_on={"posts": "x"}, **kwargs)
+    (tmp_path / "s.json").write_text('{"plain": [', encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"s\.json does not hold the replies of a sweep"):
+        sweep(["joy"], posts, counted, Ear(), **kwargs)
     rates = [p.probability for p in first["joy"]]
     assert rates == sorted(rates)
     limits = Limits(repeats=1.0, distinct=0.1)
-    made = calibrated(toy(curves=False), first, limits, "ear")
-    assert made.card.measured["judge"] == "ear"
-    assert made.card.curves["joy"].dose(100) == pytest.approx(0.4)
-    assert len(made.card.measured["joy"]) == 4
+    card = calibrated(toy(curves=False), first, limits, "ear").card
+    assert card.measured["judge"] == "ear"
+    assert card.curves["joy"].dose(100) == pytest.approx(0.4)
+    assert len(card.measured["joy"]) == 4
 
 
 def _d(text):

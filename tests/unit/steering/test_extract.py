@@ -13,7 +13,7 @@ from emotone.lm.chat import prompt_ids
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.extract import METHODS, ExtractSettings, extract
 from emotone.steering.fit import FitSettings, encode, fit
-from emotone.steering.listen import hear, train_listener
+from emotone.steering.listen import listener_logprobs, train_listener
 from emotone.steering.record import response_means
 from emotone.types import Dialogue, Example
 from unit.steering.families import snapshot, untouched
@@ -39,10 +39,8 @@ def test_every_method_makes_a_direction_a_block_and_leaves_the_model(method):
     before = snapshot(lm.model)
     state = torch.get_rng_state()
     vectors = extract(
-        lm.model,
-        lm.tokenizer,
+        lm,
         examples("anger", "joy", "neutral"),
-        name="tiny",
         settings=ExtractSettings(
             method=method, tokens=8, window=(0.0, 1.0), fit=FitSettings(steps=3, batch=4)
         ),
@@ -59,10 +57,8 @@ def test_reading_is_the_mean_difference_at_an_equal_share_of_each_block():
     lm = tiny_causal_lm()
     rows = examples("anger", "joy", "neutral")
     vectors = extract(
-        lm.model,
-        lm.tokenizer,
+        lm,
         rows,
-        name="tiny",
         settings=ExtractSettings(method="reading", centre=False, window=(0.0, 1.0), total=0.6),
     )
     prompt = prompt_ids(lm.tokenizer, Dialogue.of("What now?"), "")
@@ -80,10 +76,8 @@ def test_reading_is_the_mean_difference_at_an_equal_share_of_each_block():
 def test_the_window_leaves_other_blocks_alone():
     lm = tiny_causal_lm()
     vectors = extract(
-        lm.model,
-        lm.tokenizer,
+        lm,
         examples("anger", "joy"),
-        name="tiny",
         settings=ExtractSettings(method="reading", window=(0.5, 1.0)),
     )
     assert vectors["joy"][0].norm() == 0
@@ -94,7 +88,7 @@ def test_denoising_removes_the_main_direction_of_neutral_texts():
     lm = tiny_causal_lm()
     rows = examples("anger", "joy", "neutral")
     settings = ExtractSettings(method="reading", denoise=1, centre=False, window=(0.0, 1.0))
-    clean = extract(lm.model, lm.tokenizer, rows, name="tiny", settings=settings)
+    clean = extract(lm, rows, settings=settings)
     prompt = prompt_ids(lm.tokenizer, Dialogue.of("What now?"), "")
     neutral = response_means(lm.model, lm.tokenizer, [(prompt, t) for t in SAID["neutral"]]).means
     for block in range(3):
@@ -234,25 +228,25 @@ def test_the_rate_of_a_fit_rises_and_falls():
 def test_nothing_to_learn_from_is_said():
     lm = tiny_causal_lm()
     with pytest.raises(DataError, match="no example carries an emotion"):
-        extract(lm.model, lm.tokenizer, examples("neutral"), name="tiny")
+        extract(lm, examples("neutral"))
     bare = [dataclasses.replace(e, reply=None) for e in examples("joy")]
     with pytest.raises(DataError, match="no replies for joy"):
-        extract(lm.model, lm.tokenizer, bare, name="tiny")
+        extract(lm, bare)
     with pytest.raises(ConfigError, match="method is 'pca'"):
         ExtractSettings(method="pca")
     with pytest.raises(ConfigError, match="two rising fractions"):
         ExtractSettings(window=(0.9, 0.1))
 
 
-def test_a_listener_hears_what_it_was_taught():
+def test_a_listener_classifies_the_replies_it_was_trained_on():
     lm = tiny_causal_lm()
     prompt = prompt_ids(lm.tokenizer, Dialogue.of("What now?"), "")
     pairs = [(prompt, t) for k in ("anger", "joy") for t in SAID[k]]
     means = response_means(lm.model, lm.tokenizer, pairs).means[:, 1]
     listener = train_listener(means, ["anger"] * 3 + ["joy"] * 3, block=1, strength=1.0)
-    heard = hear(lm.model, lm.tokenizer, listener, pairs)
-    assert [listener.labels[i] for i in heard.argmax(1)] == ["anger"] * 3 + ["joy"] * 3
-    assert torch.allclose(heard.exp().sum(1), torch.ones(6), atol=1e-5)
+    logprobs = listener_logprobs(lm.model, lm.tokenizer, listener, pairs)
+    assert [listener.labels[i] for i in logprobs.argmax(1)] == ["anger"] * 3 + ["joy"] * 3
+    assert torch.allclose(logprobs.exp().sum(1), torch.ones(6), atol=1e-5)
     with pytest.raises(DataError, match="two emotions"):
         train_listener(means, ["joy"] * 6, block=1)
 

@@ -3,11 +3,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, SteeringError
-from emotone.lm.candidates import candidate_seed, write_candidates
+from emotone.lm.candidates import candidate_passes, candidate_seed, write_candidates
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.steering.mood import Mood
@@ -34,17 +33,17 @@ def test_the_first_candidate_has_the_seed_of_its_row():
     assert 0 <= candidate_seed(2**63 - 1, 63) < 2**63
 
 
-def test_candidates_are_told_their_rows_and_do_not_depend_on_the_pass():
-    lm, seen = tiny_causal_lm(), []
+def test_passes_hold_every_candidate_once_with_its_seed():
+    passes = list(candidate_passes([2, 1, 3], seed=5, batch=4))
+    assert [rows for rows, _ in passes] == [[0, 0, 1, 2], [2, 2]]
+    assert passes[1][1] == [candidate_seed(7, 1), candidate_seed(7, 2)]
 
-    def steer(places):
-        seen.append(list(places))
-        return torch.inference_mode()
 
-    made = write_candidates(lm.model, lm.tokenizer, PROMPTS, [2, 1, 3], SHORT, batch=4, steer=steer)
-    assert seen == [[0, 0, 1, 2], [2, 2]]
-    assert [len(row) for row in made] == [2, 1, 3]
-    texts = [[w.text for w in row] for row in made]
+def test_candidates_do_not_depend_on_the_pass():
+    lm = tiny_causal_lm()
+    together = write_candidates(lm.model, lm.tokenizer, PROMPTS, [2, 1, 3], SHORT, batch=4)
+    assert [len(row) for row in together] == [2, 1, 3]
+    texts = [[w.text for w in row] for row in together]
     alone = write_candidates(lm.model, lm.tokenizer, PROMPTS, [2, 1, 3], SHORT, batch=1)
     assert [[w.text for w in row] for row in alone] == texts
     assert len(set(texts[2])) > 1

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, MixError, SteeringError, UnknownName, Unsupported
 from emotone.steering.card import VectorsCard
-from emotone.steering.curve import Curve
+from emotone.steering.dose import Curve
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
 from emotone.steering.vectors import EmotionVectors

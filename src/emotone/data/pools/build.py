@@ -17,8 +17,6 @@ trained on (ememory.json), and pool.json, which says what is in them.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +38,7 @@ from emotone.data.reading import Problems
 from emotone.data.text import Lang, language, text_key, tokens
 from emotone.emotions import EKMAN, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UsageError, unknown_name
-from emotone.files import replacing
+from emotone.files import sha256, write_json
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
 
@@ -326,12 +324,10 @@ def save(
         **facts,
         "pairs": {split: _counts(rows[split], taxonomy) for split in SPLITS},
         "sha256": {
-            file: _sha256(folder / file) for file in (*FILES, *(["texts.jsonl"] if single else []))
+            file: sha256(folder / file) for file in (*FILES, *(["texts.jsonl"] if single else []))
         },
     }
-    with replacing(folder / "pool.json") as temporary:
-        text = json.dumps(whole, ensure_ascii=False, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "pool.json", whole)
     return whole
 
 
@@ -372,7 +368,3 @@ def _counts(rows: Iterable[Example], taxonomy: Taxonomy) -> dict[str, dict[str, 
         for corpus in ("all", example.id.rpartition("-")[0]):
             counts.setdefault(corpus, Counter())[str(emotion)] += 1
     return {corpus: {e: n[e] for e in taxonomy.labels} for corpus, n in counts.items()}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
