@@ -85,11 +85,9 @@ def curves(name: str, title: str, series: Sequence[tuple[int, Sequence[DosePoint
     A point whose share does not lie in [0, 1] is left out.
     """
     left, right, top, bottom, height = 34, 10, 10, 34, 230
-    known_of = [
-        (place, [p for p in points if _finite(p.intensity) and _is_share(p.share.value)])
-        for place, points in series
+    intensities = [
+        _bounded(p.intensity) for _, points in series for p in points if _finite(p.intensity)
     ]
-    intensities = [_bounded(p.intensity) for _, known in known_of for p in known]
     low, high = min([0.0, *intensities]), max([100.0, *intensities])
     narrow = high - low <= 500
     ticks = range(math.ceil(low / 25) * 25, int(high) + 1, 25) if narrow else _ticks(low, high)
@@ -109,8 +107,9 @@ def curves(name: str, title: str, series: Sequence[tuple[int, Sequence[DosePoint
         if low <= tick <= high:
             out.append(_text(x(tick), height - bottom + 14, _tick(tick), "axis mid"))
     out.append(_text((left + WIDTH - right) / 2, height - 4, "intensity asked", "axis mid"))
-    for place, known in known_of:
+    for place, points in series:
         colour = place % COLOURS
+        known = [p for p in points if _finite(p.intensity) and _is_share(p.share.value)]
         band = [p for p in known if _finite(p.share.low) and _finite(p.share.high)]
         if len(band) > 1:
             there = [f"{_n(x(p.intensity))},{_n(y(p.share.high or 0))}" for p in band]
