@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.protocols import EmpathyReader
-from emotone.rl.empathy_reward import RewardSettings
-from emotone.rl.judged_reward import empathy_reward
+from emotone.systems.emprl.reward import RewardSettings, make_reward
 
 #: A post, a person's reply to it as the reference, and what somebody else might sensibly say.
 DIALOGUES = (Path(__file__).parent / "hacks.txt").read_text(encoding="utf-8").splitlines()
@@ -52,7 +51,7 @@ def earned(identifier: EmpathyReader) -> dict[str, dict[str, Any]]:
     earnings: dict[str, dict[str, Any]] = {}
     settings: Mapping[str, RewardSettings] = {"off": RewardSettings(), "on": GUARDED}
     rewards = {
-        guards: empathy_reward(POSTS, REFERENCES, chosen, identifier=identifier)
+        guards: make_reward(POSTS, REFERENCES, chosen, identifier=identifier)
         for guards, chosen in settings.items()
     }
     for kind, replies in {"reference": REFERENCES, "sensible": SENSIBLE, **HACKS}.items():

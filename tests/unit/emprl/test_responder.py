@@ -15,8 +15,7 @@ from emotone.lm.candidates import write_candidates
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.fingerprint import fingerprint
 from emotone.systems.emprl.config import ReplySettings
-from emotone.systems.emprl.levels import best, chances
-from emotone.systems.emprl.responder import EmpRL
+from emotone.systems.emprl.responder import EmpRL, best, chances
 from emotone.systems.emprl.tiny import TinyIdentifier, tiny, tiny_t5
 from emotone.types import Decoding, Dialogue, EmpathyLevels, Post, Speaker
 

@@ -13,7 +13,7 @@ from emotone.models import zoo
 from emotone.models.catalog import known
 from emotone.systems import emprl
 from emotone.systems.emprl.folder import read_card
-from emotone.systems.emprl.opening import DEFAULT
+from emotone.systems.emprl.policy import DEFAULT
 from emotone.types import Decoding, Dialogue
 
 LARGEST = 22_000_000  # bytes, all together

@@ -5,7 +5,7 @@ equations, the settings and where we leave them.
 """
 
 from emotone.systems.emprl.config import Config
-from emotone.systems.emprl.opening import load
+from emotone.systems.emprl.policy import load
 from emotone.systems.emprl.responder import EmpRL
 from emotone.systems.emprl.tiny import tiny
 from emotone.systems.emprl.training import train

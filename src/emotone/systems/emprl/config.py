@@ -8,9 +8,9 @@ from pathlib import Path
 from emotone.errors import ConfigError
 from emotone.lm.chat import FRIEND
 from emotone.rl.adapters import Adapters
-from emotone.rl.empathy_reward import RewardSettings
-from emotone.rl.scratch import Shape
 from emotone.rl.settings import Reinforce
+from emotone.systems.emprl.new_t5 import T5Sizes
+from emotone.systems.emprl.reward import RewardSettings
 from emotone.training.settings import Training
 
 #: The name that asks for a small T5 made from nothing.
@@ -74,7 +74,7 @@ class PolicySettings:
     max_reply: int = 50
     detach_values: bool = False
     adapters: Adapters = field(default_factory=Adapters)
-    new: Shape = field(default_factory=Shape)
+    new: T5Sizes = field(default_factory=T5Sizes)
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from torch import Tensor
+
 from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.judges import open_identifier
@@ -22,10 +25,10 @@ from emotone.metrics.empathy import context
 from emotone.protocols import EmpathyReader, check_request
 from emotone.rl.causal import chat_prompt
 from emotone.rl.seq2seq import source_ids
+from emotone.steering.choose import NO_REPLY
 from emotone.steering.mood import Doses, Drawn, Mood
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
-from emotone.systems.emprl.levels import best, chances
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 NAME = "emprl"
 #: Who hears the asked levels: the judge that may train, so that the scoring one stays a stranger.
 IDENTIFIER = "empathy-reward"
+#: Probabilities below this count as this much in a logarithm.
+_FLOOR = 1e-30
 
 
 class EmpRL:
@@ -261,3 +266,56 @@ class EmpRL:
         # Who gave the reward has shaped every reply, and must not be the one that scores it.
         made["judges"] = [*made.get("judges", ()), *filter(None, [self._card.identifier])]
         return made
+
+
+def chances(
+    identifier: EmpathyReader,
+    contexts: Sequence[str],
+    candidates: Sequence[Sequence[str]],
+    levels: Sequence[EmpathyLevels | None],
+) -> list[np.ndarray]:
+    """Say how likely each candidate has the levels that its row is asked for.
+
+    Args:
+        identifier: Judge of empathy.
+        contexts: What each row answers, all posts in one text.
+        candidates: Replies of each row.
+        levels: What each row is asked for; None for nothing.
+
+    Returns:
+        For each row the product over the three mechanisms of the level's probability, one a
+        candidate; 0 for a reply without a word, and nothing for a row that asks for nothing.
+
+    Source: the reward of EmpRL (arXiv 2408.02976), for the product.
+    """
+    found = [
+        np.zeros(0 if level is None else len(group))
+        for group, level in zip(candidates, levels, strict=True)
+    ]
+    at = [(i, j) for i, row in enumerate(found) for j in range(len(row))]
+    at = [(i, j) for i, j in at if candidates[i][j].strip()]
+    if not at:
+        return found
+    said = identifier.probabilities([(contexts[i], candidates[i][j]) for i, j in at])
+    for (i, j), row in zip(at, said, strict=True):
+        asked = levels[i]
+        if asked is not None:
+            wanted = (asked.reaction, asked.interpretation, asked.exploration)
+            found[i][j] = np.prod([row[k, level] for k, level in enumerate(wanted)])
+    return found
+
+
+def best(texts: Sequence[str], empathy: np.ndarray, emotion: Tensor | None = None) -> int:
+    """Choose the candidate with the largest product of probabilities; of equal ones the first.
+
+    Args:
+        texts: The candidates.
+        empathy: Probability of the asked levels of each.
+        emotion: What the listener hears, in nats, as `steering.choose.emotion_scores` has it; a
+            nat of emotion counts as much as a nat of empathy.
+    """
+    score = np.log(np.maximum(empathy, _FLOOR))
+    if emotion is not None:
+        score = score + emotion.double().numpy()
+    score = np.where([bool(text.strip()) for text in texts], score, NO_REPLY)
+    return int(score.argmax())

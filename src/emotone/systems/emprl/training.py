@@ -20,14 +20,14 @@ from emotone.judges import LABEL, open_identifier, open_judge
 from emotone.metrics.empathy import context
 from emotone.models import devices
 from emotone.protocols import EmpathyReader
-from emotone.rl.judged_reward import EmpathyReward, empathy_reward
-from emotone.rl.supervised import Taught, supervise
 from emotone.rl.trainer import Development, reinforce
 from emotone.rl.types import Policy
 from emotone.systems.emprl.config import NEW, Config
 from emotone.systems.emprl.corpus import Corpus, read_base, read_corpus, sides
 from emotone.systems.emprl.folder import save_policy
 from emotone.systems.emprl.policy import new_policy, open_policy
+from emotone.systems.emprl.reward import EmpathyReward, make_reward
+from emotone.systems.emprl.supervised import TokenPairs, supervise
 from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training
@@ -53,7 +53,7 @@ def train(config: Config, out: Path) -> Path:
     read = _plain(asdict(config.policy))
     critic = {"detach_values": read.pop("detach_values")}  # of the second stage only
     made_with = {"data": corpus.hashes, "policy": read}
-    learned, dev = taught(policy, corpus.train), taught(policy, corpus.dev)
+    learned, dev = token_pairs(policy, corpus.train), token_pairs(policy, corpus.dev)
     _teach(
         policy,
         learned,
@@ -93,10 +93,10 @@ def train(config: Config, out: Path) -> Path:
     return place
 
 
-def taught(policy: Policy, examples: Sequence[Example]) -> Taught:
+def token_pairs(policy: Policy, examples: Sequence[Example]) -> TokenPairs:
     """Prompts and replies of examples as the policy's tokens."""
     prompts = policy.encode([example.dialogue for example in examples])
-    return Taught(prompts, policy.encode_replies([example.reply or "" for example in examples]))
+    return TokenPairs(prompts, policy.encode_replies([example.reply or "" for example in examples]))
 
 
 def first() -> bool:
@@ -118,15 +118,15 @@ def _begun(config: Config, corpus: Corpus, out: Path) -> Any:
     folder = out / "base"
     policy = new_policy(config.policy, base, folder, place, seed=seed, values=values)
     made_with = {"data": [path.name for path in config.data.base], "rows": len(base)}
-    dev = taught(policy, corpus.dev)
-    _teach(policy, taught(policy, base), dev, config, config.base, folder, made_with)
+    dev = token_pairs(policy, corpus.dev)
+    _teach(policy, token_pairs(policy, base), dev, config, config.base, folder, made_with)
     return policy
 
 
 def _teach(
     policy: Any,
-    learned: Taught,
-    dev: Taught,
+    learned: TokenPairs,
+    dev: TokenPairs,
     config: Config,
     settings: Training,
     folder: Path,
@@ -150,7 +150,7 @@ def _reward(
         # The emotion that the reference has: the corpus says none of a listener's turn.
         classifier = open_judge(LABEL["en"])
         emotions = [scores.label for scores in classifier.classify(replies)]
-    return empathy_reward(
+    return make_reward(
         [context(example.dialogue) for example in examples],
         replies,
         config.reward,

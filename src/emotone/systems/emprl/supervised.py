@@ -25,7 +25,7 @@ from emotone.training.settings import Fitted, Training
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TokenPairs:
     """Prompts and the replies to learn, as token ids.
 
     Args:
@@ -80,8 +80,8 @@ class _Likelihood(nn.Module):
 
 def supervise(
     policy: Policy,
-    train: Taught,
-    dev: Taught | None,
+    train: TokenPairs,
+    dev: TokenPairs | None,
     *,
     settings: Training,
     out: Path,
@@ -111,7 +111,7 @@ def supervise(
     def batches(epoch: int) -> list[np.ndarray]:
         return plan(*lengths, settings.batch, seed_for(settings.seed, "plan"), epoch)
 
-    def collate(data: Taught, at: np.ndarray) -> _Rows:
+    def collate(data: TokenPairs, at: np.ndarray) -> _Rows:
         return _Rows(
             policy.prompts([data.prompts[i] for i in at]),
             policy.written([data.replies[i] for i in at]),

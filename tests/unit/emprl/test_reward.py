@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from emotone.emotions import EKMAN
 from emotone.errors import ConfigError, DataError
-from emotone.rl.empathy_reward import FLOOR, RewardSettings, score, signs_of
-from emotone.rl.judged_reward import empathy_reward
+from emotone.systems.emprl.guards import signs_of
+from emotone.systems.emprl.reward import FLOOR, RewardSettings, empathy_reward, make_reward
 from emotone.types import EmotionScores, EmpathyLevels
 
 GUARDED = RewardSettings(
@@ -38,7 +38,7 @@ TARGETS = np.array([[0, 1, 2]])
 
 
 def test_the_product_is_that_of_the_targets_levels():
-    found = score(CHANCES, TARGETS, plain(), RewardSettings())
+    found = empathy_reward(CHANCES, TARGETS, plain(), RewardSettings())
     assert found.total == pytest.approx([0.7 * 0.25 * 0.8])
     assert {k: float(v[0]) for k, v in found.terms.items()} == pytest.approx(
         {
@@ -58,17 +58,19 @@ def test_the_product_is_that_of_the_targets_levels():
 
 def test_weights_are_exponents_and_factors_of_logarithms():
     settings = RewardSettings(weights=(2.0, 0.0, 1.0))
-    assert score(CHANCES, TARGETS, plain(), settings).total == pytest.approx([0.7**2 * 0.8])
+    assert empathy_reward(CHANCES, TARGETS, plain(), settings).total == pytest.approx(
+        [0.7**2 * 0.8]
+    )
     settings = RewardSettings(form="log", weights=(2.0, 0.0, 1.0))
     expected = 2 * np.log(0.7) + np.log(0.8)
-    found = score(CHANCES, TARGETS, plain(), settings)
+    found = empathy_reward(CHANCES, TARGETS, plain(), settings)
     assert found.total == pytest.approx([expected])
     assert found.terms["empathy"] == pytest.approx([0.14])
 
 
 def test_a_logarithm_has_a_floor():
     never = np.array([[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
-    found = score(never, np.array([[0, 0, 2]]), plain(), RewardSettings(form="log"))
+    found = empathy_reward(never, np.array([[0, 0, 2]]), plain(), RewardSettings(form="log"))
     assert found.total == pytest.approx([np.log(FLOOR)])
 
 
@@ -107,7 +109,7 @@ def test_each_guard_takes_off_what_is_above_its_limit(guard: str, sign: str):
     for share, cost in ((0.1, 0.0), (0.2, 0.0), (0.6, 0.2), (1.0, 0.4)):
         signs = plain()
         getattr(signs, sign)[0] = share
-        found = score(CHANCES, TARGETS, signs, settings)
+        found = empathy_reward(CHANCES, TARGETS, signs, settings)
         assert found.total == pytest.approx([0.14 - cost])
         assert found.terms["guards"] == pytest.approx([cost])
         assert found.terms[sign] == pytest.approx([share])
@@ -119,7 +121,7 @@ def test_each_guard_takes_off_what_is_above_its_limit(guard: str, sign: str):
 def test_length_costs_outside_its_limits(count: int, deviation: float):
     settings = RewardSettings(length_weight=0.2, min_words=4, max_words=10)
     signs = signs_of([[f"w{i}" for i in range(count)]], [["x"]])
-    found = score(CHANCES, TARGETS, signs, settings)
+    found = empathy_reward(CHANCES, TARGETS, signs, settings)
     assert found.terms["length"] == pytest.approx([deviation])
     assert found.total == pytest.approx([0.14 - 0.2 * deviation])
 
@@ -138,7 +140,7 @@ def test_no_reply_earns_less_than_an_empty_one(
     chances[0, :, 0] = hits
     chances[1, :, 0] = 1.0  # what an identifier says of nothing does not count
     signs = signs_of([reply, []], [reply, reply], [0, 1])
-    found = score(chances, np.zeros((2, 3), int), signs, settings)
+    found = empathy_reward(chances, np.zeros((2, 3), int), signs, settings)
     assert found.total[1] <= found.total[0] + 1e-12
     assert found.terms["empathy"][1] == 0
     assert found.terms["empty"].tolist() == [0, 1]
@@ -153,11 +155,11 @@ def _guards(settings: RewardSettings) -> dict[str, float]:
 
 def test_emotion_is_added_and_needed_where_it_is_weighed():
     settings = RewardSettings(emotion_weight=0.5)
-    found = score(CHANCES, TARGETS, plain(), settings, emotion=np.array([0.6]))
+    found = empathy_reward(CHANCES, TARGETS, plain(), settings, emotion=np.array([0.6]))
     assert found.total == pytest.approx([0.14 + 0.3])
     assert found.terms["emotion"] == pytest.approx([0.6])
     with pytest.raises(ConfigError, match=r"emotion_weight is 0\.5"):
-        score(CHANCES, TARGETS, plain(), settings)
+        empathy_reward(CHANCES, TARGETS, plain(), settings)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +180,9 @@ def test_settings_out_of_range_are_refused(changes: dict[str, Any], said: str):
 
 def test_shapes_and_levels_are_checked():
     with pytest.raises(DataError, match=r"\[B, 3, 3\]"):
-        score(CHANCES[0], TARGETS, plain(), RewardSettings())
-    with pytest.raises(DataError, match="no empathy level"):
-        score(CHANCES, np.array([[0, 1, 3]]), plain(), RewardSettings())
+        empathy_reward(CHANCES[0], TARGETS, plain(), RewardSettings())
+    with pytest.raises(DataError, match="not an empathy level"):
+        empathy_reward(CHANCES, np.array([[0, 1, 3]]), plain(), RewardSettings())
     with pytest.raises(DataError, match="give one each"):
         signs_of([["a"]], [])
 
@@ -222,7 +224,7 @@ GOLD = ["Oh no.", "You must be so very proud of him. What was it for?", "Again?"
 
 
 def test_rows_are_scored_against_their_references_levels():
-    reward = empathy_reward(CONTEXTS, GOLD, identifier=Ear())
+    reward = make_reward(CONTEXTS, GOLD, identifier=Ear())
     found = reward([2, 1, 1], ["Why?", "Great news for all of you, is it not?", "Good."])
     np.testing.assert_allclose(found.total, [0.8**3, 0.8**3, 0.1 * 0.8 * 0.1])
     np.testing.assert_array_equal(reward.targets([1, 2]), [[2, 1, 1], [0, 0, 1]])
@@ -230,7 +232,7 @@ def test_rows_are_scored_against_their_references_levels():
 
 def test_references_are_heard_once_and_contexts_once_a_call():
     ear = Ear()
-    reward = empathy_reward(CONTEXTS, GOLD, identifier=ear)
+    reward = make_reward(CONTEXTS, GOLD, identifier=ear)
     reward([0, 0, 1], ["Poor you.", "How?", "Nice."])
     assert ear.read == CONTEXTS[:2]
     assert ear.asked == [*GOLD[:2], "Poor you.", "How?", "Nice."]
@@ -243,20 +245,20 @@ def test_references_are_heard_once_and_contexts_once_a_call():
 @pytest.mark.parametrize("nothing", ["", "  ", "?!", "…"])
 def test_a_reply_without_a_word_earns_nothing_and_is_not_heard(nothing: str):
     ear = Ear()
-    found = empathy_reward(CONTEXTS, GOLD, identifier=ear)([0, 1], [nothing, "Well."])
+    found = make_reward(CONTEXTS, GOLD, identifier=ear)([0, 1], [nothing, "Well."])
     assert nothing not in ear.asked
     assert found.total[0] == 0 < found.total[1]
     assert found.terms["empty"].tolist() == [1, 0]
-    assert empathy_reward(CONTEXTS, GOLD, identifier=ear)([0], [nothing]).total.tolist() == [0]
+    assert make_reward(CONTEXTS, GOLD, identifier=ear)([0], [nothing]).total.tolist() == [0]
 
 
 def test_the_scoring_judge_is_refused_even_behind_another():
     scoring = Ear(role="score")
     with pytest.raises(ConfigError, match="is for scoring and must not train"):
-        empathy_reward(CONTEXTS, GOLD, identifier=scoring)
+        make_reward(CONTEXTS, GOLD, identifier=scoring)
     behind: Any = SimpleNamespace(judge=scoring)
     with pytest.raises(ConfigError, match="'ear' is for scoring"):
-        empathy_reward(CONTEXTS, GOLD, identifier=behind)
+        make_reward(CONTEXTS, GOLD, identifier=behind)
 
 
 class Mood:
@@ -273,23 +275,23 @@ class Mood:
 def test_emotions_are_asked_of_the_classifier():
     moods = {"classifier": Mood(), "emotions": ["joy", "joy", "sadness"]}
     settings = RewardSettings(emotion_weight=1.0)
-    reward = empathy_reward(CONTEXTS, GOLD, settings, identifier=Ear(), **moods)  # pyright: ignore
+    reward = make_reward(CONTEXTS, GOLD, settings, identifier=Ear(), **moods)  # pyright: ignore
     found = reward([0, 0, 2], ["Yes!", "No.", "Oh!"])
     np.testing.assert_allclose(found.terms["emotion"], [0.9, 0.1, 0.02])
-    without = empathy_reward(CONTEXTS, GOLD, identifier=Ear())([0, 0, 2], ["Yes!", "No.", "Oh!"])
+    without = make_reward(CONTEXTS, GOLD, identifier=Ear())([0, 0, 2], ["Yes!", "No.", "Oh!"])
     np.testing.assert_allclose(found.total - without.total, [0.9, 0.1, 0.02])
     with pytest.raises(ConfigError, match="give a classifier"):
-        empathy_reward(CONTEXTS, GOLD, settings, identifier=Ear())
-    with pytest.raises(DataError, match="'glee' is no label of mood"):
-        empathy_reward(
+        make_reward(CONTEXTS, GOLD, settings, identifier=Ear())
+    with pytest.raises(DataError, match="'glee' is not a label of mood"):
+        make_reward(
             CONTEXTS, GOLD, identifier=Ear(), classifier=Mood(), emotions=["glee", "joy", "joy"]
         )
 
 
 def test_what_cannot_be_scored_is_refused():
     with pytest.raises(DataError, match="2 references came for 3"):
-        empathy_reward(CONTEXTS, GOLD[:2], identifier=Ear())
+        make_reward(CONTEXTS, GOLD[:2], identifier=Ear())
     with pytest.raises(DataError, match="row 1 is empty"):
-        empathy_reward(CONTEXTS, ["Oh.", " ", "Ah."], identifier=Ear())
+        make_reward(CONTEXTS, ["Oh.", " ", "Ah."], identifier=Ear())
     with pytest.raises(DataError, match="1 replies came for 2 rows"):
-        empathy_reward(CONTEXTS, GOLD, identifier=Ear())([0, 1], ["Oh."])
+        make_reward(CONTEXTS, GOLD, identifier=Ear())([0, 1], ["Oh."])

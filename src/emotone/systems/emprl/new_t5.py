@@ -26,7 +26,7 @@ BLANKS = tuple(f"<extra_id_{i}>" for i in range(20))
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class T5Sizes:
     """Size of a new T5.
 
     Args:
@@ -138,7 +138,7 @@ def _learned(
 
 
 def new_t5(
-    tokenizer: PreTrainedTokenizerBase, shape: Shape, seed: int
+    tokenizer: PreTrainedTokenizerBase, sizes: T5Sizes, seed: int
 ) -> T5ForConditionalGeneration:
     """Make a T5 with weights drawn from a seed; embeddings of both sides and output are one.
 
@@ -149,7 +149,7 @@ def new_t5(
 
     Args:
         tokenizer: Of `new_tokenizer`.
-        shape: Its size; the vocabulary is the tokenizer's.
+        sizes: Its size; the vocabulary is the tokenizer's.
         seed: Decides the weights.
     """
     from transformers import T5Config, T5ForConditionalGeneration
@@ -157,14 +157,14 @@ def new_t5(
     pad: Any = tokenizer.pad_token_id
     config = T5Config(
         vocab_size=len(tokenizer),
-        d_model=shape.width,
-        d_kv=shape.width // shape.heads,
-        d_ff=shape.inner,
-        num_layers=shape.encoder_blocks,
-        num_decoder_layers=shape.decoder_blocks,
-        num_heads=shape.heads,
-        feed_forward_proj="gated-gelu" if shape.gated else "relu",
-        dropout_rate=shape.dropout,
+        d_model=sizes.width,
+        d_kv=sizes.width // sizes.heads,
+        d_ff=sizes.inner,
+        num_layers=sizes.encoder_blocks,
+        num_decoder_layers=sizes.decoder_blocks,
+        num_heads=sizes.heads,
+        feed_forward_proj="gated-gelu" if sizes.gated else "relu",
+        dropout_rate=sizes.dropout,
         pad_token_id=pad,
         eos_token_id=tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
         decoder_start_token_id=pad,  # pyright: ignore[reportCallIssue]
@@ -174,6 +174,6 @@ def new_t5(
         torch.manual_seed(seed)
         model = T5ForConditionalGeneration(config)
     with torch.no_grad():
-        model.shared.weight.mul_(shape.width**-0.5)
-        model.decoder.final_layer_norm.weight.mul_(shape.width**0.5)
+        model.shared.weight.mul_(sizes.width**-0.5)
+        model.decoder.final_layer_norm.weight.mul_(sizes.width**0.5)
     return model.eval()

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from emotone.errors import ConfigError, DataError
-from emotone.rl.scratch import BLANKS, TURN, Shape, new_t5, new_tokenizer
+from emotone.systems.emprl.new_t5 import BLANKS, TURN, T5Sizes, new_t5, new_tokenizer
 
 TEXTS = ["I lost my keys today.", "Oh no! Where did you see them last?", "In the garden, I think."]
-SHAPE = Shape(pieces=80, width=16, inner=32, heads=2, encoder_blocks=1, decoder_blocks=2)
+SHAPE = T5Sizes(pieces=80, width=16, inner=32, heads=2, encoder_blocks=1, decoder_blocks=2)
 
 
 def test_a_text_comes_back_and_ends_with_the_end_token():
@@ -98,7 +98,7 @@ def test_the_shape_is_the_one_asked():
 )
 def test_an_impossible_shape_is_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
-        Shape(**settings)
+        T5Sizes(**settings)
 
 
 def test_what_is_saved_says_the_same(tmp_path):

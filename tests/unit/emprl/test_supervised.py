@@ -5,8 +5,8 @@ import torch
 
 from emotone.models.tiny import tiny_seq2seq
 from emotone.rl.seq2seq import Seq2SeqPolicy
-from emotone.rl.supervised import Taught, supervise
 from emotone.rl.types import Sampling
+from emotone.systems.emprl.supervised import TokenPairs, supervise
 from emotone.training import checkpoint
 from emotone.training.settings import Training
 from emotone.types import Dialogue
@@ -20,9 +20,9 @@ def policy_of(**settings):
     return Seq2SeqPolicy(lm.model, lm.tokenizer, reference=False, **settings)
 
 
-def taught(policy):
+def token_pairs(policy):
     prompts = policy.encode([Dialogue.of(post) for post in POSTS])
-    return Taught(prompts, policy.encode_replies(REPLIES))
+    return TokenPairs(prompts, policy.encode_replies(REPLIES))
 
 
 def settings(**other):
@@ -37,7 +37,7 @@ def test_it_learns_what_to_reply(tmp_path):
     from emotone.rl.rollout import roll_out
 
     policy = policy_of()
-    data = taught(policy)
+    data = token_pairs(policy)
     fitted = supervise(policy, data, data, settings=settings(), out=tmp_path, progress=False)
     assert fitted.best_dev is not None
     assert fitted.best_dev < 0.1
@@ -48,7 +48,7 @@ def test_it_learns_what_to_reply(tmp_path):
 
 def test_the_loss_is_nats_a_token_with_the_end(tmp_path):
     policy = policy_of()
-    data = taught(policy)
+    data = token_pairs(policy)
     expected = 0.0
     with torch.no_grad():
         for prompt, reply in zip(data.prompts, data.replies, strict=True):
@@ -67,7 +67,7 @@ def test_the_value_head_and_what_is_frozen_take_no_part(tmp_path):
     policy = policy_of()
     policy.settle()
     head = {k: v.clone() for k, v in policy.value_head.state_dict().items()}
-    data = taught(policy)
+    data = token_pairs(policy)
     supervise(policy, data, None, settings=settings(epochs=2), out=tmp_path, progress=False)
     for name, value in policy.value_head.state_dict().items():
         assert torch.equal(value, head[name])
@@ -80,7 +80,7 @@ def test_the_value_head_and_what_is_frozen_take_no_part(tmp_path):
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     whole, broken = policy_of(), policy_of()
-    data = taught(whole)
+    data = token_pairs(whole)
     supervise(
         whole, data, data, settings=settings(epochs=4), out=tmp_path / "whole", progress=False
     )
