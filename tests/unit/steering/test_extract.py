@@ -256,4 +256,4 @@ def test_examples_of_a_mix_make_no_vectors(mix):
     lm = tiny_causal_lm()
     rows = [dataclasses.replace(e, emotion=EmotionMix.parse(mix)) for e in examples("joy")]
     with pytest.raises(DataError, match="examples of one emotion each"):
-        extract(lm.model, lm.tokenizer, rows, name="tiny")
+        extract(lm, rows)
