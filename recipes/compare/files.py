@@ -34,6 +34,12 @@ def write_page(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def filled(template: Path, **values: object) -> str:
+    """Return the text of a page or card with its {names} replaced; a list stands for its lines."""
+    texts = {k: "\n".join(v) if isinstance(v, list) else v for k, v in values.items()}
+    return template.read_text(encoding="utf-8").format(**texts)
+
+
 def read_results(path: Path) -> dict[str, Any]:
     """Read what `write_results` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))

@@ -24,11 +24,12 @@ from emotone.errors import DataError
 from emotone.files import replacing
 from emotone.rl import adapters
 from emotone.systems.emprl.folder import FILE, Card, read_card
-from recipes.compare.files import RESULTS, ZOO, read_results
+from recipes.compare.files import RESULTS, ZOO, filled, read_results
 from recipes.compare.table import table, values
 from recipes.emprl.names import COLUMNS, MODELS, STAGES
 from recipes.emprl.table import EMPATHY, TEXTS
 
+HERE = Path(__file__).parent
 FIGURES = RESULTS / "emprl.json"
 CARD = "README.md"
 #: What of a stage's folder is given away besides weights and `config.toml`, by kind of policy.
@@ -101,49 +102,26 @@ def readme(name: str, card: Card, results: Mapping[str, Any] | None, numbers: in
         numbers: How many weights it holds.
     """
     short = name.removeprefix("emprl-")
-    model = MODELS.get(short, short)
-    what = (
-        f"low-rank adapters of {card.base}, {numbers / 1e6:.1f} million weights"
-        if card.kind == "causal"
-        else f"a T5, {numbers / 1e6:.1f} million weights"
+    causal = card.kind == "causal"
+    text = filled(
+        HERE / "pages/card.md",
+        name=name,
+        model=MODELS.get(short, short),
+        stage=STAGES.get(card.stage, card.stage),
+        what=f"low-rank adapters of {card.base}" if causal else "a T5",
+        millions=numbers / 1e6,
+        emotions="those of the base model's emotion vectors" if causal else "none (a T5)",
+        corpora=", ".join(CORPORA[card.kind]),
+        measured=card.measured,
+        reward=_reward(card),
+        licences="; ".join(f"{corpus}: {_licence(corpus)}" for corpus in CORPORA[card.kind]),
     )
-    stage = STAGES.get(card.stage, card.stage)
-    measured = card.measured
-    data = "; ".join(f"{corpus}: {_licence(corpus)}" for corpus in CORPORA[card.kind])
-    asks = f'"reaction:2 interpretation:1 exploration:2" --model {name}'
-    emotions = (
-        "those of the base model's emotion vectors" if card.kind == "causal" else "none (a T5)"
-    )
-    lines = [
-        f"# {name}",
-        "",
-        f"EmpRL on {model}, stage {stage}: {what}, stored as float16.",
-        "",
-        "- Intended use: empathic replies of one or two sentences, for research and play.",
-        f"- Use: `emotone reply TEXT --system emprl --empathy {asks}`; levels may be left out.",
-        f"- Emotions: {emotions}.",
-        f"- Trained on: {', '.join(CORPORA[card.kind])}, training parts; {measured.steps} steps of"
-        f" {stage}, weights of step {measured.best_step}.",
-        f"- Reward: {_reward(card)}.",
-        f"- Licence of the data: {data}. These weights are for research, not for commerce.",
-        "- Recipe: configs/emprl and recipes/emprl/README.md.",
-        "- Limits: the reward is a small judge's guess at what people on peer-support forums call"
-        " empathy. The model sounds kind; it feels and knows nothing, invents, and"
-        " repeats the manners and biases of its texts. It is not a help for people in need: a"
-        " person in danger should call a local emergency number or a crisis line.",
-    ]
     row = (results or {}).get("rows", {}).get(f"{short}-{card.stage}")
     if row:
-        lines += [
-            "",
-            "## Scores on held-out dialogues (95 % intervals)",
-            "",
-            f"Mean of {len(row['trainings'])} trainings, of which this is one;"
-            " docs/systems/emprl-results.md says how they were made.",
-            "",
-            *table(["measure", "value"], values(row["numbers"], COLUMNS, NUMBERS)),
-        ]
-    return "\n".join(lines) + "\n"
+        cells = table(["measure", "value"], values(row["numbers"], COLUMNS, NUMBERS))
+        trainings = len(row["trainings"])
+        text += filled(HERE / "pages/scores.md", trainings=trainings, table=cells)
+    return text
 
 
 def _reward(card: Card) -> str:

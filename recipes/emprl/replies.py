@@ -18,7 +18,7 @@ from emotone.metrics.base import Pair
 from emotone.metrics.empathy import context
 from emotone.protocols import EmpathyIdentifier
 from emotone.types import MECHANISMS, Dialogue, Example, Post, Speaker
-from recipes.compare.files import PAGES, write_page
+from recipes.compare.files import PAGES, filled, write_page
 from recipes.compare.table import escaped, table
 from recipes.emprl.answer import check, opened, write
 from recipes.emprl.names import MODELS, STAGES
@@ -65,15 +65,7 @@ def page(replies: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIden
         replies: Name of the runs -> stage -> its replies.
         judge: Says the levels that stand beside the replies.
     """
-    lines = [
-        "# Replies of EmpRL",
-        "",
-        "Written by `python -m recipes.emprl.replies RUNS`; do not edit. Dialogues that were"
-        " written for this page and that nothing was trained on. The first training, the first"
-        " sampling, nothing chosen by hand. In brackets after each reply: its levels of emotional"
-        " reaction, interpretation and exploration, each from 0 to 2, by the scoring judge."
-        " In longer dialogues, — marks what the other speaker said.",
-    ]
+    lines: list[str] = []
     for name, stages in replies.items():
         lines += ["", f"## {MODELS.get(name, name)}", ""]
         marks: dict[str, list[str]] = {}
@@ -94,7 +86,7 @@ def page(replies: Mapping[str, Mapping[str, Sequence[Pair]]], judge: EmpathyIden
             for i, (example, _) in enumerate(first)
         ]
         lines += ["", *table(head, rows)]
-    return "\n".join(lines) + "\n"
+    return filled(HERE / "pages/replies.md", models=lines[1:])
 
 
 def _counted(pairs: Sequence[Pair], levels: Sequence[object]) -> str:

@@ -7,17 +7,18 @@ docs/systems/emprl-curves/*.svg. No number is typed by hand.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emotone.types import MECHANISMS
-from recipes.compare.files import PAGES, RESULTS, read_results, write_page
+from recipes.compare.files import PAGES, RESULTS, filled, read_results, write_page
 from recipes.compare.table import number_table, table
 from recipes.emprl.curves import drawing
 from recipes.emprl.findings import findings
 from recipes.emprl.names import COLUMNS, STOPPED, TRICKS, title
 
+HERE = Path(__file__).parent
 CURVES = "emprl-curves"
 
 EMPATHY = ("emp_f1", "emp_macro_f1", "emp_accuracy")
@@ -73,67 +74,20 @@ def drawings(results: Results) -> dict[str, str]:
 
 def page(results: Results, source: str) -> str:
     """The page as Markdown."""
-    settings = results["manifest"]["settings"]
-    decoding = results["decoding"]
-    judges = ", ".join(f"`{name}`" for name in results["manifest"]["judges"])
-    lines = [
-        "# EmpRL, measured",
-        "",
-        f"Written by `python -m recipes.emprl.table` from docs/results/{source}; do not edit."
-        f" {settings['contexts']} conversations of EmpatheticDialogues' validation part, one turn"
-        " of each chosen with a fixed seed, answered by every row; the test part was not used."
-        f" Replies are sampled as in the authors' code: top-k {decoding['top_k']}, temperature"
-        f" {decoding['temperature']}, {decoding['min_tokens']} to {decoding['max_tokens']} tokens;"
-        f" every training answers {settings['samplings']} times. Empathy is judged only by"
-        f" {judges}, which gave no reward, chose no weights and shares no training text with the"
-        " judge that gave the reward. Brackets hold 95 % intervals over dialogues, and over"
-        " trainings if there are several, otherwise over samplings.",
-        "",
-        *(f"- {line}" for line in findings(results)),
-        "",
-        "## Empathy",
-        "",
-        "The levels of each reply against those of the person's reply, both by the scoring judge:"
-        " weighted F1 as in the paper, which favours a system whose replies all have the commonest"
-        " level; macro-F1; and accuracy. Means over the three mechanisms.",
-        "",
-        *numbers(results, EMPATHY, floor=True),
-        "",
-        "By mechanism:",
-        "",
-        *numbers(results, BY_MECHANISM),
-        "",
-        "## Likelihood, content and variety",
-        "",
-        "Perplexity is that of people's replies under the system, by its own tokens: it is"
-        " comparable between stages of one model, but not between models; bits per character are"
-        " comparable between models too.",
-        "",
-        *numbers(results, TEXTS),
-        "",
-        "## Differences",
-        "",
-        "On the same dialogues, training by training; p by random swaps of dialogues, over all"
-        " trainings and samplings together.",
-        "",
-        *differences(results),
-        "",
-        "## Learning curves",
-        "",
-        "Reward and terms are those of the judge that gives the reward. Lines are means over"
-        " training steps, dots are held-out dialogues, and the dashed line marks the step whose"
-        " weights are used.",
-        *curves(results),
-        "",
-        "## What games the reward",
-        "",
-        "Mean reward of replies to invented dialogues, by the judge that gives the reward: with the"
-        " paper's reward alone, and with the guards of the configs. First come replies that a"
-        " person might write, then tricks.",
-        "",
-        *tricks(results),
-    ]
-    return "\n".join(lines) + "\n"
+    return filled(
+        HERE / "pages/results.md",
+        source=source,
+        settings=results["manifest"]["settings"],
+        decoding=results["decoding"],
+        judges=", ".join(f"`{name}`" for name in results["manifest"]["judges"]),
+        findings=[f"- {line}" for line in findings(results)],
+        empathy=numbers(results, EMPATHY, floor=True),
+        by_mechanism=numbers(results, BY_MECHANISM),
+        texts=numbers(results, TEXTS),
+        differences=differences(results),
+        curves="\n\n".join(curves(results)) or "There are none yet.",
+        tricks=tricks(results),
+    )
 
 
 def numbers(results: Results, keys: Sequence[str], *, floor: bool = False) -> list[str]:
@@ -164,36 +118,31 @@ def _trainings(seeds: Sequence[int]) -> str:
     return str(len(seeds)) if seeds and seeds != [0] else ""
 
 
-def curves(results: Results) -> list[str]:
-    """Where each run stopped and why, its evaluations, and its drawing."""
-    lines: list[str] = []
+def curves(results: Results) -> Iterator[str]:
+    """Yield where each run stopped and why, its evaluations, and its drawing."""
     for name, run in results["runs"].items():
         evaluations = run["curve"].get("evaluations")
         if not evaluations:
             continue
         measured = run["measured"]
-        why = STOPPED.get(measured["stopped"], measured["stopped"])
-        head = ["step", *(heading for _, heading, _ in EVALUATED), "refused for"]
+        best = measured["best_step"]
         rows = [
             [
-                f"**{row['step']}**" if row["step"] == measured["best_step"] else str(row["step"]),
+                f"**{row['step']}**" if row["step"] == best else str(row["step"]),
                 *(f"{row[key]:.{d}f}" if key in row else "" for key, _, d in EVALUATED),
                 row["refused"],
             ]
             for row in evaluations
         ]
-        lines += [
-            "",
-            f"### {name}",
-            "",
+        head = ["step", *(heading for _, heading, _ in EVALUATED), "refused for"]
+        why = STOPPED.get(measured["stopped"], measured["stopped"])
+        yield f"### {name}"
+        yield (
             f"{measured['steps']} steps, {measured['seconds'] / 60:.0f} minutes; {why}. The weights"
-            f" are those of step {measured['best_step']}.",
-            "",
-            f"![Learning curves of {name}]({CURVES}/{name}.svg)",
-            "",
-            *table(head, thinned(rows)),
-        ]
-    return lines
+            f" are those of step {best}."
+        )
+        yield f"![Learning curves of {name}]({CURVES}/{name}.svg)"
+        yield "\n".join(table(head, thinned(rows)))
 
 
 def thinned(rows: Sequence[list[str]], most: int = 9) -> list[list[str]]:

@@ -12,6 +12,7 @@ from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
+from recipes.compare.files import filled
 from recipes.compare.table import escaped, table
 from recipes.recurrent.folders import EVERYDAY, MAIN, Run, find, neutral_of, replies
 from recipes.recurrent.names import LANGS, SYSTEMS
@@ -52,21 +53,13 @@ def everyday_page(folder: Path) -> str:
     from emotone.judges import SCORE, open_judge
 
     runs = find(folder)
-    lines = [
-        "# Replies of the recurrent systems",
-        "",
-        "Written by `python -m recipes.recurrent.table RUNS`; do not edit. Replies to everyday"
-        " posts that were written for this page and that no system was trained on; one weight of"
-        " the choice among candidates was lowered after reading earlier replies to them. The"
-        " first seed of each system, default decoding, nothing chosen by hand. ✓ marks replies"
-        " that the scoring judge classifies as the requested emotion. A-Seq2Seq takes no emotion.",
-    ]
+    lines: list[str] = []
     for lang, name in LANGS.items():
         if shown := chosen(runs, lang):
             judge = remember_emotion(open_judge(SCORE[lang]), folder / ".labels")
             pairs = {system: replies(run, EVERYDAY) for system, run in shown.items()}
             lines += section(name, posts(lang), pairs, judge)
-    return "\n".join(lines) + "\n"
+    return filled(HERE / "pages/replies.md", languages=lines[1:])
 
 
 def section(

@@ -22,7 +22,7 @@ from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.data.text import tokens
 from emotone.recurrent.folder import CONFIG, pack_folder
-from recipes.compare.files import RESULTS, ROOT, ZOO, read_results
+from recipes.compare.files import RESULTS, ROOT, ZOO, filled, read_results
 from recipes.recurrent.folders import MAIN
 from recipes.recurrent.names import LANGS as NAMES
 from recipes.recurrent.names import SYSTEMS
@@ -98,33 +98,24 @@ def cards() -> None:
 def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list[list[str]]) -> str:
     """Write the card of one model."""
     system, lang = manifest["system"], manifest["lang"]
-    taxonomy = manifest["taxonomy"]
-    training = manifest["training"]
-    licences = "; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items())
-    lines = [
-        f"# {name}",
-        "",
-        f"{SYSTEMS[system]}, {NAMES[lang]}, small: {manifest['parameters'] / 1e6:.1f} million"
-        " weights when trained, stored as int8.",
-        "",
-        f"- Intended use: {USES[system]}.",
-        f"- Emotions: {'none' if taxonomy is None else taxonomy}.",
-        f"- Trained on: {manifest['pairs']} rows (pairs, and single texts without a post), labelled"
-        f" by {', '.join(manifest['judges'])}; {training['best_step']} steps."
-        + (f" {SECOND}" if system != "a_seq2seq" else ""),
-        f"- Licence of the data: {licences}. These weights are for research, not for commerce.",
-        f"- Recipe: `emotone data prepare {lang}-pairs` and recipes/recurrent/README.md. Words"
-        f" that the texts hold fewer than {LEAST} times are not in the vocabulary.",
-        f"- Limits: {LIMITS[lang]} It repeats the manners and biases of its texts. It feels and"
-        " knows nothing; it is not a help for people in need.",
-        "",
-        "## Scores of this file on held-out posts (95 % intervals)",
-        "",
-        "| measure | value |",
-        "|---|---|",
-        *(f"| {measure} | {value} |" for measure, value in scores),
-    ]
-    return "\n".join(lines) + "\n"
+    return filled(
+        Path(__file__).parent / "pages/card.md",
+        name=name,
+        system=SYSTEMS[system],
+        lang=lang,
+        language=NAMES[lang],
+        millions=manifest["parameters"] / 1e6,
+        use=USES[system],
+        emotions=manifest["taxonomy"] or "none",
+        rows=manifest["pairs"],
+        judges=", ".join(manifest["judges"]),
+        steps=manifest["training"]["best_step"],
+        second="" if system == "a_seq2seq" else f" {SECOND}",
+        licences="; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items()),
+        least=LEAST,
+        limits=LIMITS[lang],
+        scores=[f"| {measure} | {value} |" for measure, value in scores],
+    )
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.report.published import ECM, EMO_SEQ
-from recipes.compare.files import PAGES, RESULTS, read_results, write_page
+from recipes.compare.files import PAGES, RESULTS, filled, read_results, write_page
 from recipes.compare.table import Column, number_table, shown, table, values
 from recipes.recurrent.findings import findings
 from recipes.recurrent.names import (
@@ -38,6 +38,20 @@ CONTENT = ("topic_reference", "topic_post", "similarity_reference", "similarity_
 #: What stands on the card of a model.
 CARD = ("perplexity", "ecm_perplexity", *VARIETY[:2], *FEELING, *CONTENT, *VARIETY[2:])
 COMPARED = ("distinct_2", "emotion_accuracy", "topic_reference", "similarity_reference", "bleu")
+
+HERE = Path(__file__).parent
+#: What is said of the models of the zoo, and of the trained weights.
+SHIPPED = (
+    "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
+    " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
+    " the package does it today. ECM and Emo-Seq were trained a second time, on the examples"
+    " with a clear label (decision 0017); their pairs and steps are those of that stage, so"
+    " here the systems differ in more than their equations."
+)
+TRAINED = (
+    "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y) with a"
+    " weight of 2; [the models of the zoo](recurrent-shipped-results.md) use today's."
+)
 
 Results = Mapping[str, Any]
 Facts = Mapping[str, Mapping[str, Any]]
@@ -68,40 +82,17 @@ def page(results: Results, source: str = "recurrent.json") -> str:
         source: Name of its file; "recurrent-shipped.json" is of the models of the zoo.
     """
     shipped = source == "recurrent-shipped.json"
-    about = (
-        "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
-        " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
-        " the package does it today. ECM and Emo-Seq were trained a second time, on the examples"
-        " with a clear label (decision 0017); their pairs and steps are those of that stage, so"
-        " here the systems differ in more than their equations."
-        if shipped
-        else "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y)"
-        " with a weight of 2; [the models of the zoo](recurrent-shipped-results.md) use today's."
-    )
-    judges = ", ".join(f"`{name}`" for name in results["manifest"]["judges"])
-    lines = [
-        f"# Recurrent systems{' of the zoo' if shipped else ''}, measured",
-        "",
-        f"Written by `python -m recipes.recurrent.table` from docs/results/{source}; do not"
-        " edit. How the systems are trained and compared: `recipes/recurrent/README.md`.",
-        "",
-        about,
-        "",
-        "Brackets hold 95 % intervals over the choice of posts and the seeds of training; ¹ marks"
-        " rows of one seed, whose intervals cover only the posts. Rows marked (10k) were trained on"
-        " fewer pairs; compare them only with each other.",
-        "",
-        f"Emotion is judged by {judges}, which labelled none of the training data. Distinct is"
-        " over one reply for each post, in an emotion chosen by a hash of the post, so that systems"
-        " with and without emotions give equally many replies. A-Seq2Seq takes no emotion; each of"
-        " its replies is compared with every requested emotion, which gives the accuracy of chance."
-        " Topic is the cosine of a reply with its own reference (or post) minus the mean cosine"
-        " with those of all other posts answered in the same emotion; an interval above 0 means on"
-        " topic.",
-    ]
+    languages: list[str] = []
     for lang, of_lang in results["langs"].items():
-        lines += language(lang, of_lang)
-    return "\n".join(lines) + "\n"
+        languages += language(lang, of_lang)
+    return filled(
+        HERE / "pages/results.md",
+        of=" of the zoo" if shipped else "",
+        source=source,
+        about=SHIPPED if shipped else TRAINED,
+        judges=", ".join(f"`{name}`" for name in results["manifest"]["judges"]),
+        languages=languages[1:],
+    )
 
 
 def language(lang: str, results: Results) -> list[str]:
