@@ -172,7 +172,7 @@ class Bench:
         options = ["--threads", str(self.threads), "--clock", self.named]
         with tempfile.TemporaryDirectory() as name:
             work.save(Path(name))
-            ours = work.Step(Path(name) / "ours", top_k)
+            ours = work.Step(top_k)
             with Process(self.python, script, name, *options) as peer:
                 self.about = peer.about
                 self._one_model(ours, peer)

@@ -17,13 +17,11 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from emotone.judges.identifier import IdentifierCard, TrainedIdentifier
 from emotone.judges.identifier_net import MECHANISMS, open_net, paper_specs
-from emotone.rl import trainer
-from emotone.rl.run import Run
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.rl.settings import Reinforce
+from emotone.rl.trainer import Learner
 from emotone.rl.types import Sampling, Scores, Written
 from emotone.training.distributed import ranks
-from emotone.training.stopping import StopRequest
 
 #: Seconds, of the day or of this process's work.
 Clock = Callable[[], float]
@@ -103,27 +101,27 @@ class Step:
     """Our trainer, a step at a time.
 
     Args:
-        folder: Of the run; a step writes to its log.
         top_k: Tokens a draw may choose from; 0 for all, and then losses are over all of them too.
     """
 
-    def __init__(self, folder: Path, top_k: int = 20) -> None:
+    def __init__(self, top_k: int = 20) -> None:
         self.settings = settings(top_k)
         self.prompts = prompts(self.settings.batch)
         self.policy = Seq2SeqPolicy(model(), tokenizer())
         self.clock: Clock = time.perf_counter
         self.at: list[float] = []
-        team = ranks("cpu")
-        folder.mkdir(parents=True)
-        learning = dict(self.policy.trained())
-        self.run = Run(self.policy, learning, team, self.settings, folder, StopRequest(), {})
-        self.run.open_logs(shown=False)
+        parameters = dict(self.policy.trained())
+        self.learner = Learner(
+            self.policy, parameters, self.prompts, self._reward, None, self.settings, ranks("cpu")
+        )
+        self.state = self.learner.task().state
 
     def seconds(self, clock: Clock) -> dict[str, float]:
         """Draw replies, score them, learn from them; seconds of each part."""
         self.clock, self.at = clock, []
         start = clock()
-        trainer._step(self.run, self.prompts, self._reward)
+        self.learner.step(self.state)
+        self.state.step += 1
         done = clock()
         wrote, scored = self.at
         return {
@@ -141,8 +139,7 @@ class Step:
 
     def length(self) -> float:
         """Mean length in tokens of the replies of the last step."""
-        lines = (self.run.out / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        return json.loads(lines[-1])["length"]
+        return self.learner.row["length"]
 
     @torch.no_grad()
     def logprobs(self, replies: list[list[int]]) -> list[list[float]]:

@@ -144,8 +144,7 @@ def _measure(
     prompts = policy.prompts([development.prompts[i] for i in rows]).to(team.device)
     given = policy.written([development.replies[i] for i in rows]).to(team.device)
     seeds = [seed_for(settings.seed, "development", i) for i in rows]
-    half = torch.autocast(team.device.type, torch.bfloat16, enabled=settings.precision == "bf16")
-    with torch.no_grad(), half:
+    with torch.no_grad(), team.autocast(settings.precision):
         rollout = roll_out(policy, prompts, settings.sampling, seeds)
         said = policy.module(prompts, given, values=False).logprobs
         reference = policy.reference(prompts, rollout.written)

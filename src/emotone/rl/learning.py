@@ -127,9 +127,7 @@ def _gradients(
     for number, part in enumerate(passes, 1):
         # Processes exchange gradients once an update, in its last pass.
         with _alone(model, team, number < len(passes)):
-            with torch.autocast(
-                team.device.type, torch.bfloat16, enabled=settings.precision == "bf16"
-            ):
+            with team.autocast(settings.precision):
                 said = model(part.prompts, part.written, values=heard.values is not None)
             mask = part.written.mask
             policy = policy_loss(

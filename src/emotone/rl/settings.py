@@ -173,7 +173,7 @@ class Reinforced:
     steps: int
     best_step: int
     best_reward: float | None
-    stopped: Literal["steps", "patience"]
+    stopped: str
     seconds: float
     curve: tuple[dict[str, float], ...]
     log: Path

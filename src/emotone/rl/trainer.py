@@ -6,9 +6,11 @@ the reference say of them, 5 turn rewards into advantages, 6 learn, 7 log, evalu
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch import nn
 
 from emotone.errors import ConfigError, DataError
 from emotone.rl.chosen import chosen
-from emotone.rl.development import Development, distinct_2
+from emotone.rl.development import Development, distinct_2, evaluate, refused
 from emotone.rl.exchange import all_of, whole
 from emotone.rl.experience import Scored, deserve, hear, parts, score
 from emotone.rl.kl import adapt
@@ -26,16 +28,26 @@ from emotone.rl.learning import Learned, learn
 from emotone.rl.losses import explained
 from emotone.rl.moments import Moments
 from emotone.rl.rollout import roll_out
-from emotone.rl.run import Run
-from emotone.rl.settings import Reinforce, Reinforced
-from emotone.rl.state import identity
+from emotone.rl.settings import FREE, Reinforce, Reinforced
 from emotone.rl.types import Policy, RewardFunction
 from emotone.training import optim
-from emotone.training.distributed import ranks
+from emotone.training.distributed import Ranks
 from emotone.training.log import note
-from emotone.training.run import locked
-from emotone.training.seeding import own_randomness, reseed, seed_for
-from emotone.training.stopping import stop_requests
+from emotone.training.run import Measurement, Run, Task, prepared
+from emotone.training.seeding import reseed, seed_for
+from emotone.training.state import State, digest, identity
+
+#: What a person sees of the log.
+FIGURES = {
+    "reward": "reward {:.3f}",
+    "kl": "kl {:.2f}",
+    "length": "length {:.1f}",
+    "dev_reward": "dev reward {:.3f}",
+}
+#: Keys of the log that differ between two equal runs.
+TIMINGS = frozenset(
+    {"seconds", "rollout_seconds", "score_seconds", "listen_seconds", "learn_seconds"}
+)
 
 
 def reinforce(
@@ -84,135 +96,201 @@ def reinforce(
             f"there are {len(prompts)} prompts, but a step takes {settings.prompts_a_step}; give"
             " more prompts, or lower batch"
         )
-    with ExitStack() as stack:
-        asked = stack.enter_context(stop_requests())
-        if settings.threads:
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            torch.set_num_threads(settings.threads)
-        team = ranks(settings.device)
+    held = [] if development is None else [development.prompts, development.replies]
+    digests = {
+        "prompts": digest([list(row) for row in prompts]),
+        "development data": digest([[list(row) for row in rows] for rows in held]),
+    }
+    with prepared(settings, out) as (team, request), _learning(policy, settings) as parameters:
         if settings.batch % (settings.updates * team.world):
             raise ConfigError(
                 f"reinforce: batch is {settings.batch}; use a multiple of updates times processes,"
                 f" {settings.updates * team.world}"
             )
-        team.first_does(lambda: stack.enter_context(locked(out)))
-        stack.enter_context(own_randomness(team.device))
-        held = [] if development is None else [development.prompts, development.replies]
-        learning = stack.enter_context(_learning(policy, settings))
-        made = identity(settings, learning, prompts, held, made_with or {})
-        run = Run(policy, learning, team, settings, out, asked, made)
-        stack.callback(run.close)
-        run.open_logs(shown=progress)
-
-        state = run.state
-        fresh = state.step == 0 and not state.curve
-        state.pending = state.pending or (fresh and development is not None)
-        while True:
-            if state.pending and development is not None:
-                run.evaluate(development)
-            if state.step % settings.save_every == 0:
-                run.save()
-            run.leave_if_asked()
-            if state.stopped(settings) is not None:
-                return run.finish(development)
-            _step(run, prompts, reward)
-            due = state.step % settings.evaluate_every == 0
-            state.pending = due and development is not None
-
-
-def _step(run: Run, prompts: Sequence[list[int]], reward: RewardFunction) -> None:
-    policy, settings, team, state = run.policy, run.settings, run.team, run.state
-    clock = [time.perf_counter()]
-
-    # 1. Choose prompts; those of a group stand together.
-    rows = chosen(len(prompts), settings.prompts_a_step, settings.seed, state.step)
-    rows = np.repeat(rows, settings.replies_a_prompt)
-    at = np.arange(settings.batch)[team.rank :: team.world]
-
-    # 2. Draw replies; a reply's random numbers depend on its place in the batch alone.
-    policy.eval()
-    padded = policy.prompts([prompts[i] for i in rows[at]]).to(team.device)
-    seeds = [seed_for(settings.seed, "rollout", state.step, int(i)) for i in at]
-    with torch.no_grad(), run.half():
-        rollout = roll_out(policy, padded, settings.sampling, seeds)
-    clock.append(time.perf_counter())
-
-    # 3. Score them.
-    scored = score(reward, rows, at, rollout.texts, team)
-    clock.append(time.perf_counter())
-
-    # 4. Hear the policy, its values and the reference.
-    cut = parts(rollout, settings)
-    with run.half():
-        heard = hear(policy, rollout, cut, settings)
-    clock.append(time.perf_counter())
-
-    # 5. Turn rewards into advantages.
-    mask = rollout.written.mask
-    moments = Moments(*state.moments) if state.moments else Moments()
-    deserved = deserve(
-        scored,
-        heard,
-        mask,
-        at,
-        settings=settings,
-        kl_weight=state.kl_weight,
-        moments=moments,
-        team=team,
-    )
-
-    # 6. Learn.
-    lr = run.rate()
-    optim.set_lr(run.optimizer, lr)
-    reseed(seed_for(settings.seed, "dropout", state.step, team.rank), team.device)
-    run.parallel.train(settings.dropout)
-    learned = learn(
-        run.parallel,
-        cut,
-        heard,
-        deserved,
-        optimizer=run.optimizer,
-        parameters=run.parameters,
-        settings=settings,
-        team=team,
-    )
-    policy.eval()
-    clock.append(time.perf_counter())
-
-    # 7. Log; the KL weight of the next step follows from this one.
-    kl = float(deserved.kl.mean())
-    row = _row(scored, learned)
-    row |= {"score_norm": float(deserved.scores.mean())}
-    row |= {"kl": kl, "kl_coefficient": state.kl_weight}
-    if heard.values is not None and deserved.returns is not None:
-        share = explained(heard.values, deserved.returns, mask, sum_over=team.sum)
-        row["value_explained"] = float(share)
-    else:
-        del row["value_loss"]
-    row["length"] = float(whole(team, mask.sum(1), at, len(rows)).mean())
-    row["ended"] = float(whole(team, rollout.ended, at, len(rows)).mean())
-    row["distinct_2"] = distinct_2(all_of(team, rollout.texts))
-    row["lr"] = lr
-    if kl < 0 and not state.kl_negative:
-        state.kl_negative = row["kl_negative"] = True
-        if team.first:
-            note(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
-    if settings.kl_adaptive:
-        state.kl_weight = adapt(
-            state.kl_weight,
-            kl,
-            rows=settings.batch,
-            target=settings.kl_target,
-            horizon=settings.kl_horizon,
+        learner = Learner(policy, parameters, prompts, reward, development, settings, team)
+        run = Run(
+            learner.task(),
+            settings=settings,
+            team=team,
+            request=request,
+            out=out,
+            identity=identity(settings, FREE, parameters, made_with or {}, digests),
         )
-    state.moments = [deserved.moments.mean, deserved.moments.var, deserved.moments.count]
-    state.step += 1
-    if run.display is not None:
-        run.display.step()
-    if state.step % settings.log_every == 0:
+        reason = run.train(progress=progress)
+    policy.eval()
+    state = run.state
+    return Reinforced(
+        steps=state.step,
+        best_step=state.step if development is None else state.best_step,
+        best_reward=state.best,
+        stopped=reason,
+        seconds=run.seconds(),
+        curve=tuple(state.curve),
+        log=out / "log.jsonl",
+    )
+
+
+@dataclass(kw_only=True)
+class Progress(State):
+    """Where a run of reinforcement stands.
+
+    Args:
+        kl_weight: Weight of the KL divergence in the next step.
+        moments: Running moments of the rewards.
+        kl_negative: Whether the user was told of a mean KL divergence below 0.
+    """
+
+    kl_weight: float
+    moments: list[float] = field(default_factory=list)
+    kl_negative: bool = False
+
+
+class Learner:
+    """A policy that learns from rewards, step by step."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        parameters: Mapping[str, nn.Parameter],
+        prompts: Sequence[list[int]],
+        reward: RewardFunction,
+        development: Development | None,
+        settings: Reinforce,
+        team: Ranks,
+    ) -> None:
+        self.policy, self.parameters = policy, parameters
+        self.prompts, self.reward, self.development = prompts, reward, development
+        self.settings, self.team = settings, team
+        policy.eval()
+        self.parallel: nn.Module = team.accelerator.prepare_model(policy.module)
+        self.optimizer = torch.optim.Adam(parameters.values(), lr=settings.lr, fused=True)
+        self.row: dict[str, Any] = {}  # of the log, about the last step
+
+    def task(self) -> Task[Progress]:
+        """Say what a run is made of."""
+        settings = self.settings
+        return Task(
+            state=Progress(kl_weight=settings.kl),
+            steps=settings.steps,
+            parameters=self.parameters,
+            optimizer=self.optimizer,
+            step=self.step,
+            over=lambda state: "steps" if state.step >= settings.steps else None,
+            report=lambda _state, _seconds: self.row,
+            measure=None if self.development is None else self.measure,
+            better=operator.gt,
+            measures_start=True,
+            figures=FIGURES,
+            evaluation="dev_reward",
+        )
+
+    def lr(self, state: Progress) -> float:
+        """Learning rate of the next step."""
+        settings = self.settings
+        return optim.scheduled(settings.lr, state.step, settings.warmup, settings.linear)
+
+    def measure(self, state: Progress, broken: Callable[[], bool]) -> Measurement | None:
+        """Measure the development data; weights that a guard refuses cannot be the best."""
+        if self.development is None:
+            return None
+        point = evaluate(self.policy, self.development, self.settings, self.team, broken)
+        if point is None:
+            return None
+        guards = refused(point, state.curve[0] if state.curve else point, self.settings)
+        row = {**point, "dev_refused": guards}
+        score = None if guards else point["dev_reward"]
+        return Measurement({**row, "lr": self.lr(state)}, score, {"step": state.step, **row})
+
+    def step(self, state: Progress) -> None:
+        """Make one step."""
+        policy, settings, team = self.policy, self.settings, self.team
+        clock = [time.perf_counter()]
+
+        # 1. Choose prompts; those of a group stand together.
+        rows = chosen(len(self.prompts), settings.prompts_a_step, settings.seed, state.step)
+        rows = np.repeat(rows, settings.replies_a_prompt)
+        at = np.arange(settings.batch)[team.rank :: team.world]
+
+        # 2. Draw replies; a reply's random numbers depend on its place in the batch alone.
+        policy.eval()
+        padded = policy.prompts([self.prompts[i] for i in rows[at]]).to(team.device)
+        seeds = [seed_for(settings.seed, "rollout", state.step, int(i)) for i in at]
+        with torch.no_grad(), team.autocast(settings.precision):
+            rollout = roll_out(policy, padded, settings.sampling, seeds)
+        clock.append(time.perf_counter())
+
+        # 3. Score them.
+        scored = score(self.reward, rows, at, rollout.texts, team)
+        clock.append(time.perf_counter())
+
+        # 4. Hear the policy, its values and the reference.
+        cut = parts(rollout, settings)
+        with team.autocast(settings.precision):
+            heard = hear(policy, rollout, cut, settings)
+        clock.append(time.perf_counter())
+
+        # 5. Turn rewards into advantages.
+        mask = rollout.written.mask
+        moments = Moments(*state.moments) if state.moments else Moments()
+        deserved = deserve(
+            scored,
+            heard,
+            mask,
+            at,
+            settings=settings,
+            kl_weight=state.kl_weight,
+            moments=moments,
+            team=team,
+        )
+
+        # 6. Learn.
+        lr = self.lr(state)
+        optim.set_lr(self.optimizer, lr)
+        reseed(seed_for(settings.seed, "dropout", state.step, team.rank), team.device)
+        self.parallel.train(settings.dropout)
+        learned = learn(
+            self.parallel,
+            cut,
+            heard,
+            deserved,
+            optimizer=self.optimizer,
+            parameters=list(self.parameters.values()),
+            settings=settings,
+            team=team,
+        )
+        policy.eval()
+        clock.append(time.perf_counter())
+
+        # 7. Log; the KL weight of the next step follows from this one.
+        kl = float(deserved.kl.mean())
+        row = _row(scored, learned)
+        row |= {"score_norm": float(deserved.scores.mean())}
+        row |= {"kl": kl, "kl_coefficient": state.kl_weight}
+        if heard.values is not None and deserved.returns is not None:
+            share = explained(heard.values, deserved.returns, mask, sum_over=team.sum)
+            row["value_explained"] = float(share)
+        else:
+            del row["value_loss"]
+        row["length"] = float(whole(team, mask.sum(1), at, len(rows)).mean())
+        row["ended"] = float(whole(team, rollout.ended, at, len(rows)).mean())
+        row["distinct_2"] = distinct_2(all_of(team, rollout.texts))
+        row["lr"] = lr
+        if kl < 0 and not state.kl_negative:
+            state.kl_negative = row["kl_negative"] = True
+            if team.first:
+                note(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
+        if settings.kl_adaptive:
+            state.kl_weight = adapt(
+                state.kl_weight,
+                kl,
+                rows=settings.batch,
+                target=settings.kl_target,
+                horizon=settings.kl_horizon,
+            )
+        state.moments = [deserved.moments.mean, deserved.moments.var, deserved.moments.count]
         names = ("rollout_seconds", "score_seconds", "listen_seconds", "learn_seconds")
         spent = zip(names, clock, clock[1:], strict=False)
-        run.write({**row, **{name: round(b - a, 3) for name, a, b in spent}})
+        self.row = {**row, **{name: round(b - a, 3) for name, a, b in spent}}
 
 
 @contextmanager

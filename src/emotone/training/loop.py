@@ -210,8 +210,6 @@ class _Likelihood:
         while True:
             if self.epoch_ended(state):
                 state.epoch, state.position, self.batches = state.epoch + 1, 0, None
-            if settings.patience and state.worse >= settings.patience:
-                return "patience"
             if state.epoch >= settings.epochs:
                 return "epochs"
             if settings.max_steps and state.step >= settings.max_steps:

@@ -64,7 +64,7 @@ class Task(Generic[S]):
         parameters: What the optimiser changes, by name.
         optimizer: It.
         step: Makes one step. The run counts it.
-        over: Says why the run is over; None while it is not.
+        over: Says why the run is over; None while it is not. The run itself sees to `patience`.
         weights: The tensors that a checkpoint holds, by name, where they are; without it
             `parameters`.
         report: Row of the log about the steps since the last one, from the seconds they took.
@@ -240,7 +240,7 @@ class Run(Generic[S]):
                 if self._due(settings.save_every or settings.evaluate_every):
                     self._save()
                 self._leave_if_requested()
-                if (reason := task.over(state)) is not None:
+                if (reason := self._over()) is not None:
                     self._finish()
                     return reason
                 task.step(state)
@@ -256,6 +256,11 @@ class Run(Generic[S]):
     def seconds(self) -> float:
         """Time spent so far, that before a resume included."""
         return self.spent + time.perf_counter() - self.clock
+
+    def _over(self) -> str | None:
+        reason = self.task.over(self.state)
+        patience = self.settings.patience
+        return "patience" if patience and self.state.worse >= patience else reason
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0 if every else self.task.epoch_ended(self.state)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from emotone.errors import ConfigError, DataError, RunError
 from emotone.rl.chosen import chosen
 from emotone.rl.development import Development, distinct_2, refused
 from emotone.rl.settings import Reinforce
-from emotone.rl.state import copied
 from emotone.rl.types import Sampling, Scores
+from emotone.training import run
+from emotone.training.checkpoint import copied
 from unit.rl import trainer_toy as toy
 
 ALGORITHMS = ("ppo", "rloo", "grpo")
@@ -304,6 +306,13 @@ def test_prompts_must_fill_a_step(tmp_path):
     with pytest.raises(DataError, match="there are 15 prompts, but a step takes 16"):
         toy.train(tmp_path, prompts=15)
     toy.train(tmp_path, prompts=4, algorithm="rloo", steps=1, dev=False)
+
+
+def test_processes_must_share_the_batch(tmp_path, monkeypatch):
+    real = run.ranks
+    monkeypatch.setattr(run, "ranks", lambda *a, **k: replace(real(*a, **k), world=2))
+    with pytest.raises(ConfigError, match="use a multiple of updates times processes, 2"):
+        toy.train(tmp_path, batch=15, reward=None)
 
 
 def test_development_data_are_pairs():

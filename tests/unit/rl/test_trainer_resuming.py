@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from bench.kills import RUNS, kills
 
-from emotone.errors import CheckpointError, ConfigError, RunError
-from emotone.rl.run import TIMINGS
-from emotone.rl.state import copied
+from emotone.errors import CheckpointError, ConfigError
+from emotone.rl.trainer import TIMINGS
 from emotone.training import checkpoint
+from emotone.training.checkpoint import copied
 from unit.rl import trainer_toy as toy
 
 TOY = Path(toy.__file__)
@@ -145,40 +143,12 @@ def test_what_does_not_change_a_step_may_change(tmp_path):
         toy.train(tmp_path, steps=4, resume="never")
 
 
-def test_only_one_run_at_a_time_in_a_folder(tmp_path):
-    def nested(rows, texts):
-        with pytest.raises(RunError, match="another run is training"):
-            toy.train(tmp_path, steps=1)
-        return toy.worth(rows, texts)
-
-    toy.train(tmp_path, steps=1, dev=False, reward=nested)
-
-
 def test_a_run_of_another_kind_is_refused(tmp_path):
     from unit.training.toy import train
 
     train(tmp_path, max_steps=1)
     with pytest.raises(CheckpointError, match="another kind of training"):
         toy.train(tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_leaves(tmp_path, number, code):
-    process = start(tmp_path / "run", steps=6, pause=0.3, progress=True)
-    while not (tmp_path / "run" / "log.jsonl").exists() or len(log(tmp_path / "run")) < 2:
-        time.sleep(0.02)
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == code, said
-    place = last(tmp_path / "run")
-    assert 1 <= checkpoint.read_state(place)["step"] < 6
-    assert f"emotone: asked to stop; saved {place}" in said
-    assert "Traceback" not in said
-    again, _ = toy.train(tmp_path / "run", steps=6)
-    whole, _ = toy.train(tmp_path / "whole", steps=6)
-    assert same(again, whole)
-    assert log(tmp_path / "run") == log(tmp_path / "whole")
 
 
 @pytest.mark.slow

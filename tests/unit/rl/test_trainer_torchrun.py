@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from safetensors.torch import load_file
 
-from emotone.rl.run import TIMINGS
-from emotone.rl.state import copied
+from emotone.rl.trainer import TIMINGS
+from emotone.training.checkpoint import copied
 from unit.rl import trainer_toy as toy
 from unit.rl.test_trainer_resuming import log, start
 
@@ -32,16 +30,9 @@ def gloo() -> None:
         pytest.skip("torchrun cannot start two processes with gloo on this machine")
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        # Three passes an update in one process, two in each of two.
-        {"updates": 2, "rows_a_pass": 3, "evaluate_every": 3},
-        {"algorithm": "grpo", "epochs": 2, "kl": 0.2},
-    ],
-)
-def test_two_processes_equal_one(gloo, tmp_path, settings):
-    settings = {"steps": 5, "lr": 0.01, **settings}
+def test_two_processes_equal_one(gloo, tmp_path):
+    # Three passes an update in one process, two in each of two.
+    settings = {"steps": 5, "lr": 0.01, "updates": 2, "rows_a_pass": 3, "evaluate_every": 3}
     one, _ = toy.train(tmp_path / "one", **settings)
     process = start(tmp_path / "two", *TORCHRUN, **settings)
     said = process.communicate(timeout=300)[1]
@@ -58,26 +49,3 @@ def test_two_processes_equal_one(gloo, tmp_path, settings):
         assert (two[key] - value).abs().max() < CLOSE, key
     warned = [line for line in said.splitlines() if "WARN" in line.upper()]
     assert not [line for line in warned if "OMP_NUM_THREADS" not in line], said
-
-
-def test_two_processes_stop_together_and_one_goes_on(gloo, tmp_path):
-    settings = {"steps": 5, "lr": 0.01}
-    process = start(tmp_path / "two", *TORCHRUN, pause=0.3, **settings)
-    while not (tmp_path / "two" / "log.jsonl").exists() or len(log(tmp_path / "two")) < 2:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode != 0
-    assert "asked to stop; saved" in said
-    toy.train(tmp_path / "two", **settings)
-    toy.train(tmp_path / "one", **settings)
-    for a, b in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
-        for key in a.keys() - TIMINGS:
-            assert a[key] == pytest.approx(b[key], rel=CLOSE, abs=CLOSE), (a["step"], key)
-
-
-def test_processes_must_share_the_batch(gloo, tmp_path):
-    process = start(tmp_path, *TORCHRUN, batch=15)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode != 0
-    assert "use a multiple of updates times processes, 2" in said

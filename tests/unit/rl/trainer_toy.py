@@ -24,9 +24,9 @@ from emotone.errors import EmotoneError
 from emotone.rl.development import Development
 from emotone.rl.logprobs import drawn_logprobs
 from emotone.rl.settings import Reinforce, Reinforced
-from emotone.rl.state import copied
 from emotone.rl.trainer import reinforce
 from emotone.rl.types import Prompts, Said, Scores, Written
+from emotone.training.checkpoint import copied
 
 PAD, END, LETTERS = 0, 1, "abcdefgh"
 WORDS = 2 + len(LETTERS)

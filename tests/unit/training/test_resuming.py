@@ -156,15 +156,14 @@ def test_only_one_run_at_a_time_in_a_folder(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_leaves(tmp_path, number, code):
+def test_a_signal_saves_and_leaves(tmp_path):
     settings = {"epochs": 3, "pause": 0.1, "save_every": 1000, "progress": True, "log_every": 1}
     process = start(tmp_path / "run", **settings)
     while not (tmp_path / "run" / "log.jsonl").exists() or not log(tmp_path / "run"):
         time.sleep(0.02)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == code, said
+    assert process.returncode == 143, said
     place = last(tmp_path / "run")
     steps = checkpoint.read_state(place)["step"]
     assert 1 <= steps < 30
