@@ -17,6 +17,7 @@ from typing import Any
 from emotone.errors import DataError
 from emotone.evaluation.generate import finished, generate
 from emotone.evaluation.likelihoods import NATS, write_likelihoods
+from emotone.evaluation.resume import every_field
 from emotone.files import replacing
 from emotone.protocols import Responder
 from emotone.types import Example
@@ -84,6 +85,7 @@ def check(folder: Path, identity: dict[str, Any]) -> None:
     path = folder / MADE
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
+        known["decoding"] = every_field(known.get("decoding", {}))
         other = sorted(key for key in identity if known.get(key) != identity[key])
         if other:
             raise DataError(

@@ -1,4 +1,4 @@
-"""The whole abstract vocabulary: what answers, what judges, what measures.
+"""What answers, what judges and what measures, as the rooms see each other.
 
 Anything with these methods fits; nothing has to inherit. Rooms talk to each other only through
 these protocols and the values of `emotone.types`.
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from emotone.emotions import EmotionMix, Taxonomy
-from emotone.errors import DataError, Unsupported, unknown_name
 from emotone.types import (
     Capabilities,
     Decoding,
@@ -131,14 +130,6 @@ class EmpathyReader(EmpathyIdentifier, Protocol):
         ...
 
 
-class Reward(Protocol):
-    """What reinforcement raises."""
-
-    def __call__(self, dialogues: Sequence[Dialogue], replies: Sequence[str]) -> Sequence[float]:
-        """Reward each reply; one float a row."""
-        ...
-
-
 class Stats(Protocol):
     """What a metric keeps of each reply: enough for its value over any weighting of the replies.
 
@@ -174,60 +165,3 @@ class Metric(Protocol):
     def stats(self, pairs: Sequence[tuple[Example, Reply]]) -> Stats:
         """Read every (example, reply) once, judges in batches."""
         ...
-
-
-class StepDecoder(Protocol):
-    """A decoder that search can drive one token at a time."""
-
-    def init_state(self, memory: Any) -> Any:
-        """State before the first token, from the encoder's memory."""
-        ...
-
-    def step(self, token: Any, state: Any) -> tuple[Any, Any]:
-        """Take tokens [B] and state; return logits [B, V] and the next state."""
-        ...
-
-
-def check_request(
-    name: str,
-    capabilities: Capabilities,
-    dialogues: Sequence[Dialogue],
-    emotions: Sequence[EmotionMix | None],
-    empathy: Sequence[EmpathyLevels | None] | None = None,
-) -> None:
-    """Raise if a system is asked for what it lacks; every responder calls this first.
-
-    Raises:
-        Unsupported: If an emotion, a grade, a mix, a history or empathy is asked in vain.
-        DataError: If the numbers of dialogues and emotions differ.
-    """
-    if len(dialogues) != len(emotions):
-        raise DataError(
-            f"{len(dialogues)} dialogues came with {len(emotions)} emotions; give one emotion "
-            "(or None) for each dialogue"
-        )
-    if empathy is not None and any(e is not None for e in empathy) and not capabilities.empathy:
-        raise Unsupported(f"{name} takes no empathy levels; leave them out or use emprl")
-    if not capabilities.history and any(len(d.posts) > 1 for d in dialogues):
-        raise Unsupported(f"{name} reads one post only; send the last post without its history")
-    for mix in emotions:
-        if mix is not None:
-            _check_mix(name, capabilities, mix)
-
-
-def _check_mix(name: str, capabilities: Capabilities, mix: EmotionMix) -> None:
-    taxonomy = capabilities.taxonomy
-    if taxonomy is None:
-        raise Unsupported(f"{name} takes no emotion, but {str(mix)!r} was asked; leave it out")
-    for emotion, _ in mix.parts:
-        if emotion.label not in taxonomy.labels:
-            advice = ""
-            if emotion.label in ("neutral", "other"):
-                advice = "For a reply without emotion, leave the emotion out."
-            raise unknown_name(f"emotion for {name}", emotion.label, taxonomy.labels, advice=advice)
-    if not capabilities.mixes and len(mix.parts) > 1:
-        raise Unsupported(f"{name} takes one emotion at a time, but {str(mix)!r} was asked")
-    if not capabilities.graded and mix.at_full is None:
-        raise Unsupported(
-            f"{name} knows no intensities, but {str(mix)!r} was asked; name the emotion alone"
-        )

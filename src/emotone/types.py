@@ -277,27 +277,6 @@ class Example:
     empathy: EmpathyLevels | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a system can be asked for.
-
-    Args:
-        taxonomy: The emotions it knows; None for a system that takes no emotion.
-        graded: Whether intensities other than 100 mean something.
-        mixes: Whether several emotions, or negative ones, can be asked at once.
-        empathy: Whether empathy levels can be asked.
-        history: Whether posts before the last are read.
-        streaming: Whether it offers `stream`.
-    """
-
-    taxonomy: Taxonomy | None
-    graded: bool = False
-    mixes: bool = False
-    empathy: bool = False
-    history: bool = False
-    streaming: bool = False
-
-
 Strategy = Literal["sample", "greedy", "beam"]
 
 
@@ -305,20 +284,26 @@ Strategy = Literal["sample", "greedy", "beam"]
 class Decoding:
     """How the reply is searched for.
 
+    A field that a system or strategy does not use may only have its default, or the request is
+    refused; `Capabilities.decoding` lists what is used.
+
     Args:
-        strategy: "sample" draws from the top of the distribution, "greedy" takes the likeliest
+        strategy: "sample" samples from the top of the distribution, "greedy" takes the likeliest
             token each time, "beam" searches for the likeliest reply (recurrent systems only).
         temperature: Divides the logits; below 1 is safer, above 1 wilder.
         top_p: Sample from the smallest set of tokens with this probability.
         max_tokens: Longest reply, in tokens.
-        repetition_penalty: Divides the logits of tokens seen before; 1 is off.
+        repetition_penalty: Divides the logits of tokens seen before; 1 is off. A beam search has
+            none.
         no_repeat: No n-gram of this many tokens occurs twice in a reply; 0 is off.
         seed: Seed of the first row; row i of a batch uses seed + i.
         beams: Hypotheses that a beam search follows at once.
         length_penalty: A beam search ranks replies of n tokens by logprob / ((5 + n) / 6) **
             length_penalty; 0 is off, higher is longer.
-        top_k: Sample from so many of the likeliest tokens at most; 0 is off (chat models only).
-        min_tokens: No reply ends before so many tokens; 0 is off (chat models only).
+        top_k: Sample from this many of the likeliest tokens at most; 0 is off.
+        min_tokens: No reply ends before this many tokens; 0 is off.
+        sentence_end_after: Share of `max_tokens` after which a reply ends with its sentence, so
+            that few are cut off in the middle of one; 1 is off (chat models only).
     """
 
     strategy: Strategy = "sample"
@@ -332,6 +317,7 @@ class Decoding:
     length_penalty: float = 0.0
     top_k: int = 0
     min_tokens: int = 0
+    sentence_end_after: float = 0.6
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -345,8 +331,43 @@ class Decoding:
         _within("length_penalty", self.length_penalty, 0.0, 5.0)
         _within("top_k", self.top_k, 0, 1_000_000)
         _within("min_tokens", self.min_tokens, 0, 4096)
+        _within("sentence_end_after", self.sentence_end_after, 0.0, 1.0)
         if self.strategy not in ("sample", "greedy", "beam"):
             raise ConfigError(f"strategy is {self.strategy!r}; use 'sample', 'greedy' or 'beam'")
+
+
+_EVERY_SEARCH = frozenset({"max_tokens", "min_tokens", "no_repeat"})
+SEARCHES: Mapping[Strategy, frozenset[str]] = {
+    "sample": _EVERY_SEARCH | {"temperature", "top_p", "top_k", "repetition_penalty"},
+    "greedy": _EVERY_SEARCH | {"repetition_penalty"},
+    "beam": _EVERY_SEARCH | {"beams", "length_penalty"},
+}
+"""The fields of `Decoding` that each strategy uses by its nature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a system can be asked for.
+
+    Args:
+        taxonomy: The emotions it knows; None for a system that takes no emotion.
+        graded: Whether intensities other than 100 mean something.
+        mixes: Whether several emotions, or negative ones, can be asked at once.
+        empathy: Whether empathy levels can be asked.
+        history: Whether posts before the last are read.
+        streaming: Whether it offers `stream`.
+        decoding: Strategy -> the fields of `Decoding` that it uses with it, besides the seed. A
+            strategy that is left out is refused, and so is a field with another value than its
+            default. Empty for a system that searches for nothing, so that no field can matter.
+    """
+
+    taxonomy: Taxonomy | None
+    graded: bool = False
+    mixes: bool = False
+    empathy: bool = False
+    history: bool = False
+    streaming: bool = False
+    decoding: Mapping[Strategy, frozenset[str]] = field(default_factory=lambda: SEARCHES)
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

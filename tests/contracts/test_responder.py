@@ -37,7 +37,7 @@ OUTSIDE_SOURCE = '''
 from dataclasses import dataclass
 
 from emotone.emotions import NLPCC
-from emotone.protocols import check_request
+from emotone.requests import check_request
 from emotone.types import Capabilities, Reply
 
 
@@ -47,13 +47,13 @@ class Config:
 
 
 class Shouting:
-    capabilities = Capabilities(NLPCC)
+    capabilities = Capabilities(NLPCC, decoding={})
 
     def __init__(self, config):
         self.config = config
 
     def reply(self, dialogues, emotions, *, decoding, empathy=None):
-        check_request("shouting", self.capabilities, dialogues, emotions, empathy)
+        check_request("shouting", self.capabilities, dialogues, emotions, empathy, decoding)
         return [
             Reply(
                 f"{d.posts[0].text.upper()}{'!' * self.config.marks}{f' ({e})' if e else ''}",
@@ -285,6 +285,75 @@ def test_arguments_are_left_as_they_are(responder: Responder):
     kept = list(dialogues), list(mixes)
     responder.reply(dialogues, mixes, decoding=SHORT)
     assert (dialogues, mixes) == kept
+
+
+# -- how it decodes ---------------------------------------------------------------------------
+
+#: What shows the effect of every field: long replies without penalties, from all of the vocabulary,
+#: and more beams than words, so that replies of every length come to their end.
+WILD = {
+    "temperature": 5.0,
+    "top_p": 1.0,
+    "max_tokens": 40,
+    "no_repeat": 0,
+    "repetition_penalty": 1.0,
+    "beams": 60,
+}
+#: Field of `Decoding` -> a value that changes such replies.
+OTHER = {
+    "temperature": 0.01,
+    "top_p": 0.01,
+    "top_k": 1,
+    "max_tokens": 2,
+    "min_tokens": 39,
+    "repetition_penalty": 5.0,
+    "no_repeat": 1,
+    "beams": 1,
+    "length_penalty": 5.0,
+    "sentence_end_after": 0.0,
+}
+STRATEGIES = ("sample", "greedy", "beam")
+
+
+def test_every_field_of_decoding_is_tried():
+    assert {"strategy", "seed", *OTHER} == {f.name for f in dataclasses.fields(Decoding)}
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_a_field_of_decoding_changes_the_reply_or_is_refused_or_declared_not_to_matter(
+    responder: Responder, field: str
+):
+    used = responder.capabilities.decoding
+
+    def reply(decoding: Decoding) -> list[Any]:
+        replies = responder.reply(DIALOGUES, [None] * 5, decoding=decoding)
+        return [(r.text, r.tokens, r.logprob) for r in replies]
+
+    if not used:  # it searches for nothing
+        replies = [reply(d) for d in (Decoding(), Decoding("greedy", **{field: OTHER[field]}))]
+        assert replies[0] == replies[1], f"{field} matters; list it in capabilities.decoding"
+    changes: list[bool] = []
+    for strategy, fields in used.items():
+        plain = Decoding(strategy, **{k: v for k, v in WILD.items() if k in fields})
+        other = dataclasses.replace(plain, **{field: OTHER[field]})
+        if field in fields:
+            changes.append(reply(other) != reply(plain))
+            continue
+        with pytest.raises(Unsupported, match=f"does not use {field} with .*'{strategy}'"):
+            reply(other)
+        if isinstance(responder, StreamingResponder):
+            with pytest.raises(Unsupported, match=f"does not use {field} with"):
+                list(responder.stream(DIALOGUES[0], None, decoding=other))
+    # The greedy reply of a tiny model may end before a field can matter, the sampled ones do not.
+    assert any(changes) or not changes, f"{field} changes nothing; honour it, or do not list it"
+
+
+def test_a_strategy_that_it_lacks_is_refused(responder: Responder):
+    used = responder.capabilities.decoding
+    for strategy in STRATEGIES:
+        if used and strategy not in used:
+            with pytest.raises(Unsupported, match=f"offers no {strategy} search; use the strategy"):
+                alone(responder, DIALOGUES[0], None, Decoding(strategy))
 
 
 # -- what it lacks ----------------------------------------------------------------------------

@@ -65,8 +65,7 @@ def check_resume(output: Path, now: Mapping[str, Any]) -> None:
         return
     same = json.loads(json.dumps(dict(now)))
     if isinstance(before.get("decoding"), dict):
-        # A setting that did not exist when the file was begun had the effect of its default.
-        before = {**before, "decoding": {**dataclasses.asdict(Decoding()), **before["decoding"]}}
+        before = {**before, "decoding": every_field(before["decoding"])}
     for key, value in same.items():
         if before.get(key) != value:
             said = (
@@ -77,6 +76,14 @@ def check_resume(output: Path, now: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"{output} {said}; name another output, or add --restart to answer all anew"
             )
+
+
+def every_field(decoding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of `Decoding` with the fields that did not exist when it was written.
+
+    Each of them had the effect of its default.
+    """
+    return {**dataclasses.asdict(Decoding()), **decoding}
 
 
 def begin(output: Path, now: Mapping[str, Any], source: str) -> None:

@@ -7,19 +7,23 @@ at the post (whose words a good reply repeats).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from emotone import types
 from emotone.errors import DataError, Unsupported
 from emotone.lm.forward import CausalSteps, Seq2SeqSteps, is_seq2seq, pad
-from emotone.types import Decoding
+from emotone.types import Decoding, Strategy
 
-#: After this share of the longest reply, it ends with its sentence.
-_SOFT_END = 0.6
+#: What the searches here use of `Decoding`.
+SEARCHES: Mapping[Strategy, frozenset[str]] = {
+    "sample": types.SEARCHES["sample"] | {"sentence_end_after"},
+    "greedy": types.SEARCHES["greedy"] | {"sentence_end_after"},
+}
 _SENTENCE_END = (".", "!", "?", "。", "！", "？", '."', '!"', '?"')
 
 
@@ -138,7 +142,7 @@ def steps(
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
     replies: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
-    soft = max(1, int(decoding.max_tokens * _SOFT_END))
+    soft = max(1, int(decoding.max_tokens * decoding.sentence_end_after))
     fed: Tensor | None = None
     for step in range(decoding.max_tokens):
         logits = (passes.first() if fed is None else passes.next(fed)).cpu()

@@ -55,6 +55,7 @@ def sample(
     candidates: int = 1,
     temperature: float = 1.0,
     top_p: float = 1.0,
+    top_k: int = 0,
     max_tokens: int,
     repetition_penalty: float = 1.0,
     no_repeat: int = 0,
@@ -79,6 +80,7 @@ def sample(
         candidates: Replies a row.
         temperature: Divides the logits after penalties.
         top_p: Draw from the smallest set of words with this probability; 1 is the whole vocabulary.
+        top_k: Draw from this many of the likeliest words at most; 0 is off.
         max_tokens: Longest reply in tokens, EOS included.
         repetition_penalty: Divides the positive logits of words said before, and multiplies the
             negative ones; 1 is off.
@@ -106,6 +108,7 @@ def sample(
     if rows > most and torch.device(device).type == "cpu":
         more: Any = {
             **{"candidates": candidates, "temperature": temperature, "top_p": top_p},
+            **{"top_k": top_k},
             **{"max_tokens": max_tokens, "min_tokens": min_tokens, "greedy": greedy},
             **{"repetition_penalty": repetition_penalty, "no_repeat": no_repeat},
             **{"go": go, "eos": eos, "banned": banned},
@@ -147,6 +150,8 @@ def sample(
         else:
             if not going.all():
                 scores[~going.to(device)] = 0.0  # so that the draw is a number; it is not used
+            if 0 < top_k < scores.shape[1]:
+                scores = _likeliest(scores, top_k)
             tempered = scores if temperature == 1.0 else scores / temperature
             token = draw(tempered.softmax(-1), draws[alive.to(device), t], top_p)
         chosen = token.cpu()
@@ -198,6 +203,12 @@ def _forbid(scores: Tensor, prefix: Tensor, banned: Sequence[int], size: int) ->
         # A word may end several spans, of which one is enough: the least value wins.
         limit = torch.where(again, -torch.inf, torch.inf).to(scores.dtype)
         scores.scatter_reduce_(1, spans[:, :, -1], limit, "amin")
+
+
+def _likeliest(scores: Tensor, count: int) -> Tensor:
+    """Return the `count` largest scores of each row and -inf elsewhere, [N, V]."""
+    top = scores.topk(count)
+    return torch.full_like(scores, -torch.inf).scatter(1, top.indices, top.values)
 
 
 @torch.inference_mode()

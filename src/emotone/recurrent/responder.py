@@ -14,11 +14,11 @@ from emotone.data.text import Lang, show, show_en, tokens
 from emotone.data.vocab import UNK, Vocabulary
 from emotone.emotions import TAXONOMIES, EmotionMix
 from emotone.nn.search import Hypothesis, beam, sample
-from emotone.protocols import check_request
 from emotone.recurrent.choose import choose
 from emotone.recurrent.config import Replies, Sizes
 from emotone.recurrent.corpus import Corpus
 from emotone.recurrent.model import Network, initial
+from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, JudgeName, Reply
 
 
@@ -78,7 +78,7 @@ class Recurrent:
         empathy: Sequence[EmpathyLevels | None] | None = None,
     ) -> list[Reply]:
         """Answer each post in its emotion."""
-        check_request(self._system, self.capabilities, dialogues, emotions, empathy)
+        check_request(self._system, self.capabilities, dialogues, emotions, empathy, decoding)
         replies: list[Reply] = []
         for start in range(0, len(dialogues), self._replies.batch):
             part = slice(start, start + self._replies.batch)
@@ -155,6 +155,7 @@ class Recurrent:
                 max_tokens=decoding.max_tokens,
                 length_penalty=decoding.length_penalty,
                 no_repeat=decoding.no_repeat,
+                min_tokens=max(1, decoding.min_tokens),
                 device=self._device,
             )
             return [(hypotheses[0], 1) for hypotheses in listed]
@@ -168,7 +169,9 @@ class Recurrent:
             candidates=count,
             temperature=decoding.temperature * (self._replies.spread if count > 1 else 1.0),
             top_p=decoding.top_p,
+            top_k=decoding.top_k,
             max_tokens=decoding.max_tokens,
+            min_tokens=max(1, decoding.min_tokens),
             repetition_penalty=decoding.repetition_penalty,
             no_repeat=decoding.no_repeat,
             greedy=greedy,

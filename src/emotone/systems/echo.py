@@ -1,4 +1,4 @@
-"""Echo: says the post back.
+"""Echo: repeats the post.
 
 The floor of every comparison and the double for trying commands: no weights, no emotion, no
 seed. Asking it for an emotion raises, as it must for every system that lacks one.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emotone.emotions import EmotionMix
 from emotone.errors import Unsupported
-from emotone.protocols import check_request
+from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 
@@ -24,7 +24,7 @@ class Config:
 class Echo:
     """Repeats the last post."""
 
-    capabilities = Capabilities(taxonomy=None, history=True, streaming=True)
+    capabilities = Capabilities(None, history=True, streaming=True, decoding={})
 
     def reply(
         self,
@@ -35,7 +35,7 @@ class Echo:
         empathy: Sequence[EmpathyLevels | None] | None = None,
     ) -> list[Reply]:
         """Answer each dialogue with its last post."""
-        check_request("echo", self.capabilities, dialogues, emotions, empathy)
+        check_request("echo", self.capabilities, dialogues, emotions, empathy, decoding)
         return [
             Reply(text, None, "echo", "none", decoding.seed + i, len(text.split()))
             for i, text in enumerate(d.posts[-1].text.strip() for d in dialogues)
@@ -44,7 +44,7 @@ class Echo:
     def stream(
         self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
     ) -> Iterator[str]:
-        """Yield the last post, blank by blank."""
+        """Yield the last post word by word."""
         text = self.reply([dialogue], [emotion], decoding=decoding)[0].text
         head, *rest = text.split(" ")
         yield head

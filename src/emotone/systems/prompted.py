@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from emotone.emotions import EKMAN, EmotionMix, Taxonomy
 from emotone.errors import ConfigError, Unsupported
 from emotone.lm.chat import FRIEND, prompt_ids, told
-from emotone.lm.decode import stream, write
+from emotone.lm.decode import SEARCHES, stream, write
 from emotone.lm.likelihood import reply_nats
-from emotone.protocols import check_request
+from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Prompted:
         mixes=True,
         history=True,
         streaming=True,
+        decoding=SEARCHES,
     )
 
     def __init__(self, lm: CausalLM, config: Config) -> None:
@@ -69,7 +70,7 @@ class Prompted:
         empathy: Sequence[EmpathyLevels | None] | None = None,
     ) -> list[Reply]:
         """Answer each dialogue, told its emotion."""
-        check_request("prompted", self.capabilities, dialogues, emotions, empathy)
+        check_request("prompted", self.capabilities, dialogues, emotions, empathy, decoding)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         replies: list[Reply] = []
         for start in range(0, len(prompts), self._config.batch):
@@ -114,7 +115,7 @@ class Prompted:
         self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
     ) -> Iterator[str]:
         """Yield one reply while it is written."""
-        check_request("prompted", self.capabilities, [dialogue], [emotion])
+        check_request("prompted", self.capabilities, [dialogue], [emotion], decoding=decoding)
         prompt = self._prompt(dialogue, emotion)
         return stream(
             self._lm.model,

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
 from emotone.lm.chat import FRIEND, prompt_ids, told
-from emotone.protocols import EmotionClassifier, check_request
+from emotone.lm.decode import SEARCHES
+from emotone.protocols import EmotionClassifier
+from emotone.requests import check_request
 from emotone.steering.calibrate import SweepSettings, calibrated, sweep
 from emotone.steering.dose import Curve
 from emotone.steering.find import vectors_fitting, vectors_named
@@ -71,7 +73,12 @@ class Steered:
         self.vectors = vectors
         self._system = config.system or vectors.card.system_prompt or FRIEND
         self.capabilities = Capabilities(
-            vectors.taxonomy, graded=True, mixes=True, history=True, streaming=True
+            vectors.taxonomy,
+            graded=True,
+            mixes=True,
+            history=True,
+            streaming=True,
+            decoding=SEARCHES,
         )
 
     def reply(
@@ -83,7 +90,7 @@ class Steered:
         empathy: Sequence[EmpathyLevels | None] | None = None,
     ) -> list[Reply]:
         """Answer each dialogue in its emotion."""
-        check_request("steered", self.capabilities, dialogues, emotions, empathy)
+        check_request("steered", self.capabilities, dialogues, emotions, empathy, decoding)
         doses = self._mood.doses(emotions)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         return self._answer(prompts, list(emotions), doses, decoding)
@@ -157,7 +164,7 @@ class Steered:
 
         What is sent cannot be taken back, so there is one candidate here.
         """
-        check_request("steered", self.capabilities, [dialogue], [emotion])
+        check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
         prompt = self._prompt(dialogue, emotion)
         return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
 

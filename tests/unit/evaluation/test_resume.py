@@ -29,10 +29,15 @@ def test_a_file_begun_before_there_were_beams_goes_on_but_not_with_beams(tmp_pat
     out = tmp_path / "replies.jsonl"
     begin(out, asked(Decoding()), "-")
     made = json.loads(beside(out).read_text())
-    for key in ("beams", "length_penalty"):
+    for key in ("beams", "length_penalty", "sentence_end_after"):
         del made["settings"]["decoding"][key]
     beside(out).write_text(json.dumps(made))
     check_resume(out, asked(Decoding()))
-    for other in (Decoding(strategy="beam"), Decoding(beams=5), Decoding(seed=1)):
+    for other in (
+        Decoding(strategy="beam"),
+        Decoding(beams=5),
+        Decoding(seed=1),
+        Decoding(sentence_end_after=0.5),
+    ):
         with pytest.raises(UsageError, match="was begun with decoding"):
             check_resume(out, asked(other))

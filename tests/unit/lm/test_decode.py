@@ -277,6 +277,22 @@ def test_past_60_percent_of_the_longest_reply_it_ends_with_its_sentence(text: st
 
 
 @pytest.mark.parametrize(
+    ("share", "reply"),
+    [
+        (0.0, "A."),
+        (0.1, "A."),
+        (0.2, "A. bb cc dd."),
+        (0.6, "A. bb cc dd."),
+        (0.7, "A. bb cc dd. ee ff gg"),
+        (1.0, "A. bb cc dd. ee ff gg"),
+    ],
+)
+def test_the_share_after_which_a_reply_ends_with_its_sentence_can_be_set(share, reply):
+    decoding = replace(PLAIN, max_tokens=20, sentence_end_after=share)
+    assert Script("A. bb cc dd. ee ff gg").write(decoding).text == reply[:20].strip()
+
+
+@pytest.mark.parametrize(
     ("text", "stop", "reply"),
     [
         ("one\ntwo", ("\n",), "one"),

@@ -43,6 +43,7 @@ def check(model: Tabled, post: int, reply: Hypothesis, least: int = 1) -> None:
 def drawn(model: Tabled, post: int, seed: int, count: int, **how: Any) -> list[list[int]]:
     """Draw a row's replies as the docstring says, one number at a time; EOS is kept."""
     temperature, top_p = how.get("temperature", 1.0), how.get("top_p", 1.0)
+    top_k = how.get("top_k", 0)
     size = (model.longest, count)
     u = torch.rand(size, generator=torch.Generator().manual_seed(seed)).double().numpy()
     made = []
@@ -54,6 +55,8 @@ def drawn(model: Tabled, post: int, seed: int, count: int, **how: Any) -> list[l
             p[GO] = 0
             if t < how.get("min_tokens", 1):
                 p[EOS] = 0
+            if top_k:
+                p[np.argsort(-p, kind="stable")[top_k:]] = 0
             p /= p.sum()
             order = np.arange(len(p)) if top_p >= 1 else np.argsort(-p, kind="stable")
             falling = p[order]
@@ -67,10 +70,18 @@ def drawn(model: Tabled, post: int, seed: int, count: int, **how: Any) -> list[l
     return made
 
 
-@given(tables, st.integers(1, 4), st.sampled_from([0.5, 1.0, 1.7]), st.sampled_from([0.3, 0.8, 1]))
+@given(
+    tables,
+    st.integers(1, 4),
+    st.sampled_from([0.5, 1.0, 1.7]),
+    st.sampled_from([0.3, 0.8, 1]),
+    st.sampled_from([0, 1, 2, 100]),
+)
 @settings(derandomize=True)  # the reference is in float64, which may see a limit elsewhere
-def test_a_row_draws_from_its_own_generator_whatever_has_finished(model, count, temperature, top_p):
-    how = {"temperature": temperature, "top_p": top_p}
+def test_a_row_draws_from_its_own_generator_whatever_has_finished(
+    model, count, temperature, top_p, top_k
+):
+    how = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
     seeds = [7 * i + 3 for i in range(model.posts)]
     made = sample(
         model.step, model.start(), model.posts,

@@ -19,10 +19,11 @@ from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.judges import open_identifier
 from emotone.lm.candidates import candidate_seed, write_candidates
-from emotone.lm.decode import stream
+from emotone.lm.decode import SEARCHES, stream
 from emotone.lm.likelihood import reply_nats
 from emotone.metrics.empathy import context
-from emotone.protocols import EmpathyReader, check_request
+from emotone.protocols import EmpathyReader
+from emotone.requests import check_request
 from emotone.rl.causal import chat_prompt
 from emotone.rl.seq2seq import source_ids
 from emotone.steering.choose import NO_REPLY
@@ -77,6 +78,7 @@ class EmpRL:
             empathy=True,
             history=True,
             streaming=True,
+            decoding=SEARCHES,
         )
 
     def reply(
@@ -99,7 +101,7 @@ class EmpRL:
                 model that has no emotion vectors.
             DataError: If a list has another length.
         """
-        self._check(dialogues, emotions, empathy)
+        self._check(dialogues, emotions, empathy, decoding)
         levels: list[EmpathyLevels | None] = list(empathy or [None] * len(dialogues))
         if any(levels):
             self._check_choice(decoding)
@@ -157,7 +159,7 @@ class EmpRL:
 
         What is sent cannot be taken back, so there is one candidate here.
         """
-        self._check([dialogue], [emotion])
+        self._check([dialogue], [emotion], decoding=decoding)
         prompt = self._prompt(dialogue)
         if self._mood:
             return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
@@ -174,6 +176,7 @@ class EmpRL:
         dialogues: Sequence[Dialogue],
         emotions: Sequence[EmotionMix | None],
         empathy: Sequence[EmpathyLevels | None] | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         if self._mood is None and any(emotions):
             if self._card.kind == "seq2seq":
@@ -185,7 +188,7 @@ class EmpRL:
                 f"no emotion vectors are shipped for {self._card.base or self._lm.name!r}; leave "
                 "the emotion out, or name a vector file with --set reply.vectors=FILE"
             )
-        check_request(NAME, self.capabilities, dialogues, emotions, empathy)
+        check_request(NAME, self.capabilities, dialogues, emotions, empathy, decoding)
         if empathy and len(empathy) != len(dialogues):
             raise DataError(
                 f"{len(dialogues)} dialogues came with {len(empathy)} empathy levels; give levels "

@@ -6,9 +6,10 @@ import pytest
 
 from emotone.emotions import EKMAN, EmotionMix
 from emotone.errors import DataError, UnknownName, Unsupported
-from emotone.protocols import Responder, StreamingResponder, check_request
+from emotone.protocols import Responder, StreamingResponder
+from emotone.requests import check_request
 from emotone.systems.echo import Echo
-from emotone.types import Capabilities, Dialogue, EmpathyLevels, Post, Speaker
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Post, Speaker
 
 ONE = [Dialogue.of("hello")]
 LONG = [Dialogue((Post("a"), Post("b", Speaker.ASSISTANT), Post("c")))]
@@ -84,6 +85,35 @@ def test_each_row_is_looked_at():
     mixes = [None, EmotionMix.parse("joy"), EmotionMix.parse("joy:50")]
     with pytest.raises(Unsupported, match="'joy:50'"):
         check_request("mine", CLASSES, ONE * 3, mixes)
+
+
+CHAT = Capabilities(EKMAN, decoding={"sample": frozenset({"top_k"}), "greedy": frozenset()})
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [Decoding(), Decoding(seed=7), Decoding(top_k=3), Decoding("greedy", seed=7, temperature=0.5)],
+)
+def test_a_decoding_of_what_is_used_or_left_at_its_default_is_taken(decoding: Decoding):
+    check_request("mine", CHAT, ONE, [None], decoding=decoding)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "message"),
+    [
+        (Decoding(min_tokens=3), "use min_tokens with the strategy 'sample', but min_tokens is 3"),
+        (Decoding("greedy", top_k=3), "use top_k with the strategy 'greedy'.*or at 0"),
+        (Decoding("beam"), "no beam search; use the strategy 'sample' or 'greedy'"),
+    ],
+)
+def test_a_decoding_of_what_is_not_used_is_refused(decoding: Decoding, message: str):
+    with pytest.raises(Unsupported, match=f"^mine .*{message}"):
+        check_request("mine", CHAT, ONE, [None], decoding=decoding)
+
+
+def test_what_searches_for_nothing_takes_every_decoding():
+    nothing = Capabilities(EKMAN, decoding={})
+    check_request("mine", nothing, ONE, [None], decoding=Decoding("beam", beams=3, top_k=1))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
