@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from emotone.data import reading
 from emotone.data.reading import DAMAGED, Problems, open_binary
 from emotone.errors import DataError
+from emotone.types import is_unicode
 
 _CHUNK = 1 << 20
 _BLANK = re.compile(r"[ \t\n\r]*")
@@ -104,6 +105,8 @@ def _object(text: _Window, within: bool) -> Iterator[Item]:
         key = text.value()
         if not isinstance(key, str):
             raise _Damage(line, "a key that is not text; write the keys of an object in quotes")
+        if not is_unicode(key):  # keys become names of examples, which are written as UTF-8
+            raise _Damage(line, "a key with half a surrogate pair; write the text in UTF-8")
         text.take(":")
         if within and text.peek() == "[":
             yield from _array(text, key)
