@@ -17,15 +17,15 @@ from unit.training import toy
 
 FILES = ["model.safetensors", "optimizer.safetensors", "best.safetensors", "state.json"]
 FILES += ["complete.json"]
-# So high a rate that the first evaluation stays the best, on every machine.
-HOT = {"epochs": 6, "lr": 3.0, "seed": 2, "patience": 0, "keep": 2}
+SIX = {"epochs": 6, "patience": 0, "keep": 2}
+SEVEN = {**SIX, "epochs": 7}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run of 60 steps whose two checkpoints both hold weights of an earlier evaluation."""
     out = tmp_path_factory.mktemp("run")
-    toy.train(out, **HOT)
+    toy.train(out, toy.spoiling(), **SIX)
     for place in checkpoint.steps(out / "checkpoints"):
         assert sorted(p.name for p in place.iterdir()) == sorted(FILES)
     return out
@@ -88,10 +88,10 @@ def test_every_harm_to_every_file_is_found(copy, file, harm):
 
 
 def test_a_damaged_one_is_passed_over_and_the_run_ends_the_same(copy, tmp_path, capsys):
-    whole, _ = toy.train(tmp_path / "whole", **{**HOT, "epochs": 7})
+    whole, _ = toy.train(tmp_path / "whole", toy.spoiling(), **SEVEN)
     newest, older = checkpoint.steps(copy / "checkpoints")
     flip(newest / "optimizer.safetensors", 200)
-    again, _ = toy.train(copy, toy.model(seed=9), **{**HOT, "epochs": 7})
+    again, _ = toy.train(copy, toy.spoiling(seed=9), **SEVEN)
     said = capsys.readouterr().err
     assert f"passed over a damaged checkpoint: {newest / 'optimizer.safetensors'}" in said
     assert f"going on from {older}" in said
@@ -108,21 +108,21 @@ def test_a_damaged_one_that_was_named_is_an_error(copy):
     newest, _ = checkpoint.steps(copy / "checkpoints")
     truncate(newest / "state.json", 40)
     with pytest.raises(CheckpointError, match=r"state\.json is damaged"):
-        toy.train(copy, **{**HOT, "resume": str(newest)})
+        toy.train(copy, toy.spoiling(), **SIX, resume=str(newest))
 
 
 def test_with_every_one_damaged_nothing_begins_anew(copy):
     for place in checkpoint.steps(copy / "checkpoints"):
         (place / "complete.json").unlink()
     with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
-        toy.train(copy, **HOT)
+        toy.train(copy, toy.spoiling(), **SIX)
 
 
 def test_what_a_killed_save_left_goes_with_the_next(copy):
     left = copy / "checkpoints" / ".step-00000070.123.part"
     left.mkdir()
     (left / "model.safetensors").write_bytes(b"half")
-    toy.train(copy, **{**HOT, "epochs": 7})
+    toy.train(copy, toy.spoiling(), **SEVEN)
     assert not left.exists()
     assert not list((copy / "checkpoints").glob(".*.part"))
 

@@ -91,14 +91,13 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 
 
 def test_the_best_weights_outlive_the_step_they_are_of(tmp_path):
-    # A high rate spoils the model at once, so that the first evaluation stays the best.
-    hot = {"epochs": 8, "lr": 3.0, "seed": 2, "patience": 0}
-    best, fitted = toy.train(tmp_path / "whole", **hot)
-    assert fitted.best_step < 60
+    settings = {"epochs": 8, "patience": 0}
+    best, fitted = toy.train(tmp_path / "whole", toy.spoiling(), **settings)
+    assert fitted.best_step == 10
     place = checkpoint.steps(tmp_path / "whole" / "checkpoints")[-1]
     assert (place / checkpoint.BEST).exists()
-    toy.train(tmp_path / "halves", max_steps=60, **hot)
-    again, second = toy.train(tmp_path / "halves", **hot)
+    toy.train(tmp_path / "halves", toy.spoiling(), max_steps=60, **settings)
+    again, second = toy.train(tmp_path / "halves", toy.spoiling(), **settings)
     assert second.best_step == fitted.best_step
     assert same(best, again)
 
