@@ -90,7 +90,10 @@ DAMAGED = {
     "a line end in a text": ('[\n"a\nb"]', "line 2: no JSON (Invalid control character"),
     "more after the end": ("[1]\n[2]", "line 2: '[' after the end"),
     "a key that is none": ("{1: 2}", "a key that is not text"),
-    "half a surrogate in a key": ('{\n"a\\ud800": [1]}', "line 2: a key with half a surrogate pair"),
+    "half a surrogate in a key": (
+        '{\n"a\\ud800": [1]}',
+        "line 2: a key with half a surrogate pair",
+    ),
     "no colon": ('{"a" 2}', "needs ':'"),
     "no UTF-8": (b'[1,\n"a\xff"]', "line 2: bytes that are not UTF-8"),
     "cut UTF-8": ('[1,\n"天'.encode()[:-1], "line 2: bytes that are not UTF-8"),
