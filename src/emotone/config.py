@@ -60,16 +60,16 @@ def build(kind: type[C], values: Mapping[str, Any], where: str = "config") -> C:
     """
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]  # pyright: ignore[reportArgumentType]
-    made: dict[str, Any] = {}
+    converted: dict[str, Any] = {}
     for key, value in values.items():
         if key not in names:
             error = unknown_name("key", key, names)
             raise ConfigError(f"{where}: {error}")
-        made[key] = _convert(hints[key], value, f"{where}: {key}")
+        converted[key] = _convert(hints[key], value, f"{where}: {key}")
     try:
-        return kind(**made)
+        return kind(**converted)
     except TypeError as error:
-        missing = ", ".join(n for n in names if n not in made)
+        missing = ", ".join(n for n in names if n not in converted)
         raise ConfigError(f"{where}: set the keys without default among {missing}") from error
 
 

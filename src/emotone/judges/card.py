@@ -104,12 +104,12 @@ def read_card(folder: Path) -> JudgeCard:
                 f"judge {folder.name!r} has format {row.get('format')}; this emotone reads {FORMAT}"
             )
         card = config.build(JudgeCard, row, f"{folder.name}/{CARD}")
-        found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"judge {folder.name!r} cannot be read ({error}); install emotone-zoo anew"
         ) from error
-    if found != card.weights:
+    if digest != card.weights:
         raise CheckpointError(
             f"the weights of judge {folder.name!r} are damaged; install emotone-zoo anew"
         )

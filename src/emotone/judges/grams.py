@@ -93,10 +93,10 @@ def _columns(counted: Counted) -> Any:
         return [i for g in grams if (i := get(g)) is not None]
 
     def words(text: str) -> list[int]:
-        found = _WORD.findall(text)
-        grams = list(found) if low == 1 else []
+        tokens = _WORD.findall(text)
+        grams = list(tokens) if low == 1 else []
         for n in range(max(low, 2), high + 1):
-            grams += [" ".join(found[k : k + n]) for k in range(len(found) - n + 1)]
+            grams += [" ".join(tokens[k : k + n]) for k in range(len(tokens) - n + 1)]
         return known(grams)
 
     def characters(text: str) -> list[int]:

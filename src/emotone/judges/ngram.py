@@ -89,19 +89,19 @@ def train_ngram_judge(
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
 
-    kept, counts = _rows(rows, taxonomy, cap)
-    digest = hashlib.sha256(json.dumps(kept, ensure_ascii=False).encode()).hexdigest()[:12]
+    chosen, counts = _rows(rows, taxonomy, cap)
+    digest = hashlib.sha256(json.dumps(chosen, ensure_ascii=False).encode()).hexdigest()[:12]
     mean = np.mean([min(n, cap or n) for n in counts.values()])
     weight = {label: float(mean / min(n, cap or n)) ** balance for label, n in counts.items()}
-    texts = [t for t, _ in kept]
+    texts = [t for t, _ in chosen]
     model = LogisticRegression(C=strength, max_iter=500, class_weight=weight)
     try:
         counters = tuple(fit(g, texts) for g in grams)
         seen = hstack([tfidf(c, texts) for c in counters]).tocsr()
-        model.fit(seen, [label for _, label in kept])
+        model.fit(seen, [label for _, label in chosen])
     except ValueError as error:
         raise DataError(
-            f"{len(kept)} texts teach a judge nothing ({error}); give more labelled texts"
+            f"{len(chosen)} texts teach a judge nothing ({error}); give more labelled texts"
         ) from error
     coefficients, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
@@ -126,15 +126,15 @@ def _rows(
         )
     # A text's hash decides whether it is kept, so the judge does not depend on the file's order.
     ordered = sorted(set(rows), key=lambda r: (hashlib.sha256(r[0].encode()).digest(), r))
-    kept: list[tuple[str, str]] = []
+    chosen: list[tuple[str, str]] = []
     counts: dict[str, int] = {}
     for text, label in ordered:
         counts[label] = counts.get(label, 0) + 1
         if cap is None or counts[label] <= cap:
-            kept.append((text, label))
+            chosen.append((text, label))
     if len(counts) < 2:
         raise DataError("a judge needs texts of two labels or more; give more labelled texts")
-    return kept, counts
+    return chosen, counts
 
 
 def ngram_tensors(judge: NgramJudge) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def gather(places: Sequence[Path]) -> list[Run]:
     Raises:
         DataError: If a place holds no scores, or a file is damaged.
     """
-    found: list[tuple[Path, Scores]] = []
+    scored: list[tuple[Path, Scores]] = []
     for place in places:
         paths = _files(place)
         if not paths:
@@ -54,8 +54,8 @@ def gather(places: Sequence[Path]) -> list[Run]:
                 f"{place} holds no scores.json; make one with `emotone score --output"
                 f" {place}/scores.json`"
             )
-        found += [(path, read_scores(path)) for path in paths]
-    return _titled(_merged(found))
+        scored += [(path, read_scores(path)) for path in paths]
+    return _titled(_merged(scored))
 
 
 def _files(place: Path) -> list[Path]:
@@ -68,17 +68,17 @@ def _files(place: Path) -> list[Path]:
     return []
 
 
-def _merged(found: Sequence[tuple[Path, Scores]]) -> list[tuple[list[Path], Scores]]:
-    made: list[tuple[list[Path], Scores]] = []
-    for path, scores in found:
-        for i, (paths, other) in enumerate(made):
+def _merged(scored: Sequence[tuple[Path, Scores]]) -> list[tuple[list[Path], Scores]]:
+    merged: list[tuple[list[Path], Scores]] = []
+    for path, scores in scored:
+        for i, (paths, other) in enumerate(merged):
             same = (scores.system, scores.model) == (other.system, other.model)
             if same and not set(scores.metrics) & set(other.metrics):
-                made[i] = ([*paths, path], _joined(other, scores))
+                merged[i] = ([*paths, path], _joined(other, scores))
                 break
         else:
-            made.append(([path], scores))
-    return made
+            merged.append(([path], scores))
+    return merged
 
 
 def _joined(first: Scores, second: Scores) -> Scores:
@@ -119,7 +119,7 @@ def _replies(
     paths: Sequence[Path], scores: Scores
 ) -> tuple[list[tuple[Example, Reply]], list[str]]:
     """Read the replies that the scores name, if they are beside them and unchanged."""
-    kept: list[tuple[Example, Reply]] = []
+    replies: list[tuple[Example, Reply]] = []
     notes: list[str] = []
     for facts in scores.manifest.get("inputs", ()):
         name = facts.get("name") if isinstance(facts, dict) else None
@@ -135,9 +135,9 @@ def _replies(
             continue
         lines = blob.decode("utf-8").split("\n")
         labels = TAXONOMIES.get(str(scores.manifest.get("settings", {}).get("taxonomy")))
-        kept += [
+        replies += [
             (e, r)
             for e, r in read_replies(lines, name, labels)
             if (r.system, r.model) == (scores.system, scores.model)
         ]
-    return kept, notes
+    return replies, notes

@@ -101,5 +101,5 @@ def shown(value: float | None, digits: int) -> str:
         return "-"
     if abs(value) >= 1e16:  # three hundred digits would say no more
         return f"{value:.3g}"
-    said = f"{value:.{digits}f}"
-    return said.removeprefix("-") if float(said) == 0 else said  # no minus before a mere 0
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text  # no minus before a mere 0

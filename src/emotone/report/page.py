@@ -62,13 +62,13 @@ def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool
         ("examples", "Replies side by side", _talks(talks, hidden)),
         ("origin", "Where the numbers come from", _origin(runs)),
     ]
-    kept = [(name, head, body) for name, head, body in sections if body]
-    links = "".join(f'<a href="#{name}">{escape(head)}</a>' for name, head, _ in kept)
+    filled = [(name, head, body) for name, head, body in sections if body]
+    links = "".join(f'<a href="#{name}">{escape(head)}</a>' for name, head, _ in filled)
     count = sum(run.scores.n for run in runs)
-    said = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {count:,} replies."
+    summary = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {count:,} replies."
     body = "".join(
         f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(head)}</h2>{body}</section>\n'
-        for name, head, body in kept
+        for name, head, body in filled
     )
     notes = [f"{run.title}: {note}" for run in runs for note in run.notes]
     warned = "".join(f'<p class="warn soft">{escape(note)}</p>' for note in notes)
@@ -78,8 +78,8 @@ def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="generator" content="emotone">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
-        f'<header><h1>{escape(title)}</h1><p class="soft">{said} Values with 95 % intervals, which'
-        f" resample posts.</p>{warned}"
+        f'<header><h1>{escape(title)}</h1><p class="soft">{summary} Values with 95 % intervals,'
+        f" which resample posts.</p>{warned}"
         f'<nav aria-label="Sections">{links}</nav></header>\n{body}</main>\n</body>\n</html>\n'
     )
 
@@ -166,27 +166,27 @@ def _emotions(runs: Sequence[Run]) -> str:
 
 
 def _confusions(runs: Sequence[Run]) -> str:
-    made: list[str] = []
+    grids: list[str] = []
     for run in runs:
-        found = run.scores.confusion
-        if found is not None and any(map(sum, found.counts)):
-            made.append(_heat(run.title, found))
-    if not made:
+        confusion = run.scores.confusion
+        if confusion is not None and any(map(sum, confusion.counts)):
+            grids.append(_heat(run.title, confusion))
+    if not grids:
         return ""
-    said = (
-        "Rows are the emotions asked, columns what the judge heard: share of the row, and number of"
-        " replies. Framed cells are those where it heard what was asked."
+    caption = (
+        "Rows are the requested emotions, columns those judged: share of the row, and number of"
+        " replies. Framed cells are those where both are the same."
     )
-    return f'<p class="soft">{said}</p><div class="grid broad">{"".join(made)}</div>'
+    return f'<p class="soft">{caption}</p><div class="grid broad">{"".join(grids)}</div>'
 
 
-def _heat(title: str, found: Confusion) -> str:
-    head = "".join(f'<th scope="col">{escape(label)}</th>' for label in found.judged)
+def _heat(title: str, confusion: Confusion) -> str:
+    head = "".join(f'<th scope="col">{escape(label)}</th>' for label in confusion.judged)
     rows: list[str] = []
-    for asked, counts in zip(found.asked, found.counts, strict=True):
+    for asked, counts in zip(confusion.asked, confusion.counts, strict=True):
         total = sum(counts)
         cells: list[str] = []
-        for judged, count in zip(found.judged, counts, strict=True):
+        for judged, count in zip(confusion.judged, counts, strict=True):
             share = count / total if total else 0.0
             kind = "hit" if asked == judged else "" if count else "nil"
             hit = f' class="{kind}"' if kind else ""
@@ -195,7 +195,7 @@ def _heat(title: str, found: Confusion) -> str:
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(title)}">'
         f'<table class="heat"><caption>{escape(title)}, judged by '
-        f"<code>{escape(found.judge)}</code></caption>"
+        f"<code>{escape(confusion.judge)}</code></caption>"
         f'<thead><tr><th scope="col">asked \\ heard</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>\n"
     )
@@ -224,8 +224,8 @@ def _doses(runs: Sequence[Run]) -> str:
         )
         for i, label in enumerate(labels)
     ]
-    said = "Share of replies that the judge hears as the emotion; 0 is a reply without an emotion."
-    return f'<p class="soft">{said}</p>{_legend(runs)}<div class="grid">{"".join(figures)}</div>'
+    caption = "Share of replies judged to be in the emotion; 0 is a reply without an emotion."
+    return f'<p class="soft">{caption}</p>{_legend(runs)}<div class="grid">{"".join(figures)}</div>'
 
 
 def _parts(runs: Sequence[Run]) -> str:
@@ -235,8 +235,8 @@ def _parts(runs: Sequence[Run]) -> str:
 
 
 def _spread(runs: Sequence[Run]) -> str:
-    made: list[str] = []
-    for kind, said in (("length", "words a reply"), ("repetition", "share of repeated 4-grams")):
+    charts: list[str] = []
+    for kind, unit in (("length", "words a reply"), ("repetition", "share of repeated 4-grams")):
         have = [(i, run, run.scores.distributions.get(kind)) for i, run in enumerate(runs)]
         tops = [
             max(h.counts, default=0) / max(sum(h.counts), 1) for _, _, h in have if h is not None
@@ -245,14 +245,14 @@ def _spread(runs: Sequence[Run]) -> str:
             continue
         top = max(0.1, -(-max(tops) // 0.1) * 0.1)
         figures = [
-            _figure(f"{run.title}: {said}", _histogram(f"{kind}-{i}", run, i, h, said, top))
+            _figure(f"{run.title}: {unit}", _histogram(f"{kind}-{i}", run, i, h, unit, top))
             for i, run, h in have
             if h is not None
         ]
-        made.append(f'<div class="grid">{"".join(figures)}</div>')
-    if not made:
+        charts.append(f'<div class="grid">{"".join(figures)}</div>')
+    if not charts:
         return ""
-    return '<p class="soft">Numbers below are the lower ends of the bins.</p>' + "".join(made)
+    return '<p class="soft">Numbers below are the lower ends of the bins.</p>' + "".join(charts)
 
 
 def _histogram(name: str, run: Run, place: int, made: Histogram, said: str, top: float) -> str:
@@ -261,15 +261,15 @@ def _histogram(name: str, run: Run, place: int, made: Histogram, said: str, top:
 
 
 def _published(runs: Sequence[Run]) -> str:
-    made: list[str] = []
+    parts: list[str] = []
     for each in published(runs):
         source, caution = each.notes
         plain = Table(each.name, each.title, each.head, each.rows, (), each.groups)
-        made.append(
+        parts.append(
             f'{table(plain)}<p class="notes">{escape(source)}</p>'
             f'<p class="warn soft">{escape(caution)}</p>'
         )
-    return "".join(made)
+    return "".join(parts)
 
 
 def _talks(talks: Sequence[Talk], hidden: bool) -> str:
@@ -301,7 +301,7 @@ def _talks(talks: Sequence[Talk], hidden: bool) -> str:
 
 
 def _origin(runs: Sequence[Run]) -> str:
-    made: list[str] = []
+    parts: list[str] = []
     for run in runs:
         rows = "".join(
             f'<tr><th scope="row">{escape(known(name).title)}</th>'
@@ -309,7 +309,7 @@ def _origin(runs: Sequence[Run]) -> str:
             for name, number in run.scores.metrics.items()
         )
         facts = json.dumps(run.scores.manifest, ensure_ascii=False, indent=1, sort_keys=True)
-        made.append(
+        parts.append(
             f"<h3>{escape(run.title)}</h3>"
             "<details><summary>Signatures</summary>"
             '<div class="wide"><table class="signatures"><thead><tr><th scope="col">Metric</th>'
@@ -317,4 +317,4 @@ def _origin(runs: Sequence[Run]) -> str:
             "</details>"
             f"<details><summary>Manifest</summary><pre>{escape(facts)}</pre></details>\n"
         )
-    return "".join(made)
+    return "".join(parts)

@@ -72,8 +72,8 @@ def bars(name: str, title: str, groups: Bars, *, digits: int, share: bool) -> st
                     out.append(_line(x(number.low), middle, x(number.high), middle, "whisker"))
                     for end in (number.low, number.high):
                         out.append(_line(x(end), middle - 3, x(end), middle + 3, "whisker"))
-                said = shown(number.value, digits)
-                out.append(_text(WIDTH - 4, y + bar - 2, said, "value end"))
+                value_text = shown(number.value, digits)
+                out.append(_text(WIDTH - 4, y + bar - 2, value_text, "value end"))
             y += bar + 2
         y += gap
     return "".join([*out, "</svg>"])
@@ -153,8 +153,8 @@ def histogram(name: str, title: str, made: Histogram, place: int, *, top_share: 
         )
         low = made.edges[i]
         # The first share above none is a bin of its own, whose end says nothing.
-        said = ">0" if 0 < low <= 0.001 else _tick(low)
-        out.append(_text(start + 1, height - 6, said, "axis"))
+        label = ">0" if 0 < low <= 0.001 else _tick(low)
+        out.append(_text(start + 1, height - 6, label, "axis"))
     return "".join([*out, "</svg>"])
 
 

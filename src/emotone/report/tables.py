@@ -86,7 +86,7 @@ def by_group(runs: Sequence[Run], kind: str, metrics: Sequence[str], title: str)
 
 def differences(runs: Sequence[Run]) -> list[Table]:
     """Paired differences of each run that was compared with another."""
-    made: list[Table] = []
+    tables: list[Table] = []
     for run in runs:
         for i, against in enumerate(run.scores.against):
             other = f"{against.system} ({against.model})"
@@ -106,16 +106,16 @@ def differences(runs: Sequence[Run]) -> list[Table]:
                         str(d.n),
                     )
                 )
-            made.append(
+            tables.append(
                 Table(
-                    f"against-{len(made)}-{i}",
+                    f"against-{len(tables)}-{i}",
                     f"{run.title} against {other}, same posts and emotions",
                     ("Metric", run.title, other, "Difference", "p", "n"),
                     tuple(rows),
                     ("p by approximate randomisation over posts, not corrected for many metrics.",),
                 )
             )
-    return made
+    return tables
 
 
 def published(runs: Sequence[Run]) -> list[Table]:
@@ -234,13 +234,13 @@ def latex(given: Table) -> str:
 
 def _heads(table: Table) -> dict[int, str]:
     """Row number -> heading that stands above it."""
-    made: dict[int, str] = {}
+    heads: dict[int, str] = {}
     at = 0
     for title, count in table.groups:
         if count:
-            made[at] = title
+            heads[at] = title
         at += count
-    return made
+    return heads
 
 
 def _md(text: str) -> str:
@@ -263,6 +263,6 @@ _TEX = {
 
 def _tex(text: str) -> str:
     plain = " ".join(text.split())
-    made = "".join(_TEX.get(c, rf"\{c}" if c in "&%$#_" else c) for c in plain)
+    escaped = "".join(_TEX.get(c, rf"\{c}" if c in "&%$#_" else c) for c in plain)
     # A bracket at the start of a row would be read as an option of the line break before it.
-    return "{" + made + "}" if made.startswith("[") else made
+    return "{" + escaped + "}" if escaped.startswith("[") else escaped

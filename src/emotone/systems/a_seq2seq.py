@@ -82,16 +82,16 @@ class ASeq2Seq(nn.Module):
 
     def nll(self, batch: Batch) -> Tensor:
         """Return -log p of each reply in nats, [B]."""
-        found = self.core.predict(batch, self._start(batch.source, batch.source_lengths))
-        _, nll = self.core.word_loss(found.features, found.target)
-        return sum_rows(nll, found.row, len(batch.source))
+        predicted = self.core.predict(batch, self._start(batch.source, batch.source_lengths))
+        _, nll = self.core.word_loss(predicted.features, predicted.target)
+        return sum_rows(nll, predicted.row, len(batch.source))
 
     def forward(self, batch: Batch) -> Losses:
         """Return the cross entropy of a batch; its emotions are not looked at."""
-        found = self.core.predict(batch, self._start(batch.source, batch.source_lengths))
-        loss, nll = self.core.word_loss(found.features, found.target)
+        predicted = self.core.predict(batch, self._start(batch.source, batch.source_lengths))
+        loss, nll = self.core.word_loss(predicted.features, predicted.target)
         return Losses(
-            loss, len(found.target), loss.new_zeros(()), len(batch.source), {"nll": nll.sum()}
+            loss, len(predicted.target), loss.new_zeros(()), len(batch.source), {"nll": nll.sum()}
         )
 
 

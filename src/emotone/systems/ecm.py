@@ -202,9 +202,9 @@ class ECM(nn.Module):
     def nll(self, batch: Batch) -> Tensor:
         """Return -log p of each reply in its emotion, in nats, [B]."""
         start = self.encode(batch.source, batch.source_lengths, batch.emotion)
-        found = self.core.predict(batch, start.decoder)
-        _, _, nll = self._word_loss(found, batch.emotion, None)
-        return sum_rows(nll, found.row, len(batch.source))
+        predicted = self.core.predict(batch, start.decoder)
+        _, _, nll = self._word_loss(predicted, batch.emotion, None)
+        return sum_rows(nll, predicted.row, len(batch.source))
 
     def forward(self, batch: Batch) -> Losses:
         """Return equation 15 of a batch, as sums."""
@@ -212,38 +212,38 @@ class ECM(nn.Module):
         start = self.encode(batch.source, batch.source_lengths, batch.emotion)
         if self.faithful:
             wide, end = _to_buckets(batch)
-            found = self.core.predict(wide, start.decoder, end)
+            predicted = self.core.predict(wide, start.decoder, end)
             # Each reply counts once, however long it is.
-            share = 1.0 / batch.target_lengths.to(found.row.device)
-            words, types, nll = self._word_loss(found, batch.emotion, share[found.row])
+            share = 1.0 / batch.target_lengths.to(predicted.row.device)
+            words, types, nll = self._word_loss(predicted, batch.emotion, share[predicted.row])
             token_loss, row_loss = zero, words + types
         else:
-            found = self.core.predict(batch, start.decoder)
-            words, types, nll = self._word_loss(found, batch.emotion, None)
+            predicted = self.core.predict(batch, start.decoder)
+            words, types, nll = self._word_loss(predicted, batch.emotion, None)
             token_loss, row_loss = words + types, zero
         logged = {"nll": nll.sum()}
         if self.external is not None:
             logged["type"] = types.detach()
-        if found.internal is not None:
-            left = found.internal.square().sum()
+        if predicted.internal is not None:
+            left = predicted.internal.square().sum()
             row_loss = row_loss + left
             logged["memory"] = left.detach()
-        return Losses(token_loss, len(found.target), row_loss, rows, logged)
+        return Losses(token_loss, len(predicted.target), row_loss, rows, logged)
 
     def _word_loss(
-        self, found: Predicted, emotion: Tensor, weight: Tensor | None
+        self, predicted: Predicted, emotion: Tensor, weight: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Sums over tokens of the words' and types' losses, and -log p of each token."""
         core = self.core
         if self.external is None:
-            loss, nll = core.word_loss(found.features, found.target, weight)
+            loss, nll = core.word_loss(predicted.features, predicted.target, weight)
             return loss, loss.new_zeros(()), nll
         return self.external.nll(
-            found.features,
+            predicted.features,
             core.weight,
             core.bias,
-            found.target,
-            emotion[found.row],
+            predicted.target,
+            emotion[predicted.row],
             token_weight=weight,
         )
 
@@ -269,8 +269,8 @@ def _padded_and_reversed(source: Tensor, lengths: Tensor) -> tuple[Tensor, Tenso
     size = int(padded.max())
     place = (padded[:, None] - 1 - torch.arange(size)).clamp_min(0).to(source.device)
     inside = torch.where(place < source.shape[1], place, 0)
-    made = source.gather(1, inside).masked_fill(place >= source.shape[1], 0)
-    return made, padded
+    reversed_posts = source.gather(1, inside).masked_fill(place >= source.shape[1], 0)
+    return reversed_posts, padded
 
 
 def _to_buckets(batch: Batch) -> tuple[Batch, Tensor]:

@@ -165,36 +165,36 @@ class EmoSeq(nn.Module):
     def nll(self, batch: Batch) -> Tensor:
         """Return -log p of each reply in its emotion, in nats, [B]."""
         state = self.encode(batch.source, batch.source_lengths, batch.emotion)
-        found = self.core.predict(batch, state)
-        _, nll = self.core.word_loss(found.features, found.target)
-        return sum_rows(nll, found.row, len(batch.source))
+        predicted = self.core.predict(batch, state)
+        _, nll = self.core.word_loss(predicted.features, predicted.target)
+        return sum_rows(nll, predicted.row, len(batch.source))
 
     def forward(self, batch: Batch) -> Losses:
         """Return equation 3-16 of a batch, as sums: words over tokens, the classifier over rows."""
         core, rows = self.core, len(batch.source)
         state = self.encode(batch.source, batch.source_lengths, batch.emotion)
-        found = core.predict(batch, state)
+        predicted = core.predict(batch, state)
         if self.classifier is None:
-            loss, nll = core.word_loss(found.features, found.target)
+            loss, nll = core.word_loss(predicted.features, predicted.target)
             zero = loss.new_zeros(())
-            return Losses(loss, len(found.target), zero, rows, {"nll": nll.sum()})
+            return Losses(loss, len(predicted.target), zero, rows, {"nll": nll.sum()})
         loss, nll, expected = expected_embeddings(
-            found.features,
+            predicted.features,
             core.weight,
             core.bias,
-            found.target,
+            predicted.target,
             self.classifier.embedding,
             threshold=self.guide.threshold,
             most=self.guide.most,
             renormalise=self.guide.renormalise,
         )
         lengths = batch.target_lengths.to(expected.device, non_blocking=True)
-        mean = expected.new_zeros(rows, expected.shape[1]).index_add(0, found.row, expected)
-        heard = cross_entropy(
+        mean = expected.new_zeros(rows, expected.shape[1]).index_add(0, predicted.row, expected)
+        guide_loss = cross_entropy(
             self.classifier(mean / lengths[:, None]), batch.emotion, reduction="sum"
         )
-        logged = {"nll": nll.sum(), "emotion": heard.detach()}
-        return Losses(loss, len(found.target), self.guide.weight * heard, rows, logged)
+        logged = {"nll": nll.sum(), "emotion": guide_loss.detach()}
+        return Losses(loss, len(predicted.target), self.guide.weight * guide_loss, rows, logged)
 
 
 def build(config: Config, corpus: Corpus) -> EmoSeq:

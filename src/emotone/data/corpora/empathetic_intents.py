@@ -27,7 +27,7 @@ CORPUS = Corpus(
     taxonomies=(INTENTS,),
     licence="text CC BY-NC 4.0, labels none stated; from anuradha1992/EmpatheticIntents",
     files={"all": ("empathetic_intents_annotated.jsonl", "*.jsonl")},
-    note="each turn of the listener, in the emotion or intent by a classifier",
+    note="each turn of the listener, in the emotion or intent that a classifier gave",
 )
 
 SAMPLE = {
