@@ -121,10 +121,10 @@ def evidence(
         with torch.set_grad_enabled(torch.is_grad_enabled() and context_gradient):
             context = through(upper, context, context_mask)
         response = through(upper, response, response_mask)
-        heard = net.evidence(context, context_mask, response, response_mask)
+        outputs = net.evidence(context, context_mask, response, response_mask)
     return {
         m: Evidence(e.levels.float(), None if e.rationale is None else e.rationale.float())
-        for m, e in heard.items()
+        for m, e in outputs.items()
     }
 
 
@@ -205,25 +205,25 @@ def loss_of(
     net: IdentifierNet, part: Sequence[Row], settings: Settings, weights: dict[str, Tensor]
 ) -> Tensor:
     """Cross-entropy of levels, weighted by class, and of rationale tokens, summed over heads."""
-    heard = evidence(net, part, settings.context_gradient)
+    outputs = evidence(net, part, settings.context_gradient)
     response_mask = pad_states([r.response for r in part])[1]
     losses: list[Tensor] = []
-    for i, (mechanism, said) in enumerate(heard.items()):
+    for i, (mechanism, output) in enumerate(outputs.items()):
         gold = torch.tensor([r.levels[i] for r in part])
         losses.append(
             nn.functional.cross_entropy(
-                said.levels, gold, weights[mechanism], label_smoothing=settings.smooth,
+                output.levels, gold, weights[mechanism], label_smoothing=settings.smooth,
                 reduction="sum",
             ) / len(part)
         )  # fmt: skip
-        if said.rationale is None or not settings.rationale:
+        if output.rationale is None or not settings.rationale:
             continue
         known = torch.tensor([r.marks[i] is not None for r in part])
-        marks = torch.zeros_like(said.rationale)
+        marks = torch.zeros_like(output.rationale)
         for j, row in enumerate(part):
             marks[j, : len(row.response)] = torch.tensor(row.marks[i] or [0.0] * len(row.response))
         each = nn.functional.binary_cross_entropy_with_logits(
-            said.rationale, marks, reduction="none"
+            output.rationale, marks, reduction="none"
         )
         counted = response_mask * known[:, None]
         losses.append(settings.rationale * (each * counted).sum() / counted.sum().clamp_min(1))
@@ -240,6 +240,6 @@ def logits_of(net: IdentifierNet, rows: Sequence[Row], *, batch: int = 48) -> di
     net.eval()
     for start in range(0, len(order), batch):
         at = order[start : start + batch]
-        for mechanism, said in evidence(net, [rows[i] for i in at]).items():
-            out[mechanism][at] = said.levels.double().numpy()
+        for mechanism, output in evidence(net, [rows[i] for i in at]).items():
+            out[mechanism][at] = output.levels.double().numpy()
     return out

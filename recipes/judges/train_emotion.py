@@ -187,20 +187,20 @@ def main() -> None:
 
         trunk.eval()
         order = sorted(range(len(dev_encoded)), key=lambda i: len(dev_encoded[i][0]))
-        said: dict[str, list[int]] = {k: [] for k in labels}
+        predicted: dict[str, list[int]] = {k: [] for k in labels}
         gold: dict[str, list[int]] = {k: [] for k in labels}
         for start in range(0, len(order), 64):
             part = [dev_encoded[i] for i in order[start : start + 64]]
             for head, out in scores(part).items():
                 for i, (_, t) in enumerate(part):
                     if head in t and head != "fine" and max(t[head]) == 1:
-                        said[head].append(int(out[i].argmax()))
+                        predicted[head].append(int(out[i].argmax()))
                         gold[head].append(t[head].index(1))
         trunk.train()
         return {
             k: (
-                round(float(accuracy_score(gold[k], said[k])), 4),
-                round(float(f1_score(gold[k], said[k], average="macro")), 4),
+                round(float(accuracy_score(gold[k], predicted[k])), 4),
+                round(float(f1_score(gold[k], predicted[k], average="macro")), 4),
             )
             for k in labels
             if gold[k]

@@ -79,15 +79,17 @@ def gold_of(pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
     return {m: np.array([p.levels[i] for p in pairs]) for i, m in enumerate(MECHANISMS)}
 
 
-def confusion(gold: np.ndarray, said: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Counts [..., gold, said] of weights [..., N]; every pair counts once without weights."""
-    cells = np.eye(LEVELS * LEVELS)[gold * LEVELS + said]
+def confusion(
+    gold: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Counts [..., gold, predicted] of weights [..., N]; every pair counts once without weights."""
+    cells = np.eye(LEVELS * LEVELS)[gold * LEVELS + predicted]
     counts = cells.sum(0) if weights is None else weights @ cells
     return counts.reshape(*counts.shape[:-1], LEVELS, LEVELS)
 
 
 def accuracy_and_f1(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy and macro-F1 [...] of confusion tables [..., gold, said]."""
+    """Accuracy and macro-F1 [...] of confusion tables [..., gold, predicted]."""
     right = np.diagonal(table, axis1=-2, axis2=-1)
     both = table.sum(-1) + table.sum(-2)
     f1 = np.where(both > 0, 2 * right / np.maximum(both, 1e-9), 0.0)
@@ -103,14 +105,14 @@ def decide_on(logits: dict[str, Any], dev: Sequence[Pair], train: Sequence[Pair]
         m: np.log((np.bincount(prior[m], minlength=LEVELS) + 1) / (len(train) + LEVELS))
         for m in MECHANISMS
     }
-    worth = np.zeros(len(LEANS))
+    totals = np.zeros(len(LEANS))
     for m in MECHANISMS:
         chances = softmax(logits[m], temperatures[m])
         for i, lean in enumerate(LEANS):
-            said = decide(chances, -lean * log_share[m])
-            worth[i] += sum(accuracy_and_f1(confusion(gold[m], said)))
+            predicted = decide(chances, -lean * log_share[m])
+            totals[i] += sum(accuracy_and_f1(confusion(gold[m], predicted)))
     # Neighbours count half: a peak one step wide is luck.
-    padded = np.pad(worth, 1, mode="edge")
+    padded = np.pad(totals, 1, mode="edge")
     lean = LEANS[int((0.5 * padded[:-2] + padded[1:-1] + 0.5 * padded[2:]).argmax())]
     offsets = {m: tuple(float(x) for x in -lean * log_share[m]) for m in MECHANISMS}
     return Decision(temperatures, lean, offsets)  # pyright: ignore[reportArgumentType]
@@ -118,7 +120,7 @@ def decide_on(logits: dict[str, Any], dev: Sequence[Pair], train: Sequence[Pair]
 
 def figures(
     chances: dict[str, np.ndarray],
-    said: dict[str, np.ndarray],
+    predicted: dict[str, np.ndarray],
     pairs: Sequence[Pair],
     *,
     rounds: int = 1000,
@@ -135,9 +137,9 @@ def figures(
     weights = draws[:, owner].astype(float)
     out: dict[str, Any] = {"pairs": len(pairs), "posts": len(keys)}
     for m in MECHANISMS:
-        table = confusion(gold[m], said[m])
+        table = confusion(gold[m], predicted[m])
         point = accuracy_and_f1(table)
-        spread = accuracy_and_f1(confusion(gold[m], said[m], weights))
+        spread = accuracy_and_f1(confusion(gold[m], predicted[m], weights))
         likeliest = accuracy_and_f1(confusion(gold[m], chances[m].argmax(-1)))
         floor = accuracy_and_f1(confusion(gold[m], np.full_like(gold[m], gold[m].min())))
         out[m] = {
@@ -186,23 +188,23 @@ def one_fold(pairs: Sequence[Pair], fold: int, settings: Settings, path: Path) -
 def pooled(pairs: Sequence[Pair], folder: Path) -> dict[str, Any]:
     """Put the folds together: each pair is scored by the network that did not see its post."""
     chances: dict[str, list[np.ndarray]] = {m: [] for m in MECHANISMS}
-    said: dict[str, list[np.ndarray]] = {m: [] for m in MECHANISMS}
+    predicted: dict[str, list[np.ndarray]] = {m: [] for m in MECHANISMS}
     order: list[Pair] = []
     folds: list[dict[str, Any]] = []
     for fold in range(FOLDS):
-        kept = json.loads((folder / f"fold-{fold}.json").read_text(encoding="utf-8"))
+        stored = json.loads((folder / f"fold-{fold}.json").read_text(encoding="utf-8"))
         order += [p for p in pairs if p.fold == fold]
         for m in MECHANISMS:
-            chance = softmax(np.array(kept["logits"][m]), kept["decision"]["temperatures"][m])
+            chance = softmax(np.array(stored["logits"][m]), stored["decision"]["temperatures"][m])
             chances[m].append(chance)
-            said[m].append(decide(chance, kept["decision"]["offsets"][m]))
-        folds.append({k: kept[k] for k in FOLD_KEYS})
+            predicted[m].append(decide(chance, stored["decision"]["offsets"][m]))
+        folds.append({k: stored[k] for k in FOLD_KEYS})
     if any(f["settings"] != folds[0]["settings"] or f["pairs"] != len(pairs) for f in folds):
         raise SystemExit(f"the folds in {folder} have other settings or pairs; use an empty folder")
     settings = folds[0]["settings"]
     for fold in folds:
         del fold["settings"], fold["pairs"]
-    joined = [{m: np.concatenate(v) for m, v in part.items()} for part in (chances, said)]
+    joined = [{m: np.concatenate(v) for m, v in part.items()} for part in (chances, predicted)]
     return {**figures(joined[0], joined[1], order), "folds": folds, "settings": settings}
 
 
@@ -212,8 +214,8 @@ def cross_validate(pairs: Sequence[Pair], settings: Settings, out: Path, fold: i
     for k in range(FOLDS) if fold is None else (fold,):
         path = out / f"fold-{k}.json"
         if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if (kept["settings"], kept["pairs"]) == (wanted, len(pairs)):
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if (stored["settings"], stored["pairs"]) == (wanted, len(pairs)):
                 say(f"fold {k} is there")
                 continue
         one_fold(pairs, k, settings, path)
@@ -254,8 +256,8 @@ def train_set(name: str, pairs: Sequence[Pair], settings: Settings, out: Path) -
     texts = [(p.context, p.response) for p in other]
     every = judge.probabilities(texts)
     chances = {m: every[:, i] for i, m in enumerate(MECHANISMS)}
-    said = {m: decide(chances[m], decision.offsets[m]) for m in MECHANISMS}
-    result = figures(chances, said, other)
+    predicted = {m: decide(chances[m], decision.offsets[m]) for m in MECHANISMS}
+    result = figures(chances, predicted, other)
     write_json(out / "train.json", {
         "judge": judge.name, "tested_on": "the other set's pairs", "train": len(train),
         "dev": len(dev), **result, "lean": decision.lean, "settings": asdict(settings),
