@@ -23,7 +23,7 @@ from emotone.data.text import segment
 from emotone.data.word_vectors import WordVectors, read_word_vectors
 from emotone.files import replacing
 from emotone.models import word_encoder
-from emotone.models.word_encoder import VectorsCard, WordEncoder, load_word_encoder
+from emotone.models.word_encoder import WordEncoder, WordVectorsCard, load_word_encoder
 from recipes.word_vectors.make import ROOT, gather, held_out
 
 NAME = "zh-words"
@@ -108,7 +108,7 @@ def pack(
     )
     words = json.dumps(list(vectors.words), ensure_ascii=False, separators=(",", ":")).encode()
     digests = [hashlib.sha256(b).hexdigest() for b in (words, blob)]
-    card = VectorsCard(NAME, "zh", VERSION, *digests, smoothing=SMOOTHING, data=facts)
+    card = WordVectorsCard(NAME, "zh", VERSION, *digests, smoothing=SMOOTHING, data=facts)
     about = json.dumps(asdict(card), ensure_ascii=False, indent=1) + "\n"
     for file, content in (
         (word_encoder.WEIGHTS, blob),

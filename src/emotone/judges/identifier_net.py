@@ -289,7 +289,7 @@ def _source(backbone: str) -> tuple[str, bool]:
 def _is_t5(backbone: str) -> bool:
     from transformers import AutoConfig
 
-    from emotone.models.quiet import quiet
+    from emotone.models.progress import quiet
 
     source, local = _source(backbone)
     with quiet():
@@ -300,7 +300,7 @@ def _t5_encoder(spec: IdentifierSpec, body: TrunkSpec, dtype: torch.dtype) -> Tr
     """Open the encoder half of a T5, which `AutoModel` would load whole."""
     from transformers import AutoTokenizer, T5EncoderModel
 
-    from emotone.models.quiet import quiet
+    from emotone.models.progress import quiet
 
     if spec.rank or spec.layers is not None:
         raise Unsupported(

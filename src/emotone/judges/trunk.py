@@ -165,7 +165,7 @@ def open_trunk(
     from transformers import AutoModel, AutoTokenizer
 
     from emotone.errors import Unsupported
-    from emotone.models.quiet import quiet
+    from emotone.models.progress import quiet
     from emotone.models.store import locate
 
     location = locate(spec.backbone)

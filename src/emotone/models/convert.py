@@ -12,7 +12,7 @@ from emotone import files
 from emotone.errors import CheckpointError
 from emotone.models import progress
 from emotone.models.catalog import Entry
-from emotone.models.quiet import mute
+from emotone.models.progress import mute
 
 # Traces of where and how a folder was made, which say nothing about the model.
 _TRACES = frozenset(
@@ -114,8 +114,8 @@ def _clean(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         values = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: value for key, value in values.items() if key not in _TRACES}
-        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        plain = {key: value for key, value in values.items() if key not in _TRACES}
+        path.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     # safetensors makes its files for the owner only; a shared cache is for all who may read it.
     mode = (folder / "config.json").stat().st_mode
     for path in files.under(folder):

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     import torch
 
 
-def check_name(asked: str) -> None:
-    """Refuse what names no device.
+def check_name(name: str) -> None:
+    """Refuse what is not the name of a device.
 
-    Apart from `place`, so that a slip is told before torch is loaded or weights are fetched.
+    Apart from `place`, so that a slip is reported before torch is loaded or weights are fetched.
 
     Raises:
-        UnknownName: If it is no name of a device.
+        UnknownName: If it is not the name of a device.
     """
-    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:[0-9]+)?", asked):
-        raise unknown_name("device", asked, ("auto", "cpu", "cuda", "cuda:0", "mps"))
+    if not re.fullmatch(r"auto|(cpu|cuda|mps)(:[0-9]+)?", name):
+        raise unknown_name("device", name, ("auto", "cpu", "cuda", "cuda:0", "mps"))
 
 
-def place(asked: str) -> torch.device:
+def place(name: str) -> torch.device:
     """Return the device of a checked name; "auto" takes CUDA, else Apple's MPS, else the CPU.
 
     Raises:
@@ -32,10 +32,10 @@ def place(asked: str) -> torch.device:
     import torch
 
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if asked == "auto":
-        asked = "cuda" if has_cuda else "mps" if has_mps else "cpu"
-    kind, _, number = asked.partition(":")
+    if name == "auto":
+        name = "cuda" if has_cuda else "mps" if has_mps else "cpu"
+    kind, _, number = name.partition(":")
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}[kind]
     if int(number or 0) >= count:
-        raise Unsupported(f"device {asked!r} is not on this machine; use auto or cpu")
-    return torch.device(asked)
+        raise Unsupported(f"device {name!r} is not on this machine; use auto or cpu")
+    return torch.device(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-#: Longer texts are cut to so many tokens.
+#: Longer texts are cut to this many tokens.
 _MAX_TOKENS = 256
 
 
@@ -60,7 +60,7 @@ def token_embedder(
 def _encoder(name: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
-    from emotone.models.quiet import quiet
+    from emotone.models.progress import quiet
     from emotone.models.store import locate
 
     location = locate(name)

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from emotone import files
 from emotone.errors import ModelMissing
-from emotone.models import marker, progress, sources
+from emotone.models import inventory, progress, sources
 from emotone.models.catalog import Entry
 from emotone.models.convert import convert
 
@@ -66,10 +66,12 @@ def is_current(entry: Entry, places: Places) -> bool:
     """Tell whether a model is finished, and made from the weights of the catalogue.
 
     Raises:
-        CheckpointError: If its marker is damaged.
+        CheckpointError: If the list of its files is damaged.
     """
-    found = marker.read(places.folder)
-    return found is not None and found.revision == entry.revision and found.format == marker.FORMAT
+    listed = inventory.read(places.folder)
+    if listed is None:
+        return False
+    return listed.revision == entry.revision and listed.format == inventory.FORMAT
 
 
 def prepare(
@@ -102,7 +104,7 @@ def prepare(
         fetch(entry, places.raw, places.work)
         places.partial.mkdir(parents=True)
         convert(entry, places.raw, places.partial)
-        marker.write(places.partial, entry.name, entry.revision)
+        inventory.write(places.partial, entry.name, entry.revision)
         if places.folder.exists():
             places.folder.rename(places.aside)
         places.partial.rename(places.folder)
@@ -131,7 +133,7 @@ def lock(places: Places) -> Iterator[None]:
     try:
         guard.acquire(timeout=0)
     except Timeout:
-        progress.say(f"waiting for another process that works on model {places.name}")
+        progress.note(f"waiting for another process that works on model {places.name}")
         guard.acquire()
     try:
         yield

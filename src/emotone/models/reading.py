@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from emotone.errors import CheckpointError, ModelMissing, Unsupported
 from emotone.models import progress
-from emotone.models.quiet import quiet
+from emotone.models.progress import quiet
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: How a model writes: after what it read, or from an encoder of its own.
-Kind = Literal["causal", "seq2seq"]
+LMKind = Literal["causal", "seq2seq"]
 
 # Seconds until the hub counts as out of reach; its client would retry for half a minute.
 _HUB_TIMEOUT = 10.0
 
 
 def read_folder(
-    path: Path, name: str, dtype: torch.dtype, kind: Kind = "causal"
+    path: Path, name: str, dtype: torch.dtype, kind: LMKind = "causal"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Read a model from a folder.
 
@@ -40,7 +40,7 @@ def read_folder(
 
 
 def read_hub(
-    name: str, dtype: torch.dtype, kind: Kind = "causal", *, fetch: bool
+    name: str, dtype: torch.dtype, kind: LMKind = "causal", *, fetch: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
     """Read a model of the hub, out of the hub's own cache where it is there.
 
@@ -64,11 +64,11 @@ def read_hub(
             raise _unreadable(name, error) from error
     if not fetch:
         raise ModelMissing(
-            f"model {name!r} is no folder and not in the cache of the model hub; load it once"
+            f"model {name!r} is not a folder and not in the cache of the model hub; load it once"
             " while online, or give a folder with --model"
         )
     _ask_hub(name)
-    progress.say(f"fetching {name} from the model hub")
+    progress.note(f"fetching {name} from the model hub")
     try:
         with quiet(bars=True):
             read = _read(name, name, dtype, kind, local_files_only=False)
@@ -77,7 +77,7 @@ def read_hub(
     return *read, _cached_commit(name) or ""
 
 
-def read_kind(path: Path | None, name: str) -> Kind:
+def read_kind(path: Path | None, name: str) -> LMKind:
     """Tell from its config how a model writes, before its weights are read.
 
     Args:
@@ -122,13 +122,13 @@ def _ask_hub(name: str) -> None:
         listed = huggingface_hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT).siblings or []
     except HfHubHTTPError as error:
         raise ModelMissing(
-            f"{name!r} is no folder here and the model hub does not give it"
+            f"{name!r} is not a folder here and the model hub does not give it"
             f" ({_first_line(error)}); check the name, log in if it is gated, or give a folder"
             " with --model"
         ) from error
     except Exception as error:  # each HTTP library of the hub client fails in its own class
         raise ModelMissing(
-            f"{name!r} is no folder here and the model hub cannot be reached; go online once, or"
+            f"{name!r} is not a folder here and the model hub cannot be reached; go online once, or"
             " give a folder with --model"
         ) from error
     if not any(file.rfilename.endswith(".safetensors") for file in listed):
@@ -139,7 +139,7 @@ def _ask_hub(name: str) -> None:
 
 
 def _read(
-    source: str, name: str, dtype: torch.dtype, kind: Kind, **options: Any
+    source: str, name: str, dtype: torch.dtype, kind: LMKind, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import (
         AutoConfig,
@@ -173,7 +173,7 @@ def _read(
     return model, tokenizer
 
 
-def _check_writes_text(config: Any, name: str, kind: Kind) -> None:
+def _check_writes_text(config: Any, name: str, kind: LMKind) -> None:
     from transformers.models.auto import modeling_auto as auto
 
     named = config.architectures or []

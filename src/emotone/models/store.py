@@ -11,13 +11,12 @@ from typing import Literal
 
 from emotone import files
 from emotone.errors import CheckpointError, ModelMissing, UsageError, unknown_name
-from emotone.models import catalog, marker, sources, terms
+from emotone.models import catalog, inventory, sources, terms
 from emotone.models.catalog import Entry
 from emotone.models.prepare import Places, is_current, lock, prepare, tidy, writing
-from emotone.models.revision import folder_revision
 
-Source = Literal["catalogue", "folder", "hub"]
-State = Literal["absent", "ready", "outdated", "damaged"]
+Origin = Literal["catalogue", "folder", "hub"]
+CopyState = Literal["absent", "ready", "outdated", "damaged"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -36,7 +35,7 @@ class Location:
     name: str
     path: Path | None
     revision: str
-    source: Source
+    source: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Info:
     """
 
     entry: Entry
-    state: State
+    state: CopyState
     path: Path | None = None
     bytes: int = 0
     problem: str | None = None
@@ -126,8 +125,8 @@ def installed() -> tuple[str, ...]:
     folder = cache_root() / "models"
     if not folder.is_dir():
         return ()
-    found = (path.name for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return tuple(name for name in found if (folder / name / marker.MARKER).is_file())
+    names = (path.name for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    return tuple(name for name in names if (folder / name / inventory.COMPLETE).is_file())
 
 
 def info(name: str, *, check: bool = True) -> Info:
@@ -143,17 +142,17 @@ def info(name: str, *, check: bool = True) -> Info:
     entry = catalog.entry(name)
     places = Places(cache_root(), entry.name)
     try:
-        found = marker.read(places.folder)
-        if found is None:
+        listed = inventory.read(places.folder)
+        if listed is None:
             return Info(entry, "absent")
         if not is_current(entry, places):
-            return Info(entry, "outdated", places.folder, found.bytes)
+            return Info(entry, "outdated", places.folder, listed.bytes)
         if check:
-            marker.verify(places.folder, found)
+            inventory.verify(places.folder, listed)
     except CheckpointError as error:
         size = sum(path.stat().st_size for path in files.under(places.folder))
         return Info(entry, "damaged", places.folder, size, str(error))
-    return Info(entry, "ready", places.folder, found.bytes)
+    return Info(entry, "ready", places.folder, listed.bytes)
 
 
 def remove(name: str) -> int:
@@ -204,13 +203,13 @@ def read_terms(name: str) -> str | None:
     if entry.terms is None:
         return None
     places = Places(cache_root(), entry.name)
-    kept = places.folder / entry.terms.file
-    if not kept.is_file():
-        kept = places.raw / entry.terms.file
+    path = places.folder / entry.terms.file
+    if not path.is_file():
+        path = places.raw / entry.terms.file
         with writing(places), lock(places):
             sources.bring(entry, (entry.file(entry.terms.file),), places.raw, places.work)
-    page = kept.read_text(encoding="utf-8")
-    return terms.plain_text(page) if kept.suffix == ".html" else page
+    page = path.read_text(encoding="utf-8")
+    return terms.plain_text(page) if path.suffix == ".html" else page
 
 
 def _locate_entry(entry: Entry, *, fetch: bool, accept_terms: bool) -> Location:
@@ -229,10 +228,10 @@ def _locate_entry(entry: Entry, *, fetch: bool, accept_terms: bool) -> Location:
                 f" here; run `emotone models pull {entry.name}` to read and accept them"
             )
         prepare(entry, places.root)
-    found = marker.read(places.folder)
-    if found is None:
-        raise marker.damaged(entry.name, f"{marker.MARKER} is missing")
-    marker.verify(places.folder, found)
+    listed = inventory.read(places.folder)
+    if listed is None:
+        raise inventory.damaged(entry.name, f"{inventory.COMPLETE} is missing")
+    inventory.verify(places.folder, listed)
     return Location(entry.name, places.folder, entry.revision, "catalogue")
 
 
@@ -255,4 +254,4 @@ def _locate_folder(path: Path) -> Location:
             f"folder {str(path)!r} holds no config.json; give a folder that was saved with"
             " transformers' save_pretrained"
         )
-    return Location(path.resolve().name, path, folder_revision(path), "folder")
+    return Location(path.resolve().name, path, inventory.folder_revision(path), "folder")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # For a model that was never taught a chat format: turns as lines of a script. A base model goes on
 # with the next line after its own, so line breaks inside a turn are made blanks and the first line
-# break of a reply is its end. A system turn stands above the script, set off by an empty line.
+# break of a reply is its end. A system turn comes before the script, followed by an empty line.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}"
     "{% set text = message['content'] | replace('\\r', ' ') | replace('\\n', ' ') | trim %}"

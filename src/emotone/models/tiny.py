@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emotone.models.load import CausalLM
-    from emotone.models.load_seq2seq import Seq2SeqLM
+    from emotone.models.load import CausalLM, Seq2SeqLM
 
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
@@ -71,7 +70,7 @@ def tiny_seq2seq(seed: int = 0, *, blocks: int = 2, width: int = 32) -> Seq2SeqL
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
-    from emotone.models.load_seq2seq import Seq2SeqLM
+    from emotone.models.load import Seq2SeqLM
 
     tokenizer = _t5_tokenizer()
     config = T5Config(

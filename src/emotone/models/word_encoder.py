@@ -36,7 +36,7 @@ Segment = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class VectorsCard:
+class WordVectorsCard:
     """The facts that word vectors of the zoo need to be loaded and named.
 
     Args:
@@ -125,11 +125,11 @@ class WordEncoder:
         return np.where(lengths > _NOTHING, out / np.maximum(lengths, _NOTHING), self.component)
 
     def _places(self, text: str) -> list[int]:
-        found: list[int] = []
+        places: list[int] = []
         for word in self.segment(text):
             place = self.words.get(word)
-            found += [self.words[c] for c in word if c in self.words] if place is None else [place]
-        return found
+            places += [self.words[c] for c in word if c in self.words] if place is None else [place]
+        return places
 
 
 def load_word_encoder(name: str | Path, segment: Segment) -> WordEncoder:
@@ -157,21 +157,21 @@ def load_word_encoder(name: str | Path, segment: Segment) -> WordEncoder:
                 f"word vectors {folder.name!r} have format {row['format']}; this emotone reads"
                 f" {FORMAT}"
             )
-        card = config.build(VectorsCard, row, f"{folder.name}/{CARD}")
+        card = config.build(WordVectorsCard, row, f"{folder.name}/{CARD}")
         words_blob, blob = ((folder / file).read_bytes() for file in (WORDS, WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"word vectors {folder.name!r} cannot be read ({error}); install emotone-zoo anew"
         ) from error
-    found = tuple(hashlib.sha256(b).hexdigest() for b in (words_blob, blob))
-    if found != (card.words, card.weights):
+    digests = tuple(hashlib.sha256(b).hexdigest() for b in (words_blob, blob))
+    if digests != (card.words, card.weights):
         raise CheckpointError(f"word vectors {folder.name!r} are damaged; install emotone-zoo anew")
     words, tensors = json.loads(words_blob), load(blob)
     return _checked(card, words, tensors, segment)
 
 
 def _checked(
-    card: VectorsCard, words: list[str], tensors: dict[str, Any], segment: Segment
+    card: WordVectorsCard, words: list[str], tensors: dict[str, Any], segment: Segment
 ) -> WordEncoder:
     place = {word: i for i, word in enumerate(words)}
     shapes = {key: value.shape for key, value in tensors.items()}

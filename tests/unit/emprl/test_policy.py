@@ -119,7 +119,7 @@ def test_an_unknown_name_is_refused(tmp_path):
 
 def test_a_hub_model_out_of_reach_and_a_damaged_config_are_named(t5, tmp_path):
     for name, hub in (("t5-base", "google-t5/t5-base"), ("org/name", "org/name")):
-        with pytest.raises(ModelMissing, match=f"'{hub}' is no folder here and the model hub"):
+        with pytest.raises(ModelMissing, match=f"'{hub}' is not a folder here and the model hub"):
             emprl.load(name)
     (tmp_path / "config.json").write_text("{")
     (tmp_path / "model.safetensors").write_bytes((t5 / "model.safetensors").read_bytes())

@@ -7,7 +7,7 @@ import pytest
 
 from emotone.errors import ConfigError, UnknownName
 from emotone.models import catalog
-from emotone.models.catalog import Part, RawFile, check_inside
+from emotone.models.catalog import RawFile, WheelMember, check_inside
 
 
 def test_shipped_catalogue_is_sound() -> None:
@@ -42,7 +42,7 @@ def test_path_that_leaves_its_folder_is_refused(path: str) -> None:
     with pytest.raises(ConfigError, match="leaves its folder"):
         check_inside(path)
     with pytest.raises(ConfigError, match="leaves its folder"):
-        Part("w", path)
+        WheelMember("w", path)
     with pytest.raises(ConfigError, match="leaves its folder"):
         RawFile(path, "0", 1, ())
 

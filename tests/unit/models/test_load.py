@@ -175,9 +175,11 @@ def test_absent_device_is_told(ready: Path, device: str) -> None:
 
 def test_hub_model_without_network_is_one_sentence(home: Path, offline: list[str]) -> None:
     name = "emotone-tests/no-such-model"
-    with pytest.raises(ModelMissing, match=f"{name!r} is no folder and not in the cache"):
+    with pytest.raises(ModelMissing, match=f"{name!r} is not a folder and not in the cache"):
         models.load_causal_lm(name, "cpu", fetch=False)
-    with pytest.raises(ModelMissing, match=f"{name!r} is no folder here and the model hub cannot"):
+    with pytest.raises(
+        ModelMissing, match=f"{name!r} is not a folder here and the model hub cannot"
+    ):
         models.load_causal_lm(name, "cpu")
     assert offline == []  # the suite runs with HF_HUB_OFFLINE=1, which emotone has to respect
 
@@ -247,7 +249,7 @@ def test_hub_model_is_fetched_once_and_then_comes_from_the_cache(tmp_path: Path)
     names = ("org/absent", "org/toy", "-", "org/toy", "org/absent")
     absent, first, second, unreachable = _load_from_hub(folder, tmp_path, *names)
     assert absent[0] == unreachable[0] == "ModelMissing"
-    assert str(absent[1]).startswith("'org/absent' is no folder here and the model hub does not")
+    assert str(absent[1]).startswith("'org/absent' is not a folder here and the model hub does not")
     assert first == second == ["org/toy", commit, None]
     assert "the model hub cannot be reached" in str(unreachable[1])
 

@@ -9,8 +9,7 @@ import torch
 
 from emotone.errors import CheckpointError, ModelMissing, UnknownName, Unsupported
 from emotone.models import locate
-from emotone.models.load import load_causal_lm
-from emotone.models.load_seq2seq import load_seq2seq_lm
+from emotone.models.load import load_causal_lm, load_seq2seq_lm
 from emotone.models.tiny import tiny_seq2seq
 from unit.models import toys as toybox
 
@@ -67,7 +66,7 @@ def test_what_is_wrong_is_told_as_for_causal_models(
         load_seq2seq_lm(folder, "gpu")
     with pytest.raises(UnknownName, match="unknown model 'nothing'"):
         load_seq2seq_lm("nothing", "cpu")
-    with pytest.raises(ModelMissing, match="is no folder and not in the cache"):
+    with pytest.raises(ModelMissing, match="is not a folder and not in the cache"):
         load_seq2seq_lm("emotone-tests/no-such-model", "cpu", fetch=False)
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emotone.errors import CheckpointError, ModelMissing
-from emotone.models import catalog, marker
+from emotone.models import catalog, inventory
 from emotone.models.prepare import Places, prepare, tidy
 from emotone.models.sources import fetch
 from unit.models import toys as toybox
@@ -42,10 +42,10 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 def _is_whole(home: Path) -> None:
     folder = home / "models" / "toy"
-    found = marker.read(folder)
-    assert found is not None
-    marker.verify(folder, found)
-    assert "model.safetensors" in {file.name for file in found.files}
+    listed = inventory.read(folder)
+    assert listed is not None
+    inventory.verify(folder, listed)
+    assert "model.safetensors" in {file.name for file in listed.files}
     assert not (folder / "half").exists()
     assert [p.name for p in (home / "models").iterdir()] == ["toy"]
     assert list((home / "raw").iterdir()) == []
@@ -107,7 +107,7 @@ def test_failed_conversion_leaves_no_model(home: Path, toys: Toys) -> None:
 
 
 def test_model_of_another_format_is_made_again(home: Path, toys: Toys, ready: Path) -> None:
-    path = ready / marker.MARKER
+    path = ready / inventory.COMPLETE
     path.write_text(path.read_text().replace('"format": 1', '"format": 0'))
     (ready / "old").write_text("old")
     prepare(catalog.entry("toy"), home, fetch=_fetch(toys))
@@ -116,12 +116,12 @@ def test_model_of_another_format_is_made_again(home: Path, toys: Toys, ready: Pa
 
 
 def test_model_of_other_weights_is_made_again(home: Path, toys: Toys, ready: Path) -> None:
-    path = ready / marker.MARKER
+    path = ready / inventory.COMPLETE
     path.write_text(re.sub(r'"revision": "\w+"', '"revision": "0"', path.read_text()))
     prepare(catalog.entry("toy"), home, fetch=_fetch(toys))
-    found = marker.read(ready)
-    assert found is not None
-    assert found.revision == catalog.entry("toy").revision
+    listed = inventory.read(ready)
+    assert listed is not None
+    assert listed.revision == catalog.entry("toy").revision
 
 
 def test_finished_model_is_left_alone(home: Path, ready: Path) -> None:
@@ -147,12 +147,12 @@ def test_cache_that_cannot_be_written_is_told(tmp_path: Path, home: Path, toys: 
         prepare(catalog.entry("toy"), home, fetch=_fetch(toys))
 
 
-def test_marker_lists_files_in_folders_below(tmp_path: Path) -> None:
+def test_the_list_names_files_in_folders_below(tmp_path: Path) -> None:
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text("{}")
-    made = marker.write(tmp_path, "toy", "0")
-    assert [file.name for file in made.files] == ["1_Pooling/config.json"]
-    assert marker.read(tmp_path) == made
+    listed = inventory.write(tmp_path, "toy", "0")
+    assert [file.name for file in listed.files] == ["1_Pooling/config.json"]
+    assert inventory.read(tmp_path) == listed
 
 
 def _fetch(toys: Toys):

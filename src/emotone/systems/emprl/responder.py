@@ -33,8 +33,7 @@ from emotone.systems.emprl.folder import Card
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 if TYPE_CHECKING:
-    from emotone.models.load import CausalLM
-    from emotone.models.load_seq2seq import Seq2SeqLM
+    from emotone.models.load import CausalLM, Seq2SeqLM
     from emotone.steering.vectors import EmotionVectors
 
 NAME = "emprl"
