@@ -38,9 +38,9 @@ def main() -> None:
         # typer carries a click of its own in some versions, so its errors go by what they offer.
         if not hasattr(error, "format_message"):
             raise
-        said = _wrong_use(error)
-        if said:
-            print(f"emotone: {said}", file=sys.stderr)
+        message = _wrong_use(error)
+        if message:
+            print(f"emotone: {message}", file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 
@@ -54,13 +54,13 @@ def _wrong_use(error: Any) -> str:
     """Write typer's message as one sentence that says where help is; empty after help itself."""
     from emotone.errors import unknown_name
 
-    said = " ".join(error.format_message().split()).rstrip(".")
-    if not said:
+    sentence = " ".join(error.format_message().split()).rstrip(".")
+    if not sentence:
         return ""
     context = getattr(error, "ctx", None)
     commands = getattr(getattr(context, "command", None), "commands", {})
-    command = re.match(r"No such command '(.*?)'", said)
+    command = re.match(r"No such command '(.*?)'", sentence)
     if command:
         return str(unknown_name("command", command[1], commands))
     path = getattr(context, "command_path", "emotone")
-    return f"{said[0].lower()}{said[1:]}; `{path} --help` lists what is allowed"
+    return f"{sentence[0].lower()}{sentence[1:]}; `{path} --help` lists what is allowed"

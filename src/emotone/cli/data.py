@@ -39,7 +39,7 @@ def list_corpora(as_json: Json = False) -> None:
     """List the corpora that can be read, with licence and splits."""
     from emotone.data import corpora
 
-    found = [corpora.module(name).CORPUS for name in corpora.names()]
+    described = [corpora.module(name).CORPUS for name in corpora.names()]
     if as_json:
         rows = [
             {
@@ -52,11 +52,11 @@ def list_corpora(as_json: Json = False) -> None:
                 "default": list(c.default or c.files),
                 "note": c.note,
             }
-            for c in found
+            for c in described
         ]
         typer.echo(json.dumps({"corpora": rows}, ensure_ascii=False))
         return
-    for corpus in found:
+    for corpus in described:
         typer.echo(f"{corpus.name} ({', '.join(corpus.langs)}): {corpus.title}")
         typer.echo(f"  licence: {corpus.licence}")
         typer.echo(f"  splits: {', '.join(corpus.files)}")
@@ -136,10 +136,10 @@ def stats(
     problems, source = _open(name, where, split, on_error)
     counts = collect(_counted(_some(source.examples, name, limit)))
     if as_json:
-        said: dict[str, Any] = counts.as_dict()
-        said["skipped"] = problems.count
-        said["licence"] = source.corpus.licence if source.corpus else None
-        typer.echo(json.dumps(said, ensure_ascii=False))
+        row: dict[str, Any] = counts.as_dict()
+        row["skipped"] = problems.count
+        row["licence"] = source.corpus.licence if source.corpus else None
+        typer.echo(json.dumps(row, ensure_ascii=False))
         return
     typer.echo(table(counts))
     if source.corpus:
@@ -162,8 +162,8 @@ def validate(name: Name, where: From = None, split: Split = None, as_json: Json 
     if not counts.examples:
         wrong.append("there is no example in it")
     if as_json:
-        said = {"examples": counts.examples, "bad": problems.count, "problems": wrong}
-        typer.echo(json.dumps(said, ensure_ascii=False))
+        row = {"examples": counts.examples, "bad": problems.count, "problems": wrong}
+        typer.echo(json.dumps(row, ensure_ascii=False))
     else:
         typer.echo(f"{counts.examples} examples, {problems.count} bad lines")
         for place in wrong:

@@ -60,7 +60,7 @@ def ememory(
     build.write_ememory(output, lists)
     from emotone.emotions import NLPCC
 
-    counts = (f"{label} {len(said)}" for label, said in zip(NLPCC.labels, lists, strict=True))
+    counts = (f"{label} {len(words)}" for label, words in zip(NLPCC.labels, lists, strict=True))
     typer.echo(f"{output}: {', '.join(counts)}")
 
 

@@ -25,12 +25,12 @@ def doctor(
     findings: list[Finding] = []
     for name, check in _checks(deep):
         try:
-            good, said = check()
+            good, finding = check()
         except Exception as error:
-            good, said = False, f"{type(error).__name__}: {error}"
-        findings.append((name, good, said))
+            good, finding = False, f"{type(error).__name__}: {error}"
+        findings.append((name, good, finding))
         if not as_json:
-            typer.echo(f"{'ok ' if good else 'BAD'}  {name}: {said}")
+            typer.echo(f"{'ok ' if good else 'BAD'}  {name}: {finding}")
     if as_json:
         rows = [{"check": n, "ok": g, "said": s} for n, g, s in findings]
         typer.echo(json.dumps({"ok": all(g for _, g, _ in findings), "checks": rows}))
@@ -137,5 +137,5 @@ def _systems() -> tuple[bool, str]:
 def _reply() -> tuple[bool, str]:
     import emotone
 
-    made = emotone.load().reply("I found a coin in the street.", "joy:60")
-    return bool(made.text), f"{made.text!r} ({made.applied.get('tier')} tier)"
+    reply = emotone.load().reply("I found a coin in the street.", "joy:60")
+    return bool(reply.text), f"{reply.text!r} ({reply.applied.get('tier')} tier)"

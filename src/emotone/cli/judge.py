@@ -58,8 +58,8 @@ def emotion(
     if lang not in SCORE:
         raise unknown_name("language", lang, SCORE)
     rows = _texts(source)
-    heard = open_judge(judge or SCORE[lang], taxonomy)
-    _run(rows, output, f"texts by {heard.name}", lambda part: _emotions(heard, part))
+    classifier = open_judge(judge or SCORE[lang], taxonomy)
+    _run(rows, output, f"texts by {classifier.name}", lambda part: _emotions(classifier, part))
 
 
 def _emotions(judge: EmotionClassifier, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -90,24 +90,24 @@ def empathy(
     from emotone.judges.identifier_net import MECHANISMS
 
     rows = _pairs(source)
-    heard: Any = open_identifier(judge)
+    identifier: Any = open_identifier(judge)
 
     def label(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        chances = heard.probabilities([(r["context"], r["response"]) for r in part])
-        made: list[dict[str, Any]] = []
+        chances = identifier.probabilities([(r["context"], r["response"]) for r in part])
+        rows: list[dict[str, Any]] = []
         for row, chance in zip(part, chances, strict=True):
             levels = {
-                _KEYS[name]: int(decide(chance[i : i + 1], heard.card.offsets[name])[0])
+                _KEYS[name]: int(decide(chance[i : i + 1], identifier.card.offsets[name])[0])
                 for i, name in enumerate(MECHANISMS)
             }
             scores = {
                 _KEYS[name]: [round(float(p), 6) for p in chance[i]]
                 for i, name in enumerate(MECHANISMS)
             }
-            made.append({"id": row["id"], **levels, "scores": scores, "judge": heard.name})
-        return made
+            rows.append({"id": row["id"], **levels, "scores": scores, "judge": identifier.name})
+        return rows
 
-    _run(rows, output, f"pairs by {heard.name}", label)
+    _run(rows, output, f"pairs by {identifier.name}", label)
 
 
 @app.command("list")
@@ -116,7 +116,7 @@ def judges(as_json: options.Json = False) -> None:
     from emotone.judges import identifiers, names
     from emotone.models import zoo
 
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     shelves: tuple[tuple[zoo.Shelf, list[str]], ...] = (
         ("judges", names()),
         ("identifiers", identifiers()),
@@ -125,7 +125,7 @@ def judges(as_json: options.Json = False) -> None:
         for name in here:
             card = json.loads((zoo.folder(shelf, name) / "judge.json").read_text("utf-8"))
             labels = [h["taxonomy"] for h in card.get("heads", [])] or ["EPITOME levels"]
-            found.append(
+            rows.append(
                 {
                     "name": name,
                     "role": card["role"],
@@ -136,12 +136,12 @@ def judges(as_json: options.Json = False) -> None:
                 }
             )
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(rows))
         return
-    for row in found:
+    for row in rows:
         about = f"{row['role']}, {row['lang']}, {row['kind']}: {', '.join(row['labels'])}"
         print(f"{row['name']:16} {about}")
-    if not found:
+    if not rows:
         options.note("no judges are here; install emotone-zoo")
 
 
@@ -157,8 +157,8 @@ def _run(
     with _writing(output) as out, bar("judging", len(rows)) as advance:
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK]
-            for made in label(part):
-                out.write(json.dumps(made, ensure_ascii=False) + "\n")
+            for labelled in label(part):
+                out.write(json.dumps(labelled, ensure_ascii=False) + "\n")
             advance(len(part))
     spent = time.perf_counter() - began
     options.note(f"{len(rows):,} {what} in {spent:.1f} s ({len(rows) / max(spent, 1e-9):,.0f}/s)")
@@ -216,11 +216,11 @@ def _texts(source: str) -> list[dict[str, Any]]:
     needed = '{"id", "text"} or a plain text'
     rows: list[dict[str, Any]] = []
     for place, number, row in _objects(source, needed):
-        made = {"text": row} if isinstance(row, str) else row
-        text = made.get("text")
+        fields = {"text": row} if isinstance(row, str) else row
+        text = fields.get("text")
         if not isinstance(text, str) or not is_unicode(text):
             raise DataError(f'{place}: "text" is no text; write {needed} a line')
-        rows.append({"id": str(made.get("id", number)), "text": text})
+        rows.append({"id": str(fields.get("id", number)), "text": text})
     return rows
 
 

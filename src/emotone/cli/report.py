@@ -38,6 +38,6 @@ def report(
     if output is None:
         one = places[0] if places[0].is_dir() else places[0].parent
         output = one / "report" if len(places) == 1 else Path("report")
-    made = write_report(places, output, title=title, posts=posts == "show", examples=examples)
-    typer.echo(made[0])
-    options.note(f"tables are in {made[1].name} and {made[2].name} beside it")
+    files = write_report(places, output, title=title, posts=posts == "show", examples=examples)
+    typer.echo(files[0])
+    options.note(f"tables are in {files[1].name} and {files[2].name} beside it")

@@ -50,6 +50,6 @@ def train(
     chosen = configs.load(module.Config, config, overrides)
     plain = system.replace("-", "_").rpartition(".")[2]
     name = f"{plain}-{config.stem}" if config is not None else plain
-    made = module.train(chosen, out if out is not None else Path("runs") / name)
+    folder = module.train(chosen, out if out is not None else Path("runs") / name)
     if os.environ.get("RANK", "0") == "0":  # of several processes one tells
-        typer.echo(str(made))
+        typer.echo(str(folder))
