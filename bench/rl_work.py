@@ -17,10 +17,11 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from emotone.judges.identifier import IdentifierCard, TrainedIdentifier
 from emotone.judges.identifier_net import MECHANISMS, open_net, paper_specs
+from emotone.rl.policy import Replies, trainable_parameters
+from emotone.rl.rewards import Rewards
 from emotone.rl.seq2seq import Seq2SeqPolicy
-from emotone.rl.settings import Reinforce
+from emotone.rl.settings import Reinforce, Sampling
 from emotone.rl.trainer import Learner
-from emotone.rl.types import Sampling, Scores, Written
 from emotone.training.distributed import ranks
 
 #: Seconds, of the day or of this process's work.
@@ -110,7 +111,7 @@ class Step:
         self.policy = Seq2SeqPolicy(model(), tokenizer())
         self.clock: Clock = time.perf_counter
         self.at: list[float] = []
-        parameters = dict(self.policy.trained())
+        parameters = trainable_parameters(self.policy)
         self.learner = Learner(
             self.policy, parameters, self.prompts, self._reward, None, self.settings, ranks("cpu")
         )
@@ -131,11 +132,11 @@ class Step:
             "optimise": done - scored,
         }
 
-    def _reward(self, _: Sequence[int], texts: Sequence[str]) -> Scores:
+    def _reward(self, _: Sequence[int], texts: Sequence[str]) -> Rewards:
         self.at.append(self.clock())
         total = np.array([worth(text) for text in texts])
         self.at.append(self.clock())
-        return Scores(total, {"worth": total})
+        return Rewards(total, {"worth": total})
 
     def length(self) -> float:
         """Mean length in tokens of the replies of the last step."""
@@ -145,7 +146,7 @@ class Step:
     def logprobs(self, replies: list[list[int]]) -> list[list[float]]:
         """Log-probabilities over the whole vocabulary of replies to the prompts."""
         tokens = torch.tensor(replies)
-        written = Written(tokens, torch.ones_like(tokens, dtype=torch.bool))
+        written = Replies(tokens, torch.ones_like(tokens, dtype=torch.bool))
         return self.policy(self.policy.prompts(self.prompts), written).logprobs.tolist()
 
 

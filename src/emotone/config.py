@@ -88,6 +88,18 @@ def literal(value: Any) -> str:
     return text.replace("\x7f", "\\u007f")
 
 
+def comparable(values: Any) -> Any:
+    """What the settings of two runs are compared by: values of JSON, and of a path its last name.
+
+    A run whose files were moved to another folder is the same run.
+    """
+    if isinstance(values, Mapping):
+        return {key: comparable(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [comparable(value) for value in values]
+    return values.name if isinstance(values, Path) else values
+
+
 def _lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     flat = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
     lines = [f"[{'.'.join(path)}]"] if path and flat else []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from emotone.config import comparable
 from emotone.data.batch import Batch, collate, passes, plan
 from emotone.recurrent.corpus import Corpus, read_corpus
 from emotone.recurrent.folder import save_folder, start_from, start_vocabulary
@@ -150,10 +151,4 @@ def _what_matters(config: Any) -> dict[str, Any]:
     values = asdict(config)
     for key in ("training", "replies"):
         values.pop(key, None)
-    return _plain(values)
-
-
-def _plain(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {k: _plain(v) for k, v in values.items()}
-    return values.name if isinstance(values, Path) else values
+    return comparable(values)

@@ -4,13 +4,16 @@ The model keeps its class and the paths of its blocks, so that emotion vectors s
 places in it. The feed-forward maps have no adapters by default, since a vector is folded into
 their bias (`emotone.steering.layers.fold_target`).
 
+What the frozen blocks below the lowest adapter compute is computed once a rollout (`FrozenCache`).
+
 Source: Hu et al. 2021, LoRA, by peft.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,8 @@ WEIGHTS = "adapter_model.safetensors"
 # What peft's own wrapper sets before the names of a model's weights.
 _PREFIX = "base_model.model."
 _NAME = "default"
+
+_Key = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +83,13 @@ def add_adapters(model: nn.Module, adapters: Adapters, *, seed: int = 0) -> None
     blocks = int(model.config.num_hidden_layers)  # pyright: ignore
     if adapters.top > blocks:
         raise ConfigError(f"the model has {blocks} blocks, not {adapters.top}; use top = 0 for all")
-    kept = list(range(blocks - adapters.top, blocks)) if adapters.top else None
+    upper = list(range(blocks - adapters.top, blocks)) if adapters.top else None
     config = LoraConfig(
         r=adapters.rank,
         lora_alpha=adapters.alpha,  # pyright: ignore[reportArgumentType]
         target_modules=list(adapters.targets),
         lora_dropout=adapters.dropout,
-        layers_to_transform=kept,
+        layers_to_transform=upper,
         task_type="CAUSAL_LM",
     )
     device = next(model.parameters()).device
@@ -96,32 +101,32 @@ def add_adapters(model: nn.Module, adapters: Adapters, *, seed: int = 0) -> None
 
 def has_adapters(model: nn.Module) -> bool:
     """Tell whether a model has adapters."""
-    return any(True for _ in layers(model))
+    return any(True for _ in adapted_layers(model))
 
 
-def layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+def adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield the path and module of each linear map that has an adapter."""
     from peft.tuners.lora import LoraLayer
 
     return ((name, m) for name, m in model.named_modules() if isinstance(m, LoraLayer))
 
 
-def lowest(model: nn.Module) -> list[nn.Module]:
+def frozen_blocks(model: nn.Module) -> list[nn.Module]:
     """Return the blocks below the lowest adapter, in order; none where that cannot be told."""
-    found: dict[str, set[int]] = {}
-    for name, _ in layers(model):
+    numbers: dict[str, set[int]] = {}  # of adapted blocks, by the path of their list
+    for name, _ in adapted_layers(model):
         path = name.split(".")
         at = next((i for i, part in enumerate(path) if part.isdigit()), None)
         if at is None:
             return []
-        found.setdefault(".".join(path[:at]), set()).add(int(path[at]))
-    if len(found) != 1:
+        numbers.setdefault(".".join(path[:at]), set()).add(int(path[at]))
+    if len(numbers) != 1:
         return []
-    ((name, places),) = found.items()
-    return list(model.get_submodule(name))[: min(places)]  # pyright: ignore[reportArgumentType]
+    ((name, adapted),) = numbers.items()
+    return list(model.get_submodule(name))[: min(adapted)]  # pyright: ignore[reportArgumentType]
 
 
-def weights(model: nn.Module) -> dict[str, nn.Parameter]:
+def adapter_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the adapters' weights by their name in the model."""
     return {name: p for name, p in model.named_parameters() if "lora_" in name}
 
@@ -142,7 +147,7 @@ def save_adapters(model: nn.Module, folder: Path, *, base: str) -> None:
     plain = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
     tensors = {
         _PREFIX + name.replace(f".{_NAME}.", "."): p.detach().cpu().contiguous()
-        for name, p in weights(model).items()
+        for name, p in adapter_weights(model).items()
     }
     with replacing(folder / WEIGHTS) as path:
         save_file(tensors, path, metadata={"format": "pt"})
@@ -159,7 +164,7 @@ def load_adapters(model: nn.Module, folder: Path, *, trainable: bool = False) ->
         trainable: Whether they go on learning.
 
     Raises:
-        CheckpointError: If the folder is not whole, or belongs to another model.
+        CheckpointError: If the folder is incomplete, or belongs to another model.
         Unsupported: If the model has adapters already.
     """
     from peft import LoraConfig
@@ -187,7 +192,7 @@ def load_adapters(model: nn.Module, folder: Path, *, trainable: bool = False) ->
 @torch.no_grad()
 def merge_adapters(model: nn.Module) -> None:
     """Add adapters to the weights they belong to; the model is then as if it never had any."""
-    for name, layer in list(layers(model)):
+    for name, layer in list(adapted_layers(model)):
         layer.merge()
         base = layer.get_base_layer()
         base.requires_grad_(False)
@@ -209,13 +214,13 @@ def _inject(model: nn.Module, config: Any) -> None:
         raise Unsupported(
             f"adapters do not fit the model's maps {names}; name linear maps that it has"
         ) from error
-    for p in weights(model).values():
+    for p in adapter_weights(model).values():
         p.data = p.data.float()  # small steps vanish in bfloat16
 
 
 def _set_trainable(model: nn.Module, trainable: bool) -> None:
     model.requires_grad_(False)
-    for p in weights(model).values():
+    for p in adapter_weights(model).values():
         p.requires_grad_(trainable)
 
 
@@ -225,7 +230,7 @@ def _config(model: Any) -> Any:
 
 @torch.no_grad()
 def _fill(model: nn.Module, saved: dict[str, Tensor], folder: Path) -> None:
-    own = {_PREFIX + n.replace(f".{_NAME}.", "."): p for n, p in weights(model).items()}
+    own = {_PREFIX + n.replace(f".{_NAME}.", "."): p for n, p in adapter_weights(model).items()}
     wrong = sorted(own.keys() ^ saved.keys())
     wrong = wrong or [n for n, p in own.items() if p.shape != saved[n].shape]
     if wrong:
@@ -235,3 +240,102 @@ def _fill(model: nn.Module, saved: dict[str, Tensor], folder: Path) -> None:
         )
     for name, p in own.items():
         p.copy_(saved[name])
+
+
+class FrozenCache:
+    """Hidden states below the lowest adapter, which are the same however much has been learned.
+
+    The replies of a rollout go through the model once for the policy, once for the reference and
+    once an epoch; the frozen blocks need compute them the first time only.
+
+    Args:
+        blocks: The blocks below the lowest adapter, in order; none keeps nothing.
+        most: How many texts are kept; one more empties it.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], most: int = 1024) -> None:
+        self._blocks = list(blocks)
+        self._most = most
+        self._states: dict[_Key, Tensor] | None = None
+        self._tuple = False
+
+    def clear(self) -> None:
+        """Forget all, and keep texts from here on.
+
+        A rollout begins so; a step of training is then a function of what it starts from, and a
+        resumed run repeats it bit for bit.
+        """
+        self._states = {}
+
+    @contextmanager
+    def reused(self, ids: Tensor, mask: Tensor) -> Iterator[None]:
+        """Skip the lower blocks in the pass of the model inside, if all its texts are known.
+
+        Args:
+            ids: Token ids, [B, T].
+            mask: True at real tokens, [B, T].
+        """
+        if self._states is None or not self._usable():
+            yield
+            return
+        keys = [tuple(row[real].tolist()) for row, real in zip(ids.cpu(), mask.cpu(), strict=True)]
+        if all(key in self._states for key in keys):
+            known = torch.cat([self._states[key] for key in keys])
+            states = known.new_zeros(*mask.shape, known.shape[-1])
+            states[mask] = known
+            with self._skipping((states,) if self._tuple else states):
+                yield
+            return
+        outputs: list[Any] = []
+        handle = self._blocks[-1].register_forward_hook(lambda _m, _given, out: outputs.append(out))
+        try:
+            yield
+        finally:
+            handle.remove()
+        self._keep(self._states, keys, mask, outputs[0])
+
+    def _usable(self) -> bool:
+        """Whether the lower blocks are a function of the text alone."""
+        for block in self._blocks:
+            for module in block.modules():
+                # Hooks may move the states, and moved twice they would be wrong.
+                if module._forward_hooks or module._forward_pre_hooks:
+                    return False
+                if module.training and _drops(module):
+                    return False
+        return bool(self._blocks)
+
+    def _keep(
+        self, known: dict[_Key, Tensor], keys: Sequence[_Key], mask: Tensor, output: Any
+    ) -> None:
+        self._tuple = isinstance(output, tuple)
+        states = (output[0] if self._tuple else output).detach()
+        if len(known) + len(keys) > self._most:
+            known.clear()
+        for key, row, real in zip(keys, states, mask, strict=True):
+            known[key] = row[real].clone()
+
+    @contextmanager
+    def _skipping(self, states: Any) -> Iterator[None]:
+        def forward(*_: Any, **__: Any) -> Any:
+            return states
+
+        with ExitStack() as stack:
+            for block in self._blocks:
+                own = block.__dict__.get("forward")
+                block.forward = forward
+                stack.callback(_restore, block, own)
+            yield
+
+
+def _restore(block: nn.Module, own: Any) -> None:
+    if own is None:
+        del block.forward
+    else:
+        block.forward = own
+
+
+def _drops(module: nn.Module) -> bool:
+    if isinstance(module, nn.Dropout):
+        return module.p > 0
+    return bool(getattr(module, "attention_dropout", 0.0))

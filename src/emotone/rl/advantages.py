@@ -1,16 +1,32 @@
-"""How much better a token, or a reply, was than expected."""
+"""How much better a token, or a reply, was than expected: GAE, RLOO and GRPO.
+
+`estimate_advantages` puts together what a step needs, from the rewards of its replies on.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from emotone.errors import ConfigError, DataError
+from emotone.rl.reduce import gather_rows, whiten
+from emotone.rl.rewards import (
+    RunningMoments,
+    StepRewards,
+    scale_scores,
+    token_kl,
+    token_rewards,
+    update_moments,
+)
+from emotone.rl.rollout import Readings
+from emotone.rl.settings import Reinforce
+from emotone.training.distributed import Ranks
 
 
-class Estimated(NamedTuple):
+class TokenAdvantages(NamedTuple):
     """What follows from rewards and values.
 
     Args:
@@ -23,8 +39,8 @@ class Estimated(NamedTuple):
 
 
 def gae(
-    rewards: Tensor, values: Tensor, mask: Tensor | None, *, gamma: float = 1.0, lam: float = 0.95
-) -> Estimated:
+    rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float = 1.0, lam: float = 0.95
+) -> TokenAdvantages:
     """Generalised advantage estimation.
 
     Backwards over tokens: `delta_t = r_t + gamma * V_{t+1} - V_t`,
@@ -34,8 +50,7 @@ def gae(
     Args:
         rewards: Of each token, [B, T].
         values: Of the state that predicts each token, [B, T].
-        mask: True at real tokens, [B, T]; padding on the right counts as 0. None takes every
-            position as given, which is what trl does with rewards whose padding was whitened.
+        mask: True at real tokens, [B, T]; padding on the right counts as 0.
         gamma: Discount a token.
         lam: 0 trusts values most, 1 trusts rewards most.
 
@@ -45,17 +60,16 @@ def gae(
     Source: Schulman et al. 2016 (arXiv 1506.02438), equations 11 to 16; trl 0.9.6,
         `compute_advantages`.
     """
-    rewards, values = rewards.detach(), values.detach()
-    if mask is not None:
-        rewards, values = rewards.masked_fill(~mask, 0), values.masked_fill(~mask, 0)
-    found = torch.empty_like(rewards)
-    ahead = next_value = torch.zeros_like(rewards[:, 0])
+    rewards = rewards.detach().masked_fill(~mask, 0)
+    values = values.detach().masked_fill(~mask, 0)
+    advantages = torch.empty_like(rewards)
+    next_advantage = next_value = torch.zeros_like(rewards[:, 0])
     for t in range(rewards.shape[1] - 1, -1, -1):
         delta = rewards[:, t] + gamma * next_value - values[:, t]
-        ahead = delta + gamma * lam * ahead
-        found[:, t] = ahead
+        next_advantage = delta + gamma * lam * next_advantage
+        advantages[:, t] = next_advantage
         next_value = values[:, t]
-    return Estimated(found, found + values)
+    return TokenAdvantages(advantages, advantages + values)
 
 
 def leave_one_out(rewards: Tensor, *, group: int) -> Tensor:
@@ -81,7 +95,7 @@ def leave_one_out(rewards: Tensor, *, group: int) -> Tensor:
     return (grouped - others).flatten()
 
 
-def group_relative(rewards: Tensor, *, group: int, scale: bool = True) -> Tensor:
+def group_relative(rewards: Tensor, *, group: int) -> Tensor:
     """Compare each reply with the mean of its group, in standard deviations of the group.
 
     The deviation is divided by n - 1, and 1e-4 is added to it, as trl's later GRPO trainer does.
@@ -89,8 +103,6 @@ def group_relative(rewards: Tensor, *, group: int, scale: bool = True) -> Tensor
     Args:
         rewards: Of replies, [B]; the replies to a prompt stand next to each other.
         group: Replies a prompt, at least 2; a group is never cut over processes.
-        scale: Whether to divide by the deviation. Without (Dr. GRPO, arXiv 2503.20783), prompts
-            whose replies differ little do not weigh as much as others.
 
     Returns:
         Advantages, [B].
@@ -102,10 +114,78 @@ def group_relative(rewards: Tensor, *, group: int, scale: bool = True) -> Tensor
     Source: Shao et al. 2024, DeepSeekMath (arXiv 2402.03300), section 4.1.2 (GRPO).
     """
     grouped = _grouped(rewards, group)
-    made = grouped - grouped.mean(1, keepdim=True)
-    if scale:
-        made = made / (grouped.std(1, keepdim=True) + 1e-4)
-    return made.flatten()
+    centred = grouped - grouped.mean(1, keepdim=True)
+    return (centred / (grouped.std(1, keepdim=True) + 1e-4)).flatten()
+
+
+class Estimates(NamedTuple):
+    """What the rewards of a step come to.
+
+    Args:
+        advantages: Of each token of this process's replies, [b, T].
+        returns: What values should have been, [b, T]; None but for ppo.
+        kl: The log-ratio to the reference, summed over a reply, of all processes, [B].
+        scores: Scaled rewards of all processes, [B].
+        moments: Running moments of rewards, with those of this step.
+    """
+
+    advantages: Tensor
+    returns: Tensor | None
+    kl: Tensor
+    scores: Tensor
+    moments: RunningMoments
+
+
+def estimate_advantages(
+    rewards: StepRewards,
+    readings: Readings,
+    mask: Tensor,
+    own: np.ndarray,
+    *,
+    settings: Reinforce,
+    kl_weight: float,
+    moments: RunningMoments,
+    team: Ranks,
+) -> Estimates:
+    """Turn the rewards of replies into the advantage of each token.
+
+    ppo: each token pays for its log-ratio to the reference, the last one gets the score, and the
+    advantages are those of GAE. rloo and grpo: a reply's reward is its score less what its summed
+    log-ratio costs, and all its tokens get the reply's advantage within its group. GRPO's paper
+    has the divergence in the loss instead; in the reward it is the same for both, it is what the
+    adapting weight was made for, and the group's baseline covers it too.
+
+    Args:
+        rewards: What all replies are worth, [B].
+        readings: Log-probabilities and values of this process's replies.
+        mask: True at real tokens of this process's replies, [b, T].
+        own: Which of the global batch they are, [b].
+        settings: How.
+        kl_weight: What a nat costs.
+        moments: Running moments of the rewards of the steps before.
+        team: The processes.
+    """
+    kl = token_kl(readings.logprobs, readings.ref_logprobs, mask)
+    reply_kl = gather_rows(team, kl.sum(1), own, len(rewards.total))
+    moments = update_moments(moments, rewards.total)
+    scores = rewards.total
+    if settings.scale_scores:
+        scores = scale_scores(scores, moments, normalise=settings.normalise_scores)
+    own_rows = torch.from_numpy(own)
+    if readings.values is None:
+        compare = leave_one_out if settings.algorithm == "rloo" else group_relative
+        penalised = scores - kl_weight * reply_kl
+        advantage = compare(penalised, group=settings.group)[own_rows].to(kl)
+        return Estimates(advantage[:, None] * mask, None, reply_kl, scores, moments)
+    per_token = token_rewards(scores[own_rows].to(kl), kl, mask, kl_weight=kl_weight)
+    if settings.whiten_rewards:
+        per_token = whiten(per_token, mask, shift_mean=False, sum_over=team.sum)
+    advantages, returns = gae(
+        per_token, readings.values, mask, gamma=settings.gamma, lam=settings.gae_lambda
+    )
+    if settings.whiten_advantages:
+        advantages = whiten(advantages, mask, sum_over=team.sum)
+    return Estimates(advantages, returns, reply_kl, scores, moments)
 
 
 def _grouped(rewards: Tensor, group: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,12 +14,18 @@ from emotone.errors import DataError
 from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.lm.decode import end_tokens
 from emotone.lm.forward import CausalSteps, pad
-from emotone.rl import say
-from emotone.rl.adapters import Adapters, add_adapters, has_adapters, layers, lowest, weights
-from emotone.rl.below import Below
-from emotone.rl.repeats import repeats
-from emotone.rl.types import Prompts, Said, Written
-from emotone.rl.value_head import ValueHead
+from emotone.rl.adapters import (
+    Adapters,
+    FrozenCache,
+    adapted_layers,
+    adapter_weights,
+    add_adapters,
+    frozen_blocks,
+    has_adapters,
+)
+from emotone.rl.logprobs import ValueHead, policy_output
+from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec
+from emotone.rl.rollout import unique_prompts
 from emotone.types import Dialogue, Post
 
 
@@ -60,40 +66,27 @@ class CausalPolicy(nn.Module):
         if adapters is not None or not has_adapters(model):
             add_adapters(model, adapters or Adapters(), seed=seed)
         self.model: Any = model
-        self._learn()
-        self._tokenizer = tokenizer
-        self._system = system
-        self._max_prompt, self._max_reply = max_prompt, max_reply
-        self._ends = tuple(dict.fromkeys(end_tokens(model, tokenizer)))
+        self.model.requires_grad_(False)
+        for p in adapter_weights(self.model).values():
+            p.requires_grad_(True)
+        self.codec = ReplyCodec(
+            tokenizer, tuple(dict.fromkeys(end_tokens(model, tokenizer))), max_reply
+        )
+        self._system, self._max_prompt = system, max_prompt
         width = int(self.model.config.hidden_size)
         self.value_head = (
             ValueHead(width, dropout=value_dropout, detach=detach_values).to(self._device)
             if values
             else None
         )
-        self._frozen: dict[str, Tensor] | None = None
-        self._below = Below(lowest(model))
+        self._reference: dict[str, Tensor] | None = None
+        self._cache = FrozenCache(frozen_blocks(model))
         self.eval()
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of prompts and replies."""
-        return self._tokenizer
 
     @property
     def module(self) -> nn.Module:
         """This module."""
         return self
-
-    @property
-    def end(self) -> Sequence[int]:
-        """The tokens that end a reply."""
-        return self._ends
-
-    @property
-    def pad(self) -> int:
-        """The token that pads replies."""
-        return self._tokenizer.pad_token_id or 0
 
     def encode(self, dialogues: Sequence[Dialogue]) -> list[list[int]]:
         """Token ids of each dialogue in the chat format, oldest posts dropped where too long.
@@ -101,78 +94,62 @@ class CausalPolicy(nn.Module):
         Raises:
             DataError: If the system prompt alone is too long.
         """
-        return [chat_prompt(self._tokenizer, d, self._system, self._max_prompt) for d in dialogues]
-
-    def encode_replies(self, replies: Sequence[str]) -> list[list[int]]:
-        """Token ids of given replies, end token included, cut to the longest it learns from."""
-        return [
-            say.reply_ids(self._tokenizer, text, self._ends[0], self._max_reply) for text in replies
-        ]
+        tokenizer = self.codec.tokenizer
+        return [chat_prompt(tokenizer, d, self._system, self._max_prompt) for d in dialogues]
 
     def prompts(self, rows: Sequence[list[int]]) -> Prompts:
         """Pad prompts to a batch."""
-        return Prompts(*pad(list(rows), self.pad, left=True))
+        return Prompts(*pad(list(rows), self.codec.pad, left=True))
 
-    def written(self, rows: Sequence[list[int]]) -> Written:
-        """Pad given replies (ids of `encode_replies`) to a batch, over the whole vocabulary."""
-        return say.batch(list(rows), self.pad)
+    @torch.no_grad()
+    def generation(self, prompts: Prompts) -> CausalSteps:
+        """Begin to write a batch of replies; equal prompts are read once."""
+        self._cache.clear()
+        prompts, rows = unique_prompts(prompts.to(self._device))
+        return CausalSteps(self.model, prompts.ids, prompts.mask, rows=rows)
 
-    def texts(self, written: Written) -> list[str]:
-        """Decode replies to texts, special tokens left out, stripped."""
-        return say.decode(self._tokenizer, written)
-
-    def forward(self, prompts: Prompts, written: Written, *, values: bool = True) -> Said:
-        """Say what the policy thinks of replies, with gradients.
+    def forward(self, prompts: Prompts, replies: Replies, *, values: bool = True) -> PolicyOutput:
+        """Compute log-probabilities, entropy and values of replies, with gradients.
 
         Args:
             prompts: What is answered, B rows.
-            written: The answers, B rows of T tokens.
+            replies: The answers, B rows of T tokens.
             values: Whether to compute values too.
         """
-        prompts, written = prompts.to(self._device), written.to(self._device)
-        states = self._states(prompts, written)
-        return say.say(self.model, states, written, self.value_head if values else None)
+        prompts, replies = prompts.to(self._device), replies.to(self._device)
+        hidden = self._hidden(prompts, replies)
+        return policy_output(self.model, hidden, replies, self.value_head if values else None)
 
     @torch.no_grad()
-    def reference(self, prompts: Prompts, written: Written) -> Tensor:
+    def reference(self, prompts: Prompts, replies: Replies) -> Tensor:
         """Log-probabilities under the frozen reference, [B, T], without gradients; 0 at padding.
 
-        The reference is the model without adapters, or what `settle` took for it.
+        The reference is the model without adapters, or what `freeze_reference` took for it.
         """
-        prompts, written = prompts.to(self._device), written.to(self._device)
+        prompts, replies = prompts.to(self._device), replies.to(self._device)
         was_training = self.training
         self.eval()
         try:
             with self._as_reference():
-                states = self._states(prompts, written)
-                return say.say(self.model, states, written, None, entropy=False).logprobs
+                hidden = self._hidden(prompts, replies)
+                return policy_output(self.model, hidden, replies, None, entropy=False).logprobs
         finally:
             self.train(was_training)
 
-    def settle(self) -> None:
-        """Take what the policy says now for the reference from here on."""
-        self._frozen = {name: p.detach().clone() for name, p in weights(self.model).items()}
-
-    @torch.no_grad()
-    def steps(self, prompts: Prompts) -> CausalSteps:
-        """Begin to write a batch of replies; equal prompts are read once."""
-        self._below.start()
-        prompts, rows = repeats(prompts.to(self._device))
-        return CausalSteps(self.model, prompts.ids, prompts.mask, rows=rows)
-
-    def trained(self) -> Mapping[str, nn.Parameter]:
-        """The parameters that reinforcement changes, by name, the value head among them."""
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+    def freeze_reference(self) -> None:
+        """Make the policy as it is now the reference from here on."""
+        weights = adapter_weights(self.model)
+        self._reference = {name: p.detach().clone() for name, p in weights.items()}
 
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _states(self, prompts: Prompts, written: Written) -> Tensor:
+    def _hidden(self, prompts: Prompts, replies: Replies) -> Tensor:
         """Last states before each token, [B, T, d]."""
-        ids = torch.cat([prompts.ids, written.tokens[:, :-1]], dim=1)
-        mask = torch.cat([prompts.mask, written.mask[:, :-1]], dim=1)
-        with self._below.around(ids, mask):
+        ids = torch.cat([prompts.ids, replies.tokens[:, :-1]], dim=1)
+        mask = torch.cat([prompts.mask, replies.mask[:, :-1]], dim=1)
+        with self._cache.reused(ids, mask):
             trunk = self.model.base_model(
                 input_ids=ids,
                 attention_mask=mask.long(),
@@ -181,16 +158,11 @@ class CausalPolicy(nn.Module):
             )
         return trunk.last_hidden_state[:, prompts.ids.shape[1] - 1 :]
 
-    def _learn(self) -> None:
-        self.model.requires_grad_(False)
-        for p in weights(self.model).values():
-            p.requires_grad_(True)
-
     @contextmanager
     def _as_reference(self) -> Iterator[None]:
-        """Let the model speak as the reference inside; only without gradients."""
-        if self._frozen is None:
-            adapted = [layer for _, layer in layers(self.model)]
+        """Make the model the reference inside; only without gradients."""
+        if self._reference is None:
+            adapted = [layer for _, layer in adapted_layers(self.model)]
             for layer in adapted:
                 layer._disable_adapters = True  # enable_adapters would also change what learns
             try:
@@ -199,19 +171,19 @@ class CausalPolicy(nn.Module):
                 for layer in adapted:
                     layer._disable_adapters = False
             return
-        learning = weights(self.model)
-        kept = {name: p.data for name, p in learning.items()}
+        weights = adapter_weights(self.model)
+        own = {name: p.data for name, p in weights.items()}
         # Autocast keeps the rounded weights of a pass for the next one, and would take those of
         # the policy for the reference's, or the other way round.
         caching = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)
         try:
-            for name, p in learning.items():
-                p.data = self._frozen[name].to(p.device)
+            for name, p in weights.items():
+                p.data = self._reference[name].to(p.device)
             yield
         finally:
-            for name, p in learning.items():
-                p.data = kept[name]
+            for name, p in weights.items():
+                p.data = own[name]
             torch.set_autocast_cache_enabled(caching)
 
 
@@ -242,10 +214,10 @@ def _end_of_post(tokenizer: Any, post: Post, system: str, longest: int) -> list[
         text = tokenizer.decode(ids[over:]).strip()
         if not text:
             break
-        made = prompt_ids(tokenizer, Dialogue((replace(post, text=text),)), system)
-        if len(made) <= longest:
-            return made
-        over += len(made) - longest  # text cut amid a word may take more tokens than before
+        ids_of_end = prompt_ids(tokenizer, Dialogue((replace(post, text=text),)), system)
+        if len(ids_of_end) <= longest:
+            return ids_of_end
+        over += len(ids_of_end) - longest  # text cut amid a word may take more tokens than before
     raise DataError(
         f"the system prompt leaves no room for a post in {longest} tokens; shorten it, or raise"
         " max_prompt"

@@ -1,8 +1,8 @@
-"""Replies to prompts that nothing is learned from: what they are worth, and what keeps them sound.
+"""Replies to prompts that nothing is learned from: their reward, and the guards on their quality.
 
 A reward can be raised by writing worse. Guards compare each evaluation with the one before the
-first step: given replies must stay as likely, and the drawn ones as varied and as long. An
-evaluation that a guard refuses is never the best one, however high its reward.
+first step: given replies must stay as likely, and the sampled ones as varied and as long. An
+evaluation that fails a guard is never the best one, however high its reward.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import torch
 
 from emotone.data.text import words_en
 from emotone.errors import DataError
-from emotone.rl.exchange import all_of
-from emotone.rl.masked import wide
+from emotone.rl.policy import Policy
+from emotone.rl.reduce import gather_list, sum_dtype
+from emotone.rl.rewards import RewardFunction
 from emotone.rl.rollout import roll_out
 from emotone.rl.settings import Reinforce
-from emotone.rl.types import Policy, RewardFunction
 from emotone.training.distributed import Ranks
 from emotone.training.seeding import seed_for
 
@@ -33,8 +33,8 @@ class Development:
 
     Args:
         prompts: Prompts as token ids, N of them.
-        replies: A given reply to each, as `Policy.encode_replies` makes it, N of them.
-        reward: Says what drawn replies are worth; its rows are places among `prompts`.
+        replies: A given reply to each, as `ReplyCodec.encode` makes it, N of them.
+        reward: Says what sampled replies are worth; it is called with places among `prompts`.
 
     Raises:
         DataError: If there are none, or not equally many.
@@ -57,16 +57,16 @@ def evaluate(
     development: Development,
     settings: Reinforce,
     team: Ranks,
-    broken: Callable[[], bool],
+    interrupted: Callable[[], bool],
 ) -> dict[str, Any] | None:
-    """Draw a reply to each prompt, always with the same random numbers, and measure it.
+    """Sample a reply to each prompt, always with the same random numbers, and measure it.
 
     Args:
         policy: What is measured; dropout is off.
         development: The data; each process takes its share.
-        settings: How replies are drawn; `batch` of them at a time.
+        settings: How replies are sampled; `batch` of them at a time.
         team: The processes.
-        broken: Whether this process shall break off; asked after each batch.
+        interrupted: Whether this process shall break off; looked at before each batch.
 
     Returns:
         Means over the replies: "dev_reward", "dev_term/<name>", "dev_length" in tokens and
@@ -85,47 +85,50 @@ def evaluate(
     policy.eval()
     sums: dict[str, float] = {}
     texts: list[str] = []
-    left = False
+    stopped = False
     own = range(count)[team.rank :: team.world]
     for start in range(0, len(own), settings.batch):
-        if left := broken():
+        if stopped := interrupted():
             break
         rows = own[start : start + settings.batch]
-        found, said = _measure(policy, development, settings, team, rows)
-        texts += said
-        for name, value in found.items():
+        batch_sums, batch_texts = _measure(policy, development, settings, team, rows)
+        texts += batch_texts
+        for name, value in batch_sums.items():
             sums[name] = sums.get(name, 0.0) + value
-    if team.sum(torch.full((1,), float(left), device=team.device)).item():
+    if team.sum(torch.full((1,), float(stopped), device=team.device)).item():
         return None
-    values = torch.tensor(list(sums.values()), dtype=wide(team.device)).to(team.device)
+    values = torch.tensor(list(sums.values()), dtype=sum_dtype(team.device)).to(team.device)
     sums = dict(zip(sums, team.sum(values).tolist(), strict=True))
     tokens, nats = sums.pop("tokens"), sums.pop("nats")
     return {
         **{f"dev_{name}": value / count for name, value in sums.items()},
-        "dev_distinct_2": distinct_2(all_of(team, texts)),
+        "dev_distinct_2": distinct_2(gather_list(team, texts)),
         "dev_nll": nats / tokens,
     }
 
 
-def refused(point: Mapping[str, Any], first: Mapping[str, Any], settings: Reinforce) -> list[str]:
-    """Name the guards that an evaluation does not pass.
+def failed_guards(
+    evaluation: Mapping[str, Any], first: Mapping[str, Any], settings: Reinforce
+) -> list[str]:
+    """Name the guards that an evaluation fails.
 
     Args:
-        point: The evaluation.
+        evaluation: As of `evaluate`.
         first: The one before the first step.
         settings: `guard_perplexity`, `guard_distinct`, `guard_length`.
 
     Returns:
         Some of "perplexity", "distinct" and "length".
     """
-    worse = point["dev_nll"] - first["dev_nll"]
-    longest, length = settings.guard_length, point["dev_length"]
-    checks = {
-        "perplexity": worse <= math.log(settings.guard_perplexity),
-        "distinct": point["dev_distinct_2"] >= settings.guard_distinct * first["dev_distinct_2"],
-        "length": first["dev_length"] / longest <= length <= first["dev_length"] * longest,
+    more_nats = evaluation["dev_nll"] - first["dev_nll"]
+    distinct = evaluation["dev_distinct_2"]
+    length, factor = evaluation["dev_length"], settings.guard_length
+    passed = {
+        "perplexity": more_nats <= math.log(settings.guard_perplexity),
+        "distinct": distinct >= settings.guard_distinct * first["dev_distinct_2"],
+        "length": first["dev_length"] / factor <= length <= first["dev_length"] * factor,
     }
-    return [name for name, passed in checks.items() if not passed]
+    return [name for name, held in passed.items() if not held]
 
 
 def distinct_2(texts: Sequence[str]) -> float:
@@ -141,20 +144,21 @@ def _measure(
     team: Ranks,
     rows: Sequence[int],
 ) -> tuple[dict[str, float], list[str]]:
+    """Sums over some rows, and the texts of their replies."""
     prompts = policy.prompts([development.prompts[i] for i in rows]).to(team.device)
-    given = policy.written([development.replies[i] for i in rows]).to(team.device)
+    given = policy.codec.batch([development.replies[i] for i in rows]).to(team.device)
     seeds = [seed_for(settings.seed, "development", i) for i in rows]
     with torch.no_grad(), team.autocast(settings.precision):
         rollout = roll_out(policy, prompts, settings.sampling, seeds)
-        said = policy.module(prompts, given, values=False).logprobs
-        reference = policy.reference(prompts, rollout.written)
-    scores = development.reward(rows, rollout.texts)
-    found = {
-        "reward": float(np.sum(scores.total)),
-        **{f"term/{name}": float(np.sum(v)) for name, v in sorted(scores.terms.items())},
-        "length": float(rollout.written.mask.sum()),
-        "kl": float((rollout.logprobs - reference).sum()),
-        "nats": float(-said.sum()),
+        logprobs = policy.module(prompts, given, values=False).logprobs
+        ref_logprobs = policy.reference(prompts, rollout.replies)
+    rewards = development.reward(rows, rollout.texts)
+    sums = {
+        "reward": float(np.sum(rewards.total)),
+        **{f"term/{name}": float(np.sum(v)) for name, v in sorted(rewards.terms.items())},
+        "length": float(rollout.replies.mask.sum()),
+        "kl": float((rollout.logprobs - ref_logprobs).sum()),
+        "nats": float(-logprobs.sum()),
         "tokens": float(given.mask.sum()),
     }
-    return found, rollout.texts
+    return sums, rollout.texts

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import RunError
-from emotone.rl.experience import Deserved, Heard, Part
+from emotone.rl.advantages import Estimates
 from emotone.rl.losses import policy_loss, value_loss
-from emotone.rl.masked import wide
+from emotone.rl.reduce import sum_dtype
+from emotone.rl.rollout import Microbatch, Readings
 from emotone.rl.settings import Reinforce
 from emotone.training.distributed import Ranks
 
 
-class Learned(NamedTuple):
+class LearningStats(NamedTuple):
     """Means over the updates of a step, all processes together; those left out do not count.
 
     Args:
@@ -26,11 +27,11 @@ class Learned(NamedTuple):
         value_loss: Clipped loss of the values, a token; 0 but for ppo.
         ratio_mean: Mean of new over old probability.
         clipped: Fraction of tokens whose ratio was clipped.
-        update_kl: Divergence from the policy that drew the replies, in nats a token: of the last
-            update that was left out, else of the last one.
+        update_kl: Divergence from the policy that sampled the replies, in nats a token: of the
+            last update that was left out, else of the last one.
         entropy: Mean entropy of a token, in nats.
         grad_norm: Global norm of the gradient before it was clipped, of the updates made.
-        made: Optimiser steps made.
+        updates: Optimiser steps made.
         skipped: Those left out, as `ratio_limit` and `kl_limit` say.
     """
 
@@ -41,12 +42,12 @@ class Learned(NamedTuple):
     update_kl: float
     entropy: float
     grad_norm: float
-    made: int
+    updates: int
     skipped: int
 
 
-class Update(NamedTuple):
-    """What the passes of one update found; each is a mean over its tokens, of all processes."""
+class _UpdateStats(NamedTuple):
+    """What the passes of one update gave; each is a mean over its tokens, of all processes."""
 
     policy_loss: float
     value_loss: float
@@ -58,15 +59,15 @@ class Update(NamedTuple):
 
 def learn(
     model: nn.Module,
-    cut: Sequence[Sequence[Part]],
-    heard: Heard,
-    deserved: Deserved,
+    updates: Sequence[Sequence[Microbatch]],
+    readings: Readings,
+    estimates: Estimates,
     *,
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[nn.Parameter],
     settings: Reinforce,
     team: Ranks,
-) -> Learned:
+) -> LearningStats:
     """Pass `epochs` times over the replies of a step.
 
     Losses are sums over the tokens of an update, those of all its passes and processes, divided by
@@ -79,75 +80,77 @@ def learn(
 
     Args:
         model: Called on prompts and replies; in several processes it is wrapped to share gradients.
-        cut: The passes of each update.
-        heard: What the policy said of the replies before.
-        deserved: What each token deserves.
+        updates: The passes of each update.
+        readings: Log-probabilities and values of the replies before anything is learned.
+        estimates: Advantages and returns of each token.
         optimizer: Changes the parameters.
         parameters: Those that it changes.
         settings: How.
         team: The processes.
 
     Raises:
-        RunError: If a loss or its gradient is no number any more.
+        RunError: If a loss or its gradient is NaN or infinite.
     """
-    counts = torch.stack([_tokens(update, team.device) for update in cut])
+    counts = torch.stack([_token_count(passes, team.device) for passes in updates])
     counts = team.sum(counts).tolist()
-    made: list[Update] = []
-    left: list[Update] = []
+    taken: list[_UpdateStats] = []
+    skipped: list[_UpdateStats] = []
     norms: list[float] = []
     for _ in range(settings.epochs):
-        for passes, tokens in zip(cut, counts, strict=True):
-            update = _gradients(model, passes, tokens, heard, deserved, settings, team)
+        for passes, tokens in zip(updates, counts, strict=True):
+            stats = _backward(model, passes, tokens, readings, estimates, settings, team)
             limit = settings.clip or math.inf
             norm = float(team.accelerator.clip_grad_norm_(parameters, limit) or 0)
-            _check(update, norm, settings)
-            far = bool(settings.kl_limit) and update.kl > settings.kl_limit
-            if far or update.ratio > settings.ratio_limit:
-                left.append(update)
+            _check(stats, norm, settings)
+            too_far = bool(settings.kl_limit) and stats.kl > settings.kl_limit
+            if too_far or stats.ratio > settings.ratio_limit:
+                skipped.append(stats)
             else:
                 optimizer.step()
-                made.append(update)
+                taken.append(stats)
                 norms.append(norm)
             optimizer.zero_grad(set_to_none=True)
-            if far:
-                return _means(made, left, norms)
-    return _means(made, left, norms)
+            if too_far:
+                return _means(taken, skipped, norms)
+    return _means(taken, skipped, norms)
 
 
-def _gradients(
+def _backward(
     model: nn.Module,
-    passes: Sequence[Part],
+    passes: Sequence[Microbatch],
     tokens: float,
-    heard: Heard,
-    deserved: Deserved,
+    readings: Readings,
+    estimates: Estimates,
     settings: Reinforce,
     team: Ranks,
-) -> Update:
+) -> _UpdateStats:
+    """Add up the gradients of an update's passes; `tokens` are those of all of them."""
     total: Tensor | None = None
-    for number, part in enumerate(passes, 1):
+    ppo = readings.values is not None
+    for number, batch in enumerate(passes, 1):
         # Processes exchange gradients once an update, in its last pass.
-        with _alone(model, team, number < len(passes)):
+        with _no_sync(model, team, number < len(passes)):
             with team.autocast(settings.precision):
-                said = model(part.prompts, part.written, values=heard.values is not None)
-            mask = part.written.mask
+                output = model(batch.prompts, batch.replies, values=ppo)
+            mask = batch.replies.mask
             policy = policy_loss(
-                said.logprobs.float(),
-                part.of(heard.logprobs),
-                part.of(deserved.advantages),
+                output.logprobs.float(),
+                batch.take(readings.logprobs),
+                batch.take(estimates.advantages),
                 mask,
                 clip=settings.clip_ratio,
                 tokens=tokens,
             )
             loss, value = policy.loss, torch.zeros_like(policy.loss)
-            if heard.values is not None and deserved.returns is not None:
+            if readings.values is not None and estimates.returns is not None:
                 value = value_loss(
-                    said.values.float(),
-                    part.of(heard.values),
-                    part.of(deserved.returns),
+                    output.values.float(),
+                    batch.take(readings.values),
+                    batch.take(estimates.returns),
                     mask,
                     clip=settings.clip_value,
                     tokens=tokens,
-                ).loss
+                )
                 loss = loss + settings.value_weight * value
             # Gradients of several processes are averaged, but the loss is a sum over them.
             team.accelerator.backward(loss * team.world)
@@ -158,46 +161,48 @@ def _gradients(
                 policy.ratio,
                 policy.clipped,
                 policy.old_kl,
-                said.entropy.detach().float().sum() / tokens,
+                output.entropy.detach().float().sum() / tokens,
             ]
-        ).to(wide(team.device))
+        ).to(sum_dtype(team.device))
         total = sums if total is None else total + sums
     if total is None:
         raise RunError("an update has no reply to learn from; lower updates or raise batch")
-    return Update(*team.sum(total).tolist())
+    return _UpdateStats(*team.sum(total).tolist())
 
 
-def _alone(model: nn.Module, team: Ranks, wanted: bool) -> AbstractContextManager[Any]:
+def _no_sync(model: nn.Module, team: Ranks, wanted: bool) -> AbstractContextManager[Any]:
     return team.accelerator.no_sync(model) if wanted and team.world > 1 else nullcontext()
 
 
-def _tokens(update: Sequence[Part], device: torch.device) -> Tensor:
-    counts = [part.written.mask.sum() for part in update]
-    return torch.stack(counts).sum().to(device, wide(device))
+def _token_count(passes: Sequence[Microbatch], device: torch.device) -> Tensor:
+    counts = [batch.replies.mask.sum() for batch in passes]
+    return torch.stack(counts).sum().to(device, sum_dtype(device))
 
 
-def _check(update: Update, norm: float, settings: Reinforce) -> None:
+def _check(stats: _UpdateStats, norm: float, settings: Reinforce) -> None:
     # A ratio that overflows is what `ratio_limit` leaves out.
-    loss = update.policy_loss + settings.value_weight * update.value_loss
-    sound = math.isfinite(loss) and math.isfinite(norm)
-    if not sound and not update.ratio > settings.ratio_limit:
+    loss = stats.policy_loss + settings.value_weight * stats.value_loss
+    finite = math.isfinite(loss) and math.isfinite(norm)
+    if not finite and not stats.ratio > settings.ratio_limit:
         raise RunError(
-            "the loss or its gradient is no number any more; lower lr or clip, and go on from the"
+            "the loss or its gradient is NaN or infinite; lower lr or clip, and go on from the"
             " last checkpoint"
         )
 
 
-def _means(made: list[Update], left: list[Update], norms: list[float]) -> Learned:
-    taken = made or left
-    mean = Update(*(sum(column) / len(taken) for column in zip(*taken, strict=True)))
-    return Learned(
+def _means(
+    taken: list[_UpdateStats], skipped: list[_UpdateStats], norms: list[float]
+) -> LearningStats:
+    counted = taken or skipped
+    mean = _UpdateStats(*(sum(column) / len(counted) for column in zip(*counted, strict=True)))
+    return LearningStats(
         policy_loss=mean.policy_loss,
         value_loss=mean.value_loss,
         ratio_mean=mean.ratio,
         clipped=mean.clipped,
-        update_kl=(left or made)[-1].kl,
+        update_kl=(skipped or taken)[-1].kl,
         entropy=mean.entropy,
         grad_norm=sum(norms) / max(len(norms), 1),
-        made=len(made),
-        skipped=len(left),
+        updates=len(taken),
+        skipped=len(skipped),
     )

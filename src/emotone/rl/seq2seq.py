@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from emotone.errors import RunError
 from emotone.lm.decode import end_tokens
 from emotone.lm.forward import Seq2SeqSteps, pad, start_token
-from emotone.rl import say, table
-from emotone.rl.repeats import repeats
-from emotone.rl.types import Prompts, Said, Written
-from emotone.rl.value_head import ValueHead
+from emotone.rl.logprobs import ValueHead, policy_output
+from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec
+from emotone.rl.rollout import unique_prompts
 from emotone.types import Dialogue
 
 
@@ -36,8 +35,8 @@ class Seq2SeqPolicy(nn.Module):
         values: Whether there is a value head; group baselines need none.
         value_dropout: Dropout before the value head.
         detach_values: Whether the value loss leaves the model's own weights alone.
-        reference: Whether to copy the model now; without it `settle` makes the reference later,
-            which spares the memory of a copy during a supervised stage.
+        reference: Whether to copy the model now; without it `freeze_reference` makes the copy
+            later, which spares the memory of a copy during a supervised stage.
     """
 
     def __init__(
@@ -55,140 +54,149 @@ class Seq2SeqPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.model: Any = model
-        self._tokenizer = tokenizer
-        self._separator = separator
-        self._max_prompt, self._max_reply = max_prompt, max_reply
-        self._ends = tuple(dict.fromkeys(end_tokens(model, tokenizer)))
+        self.codec = ReplyCodec(
+            tokenizer, tuple(dict.fromkeys(end_tokens(model, tokenizer))), max_reply
+        )
+        self._separator, self._max_prompt = separator, max_prompt
         width = int(self.model.config.hidden_size)
         self.value_head = (
             ValueHead(width, dropout=value_dropout, detach=detach_values).to(self._device)
             if values
             else None
         )
-        self._frozen: Any = None
+        self._reference: Any = None
         if reference:
-            self.settle()
+            self.freeze_reference()
         self.eval()
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of prompts and replies."""
-        return self._tokenizer
 
     @property
     def module(self) -> nn.Module:
         """This module."""
         return self
 
-    @property
-    def end(self) -> Sequence[int]:
-        """The tokens that end a reply."""
-        return self._ends
-
-    @property
-    def pad(self) -> int:
-        """The token that pads replies."""
-        return self._tokenizer.pad_token_id or 0
-
     def encode(self, dialogues: Sequence[Dialogue]) -> list[list[int]]:
         """Token ids of each dialogue, its posts joined; what is too long loses its beginning."""
-        return [
-            source_ids(self._tokenizer, d, self._separator, self._max_prompt) for d in dialogues
-        ]
-
-    def encode_replies(self, replies: Sequence[str]) -> list[list[int]]:
-        """Token ids of given replies, end token included, cut to the longest it learns from."""
-        return [
-            say.reply_ids(self._tokenizer, text, self._ends[0], self._max_reply) for text in replies
-        ]
+        tokenizer = self.codec.tokenizer
+        return [source_ids(tokenizer, d, self._separator, self._max_prompt) for d in dialogues]
 
     def prompts(self, rows: Sequence[list[int]]) -> Prompts:
         """Pad prompts to a batch."""
-        return Prompts(*pad(list(rows), self.pad, left=False))
+        return Prompts(*pad(list(rows), self.codec.pad, left=False))
 
-    def written(self, rows: Sequence[list[int]]) -> Written:
-        """Pad given replies (ids of `encode_replies`) to a batch, over the whole vocabulary."""
-        return say.batch(list(rows), self.pad)
+    @torch.no_grad()
+    def generation(self, prompts: Prompts) -> Seq2SeqSteps:
+        """Begin to write a batch of replies; equal prompts are read once."""
+        prompts, rows = unique_prompts(prompts.to(self._device))
+        return Seq2SeqSteps(self.model, prompts.ids, prompts.mask, rows=rows)
 
-    def texts(self, written: Written) -> list[str]:
-        """Decode replies to texts, special tokens left out, stripped."""
-        return say.decode(self._tokenizer, written)
-
-    def forward(self, prompts: Prompts, written: Written, *, values: bool = True) -> Said:
-        """Say what the policy thinks of replies, with gradients.
+    def forward(self, prompts: Prompts, replies: Replies, *, values: bool = True) -> PolicyOutput:
+        """Compute log-probabilities, entropy and values of replies, with gradients.
 
         Args:
             prompts: What is answered, B rows.
-            written: The answers, B rows of T tokens.
+            replies: The answers, B rows of T tokens.
             values: Whether to compute values too.
         """
-        prompts, written = self._here(prompts, written)
-        return _said(self.model, prompts, written, self.value_head if values else None)
+        prompts, replies = prompts.to(self._device), replies.to(self._device)
+        return _output(self.model, prompts, replies, self.value_head if values else None)
 
     @torch.no_grad()
-    def reference(self, prompts: Prompts, written: Written) -> Tensor:
+    def reference(self, prompts: Prompts, replies: Replies) -> Tensor:
         """Log-probabilities under the frozen reference, [B, T], without gradients; 0 at padding.
 
         Raises:
             RunError: If there is no reference yet.
         """
-        if self._frozen is None:
-            raise RunError("the policy has no reference yet; call settle() before reinforcement")
-        prompts, written = self._here(prompts, written)
-        return _said(self._frozen, prompts, written, None, entropy=False).logprobs
+        if self._reference is None:
+            raise RunError(
+                "the policy has no reference yet; call freeze_reference() before reinforcement"
+            )
+        prompts, replies = prompts.to(self._device), replies.to(self._device)
+        return _output(self._reference, prompts, replies, None, entropy=False).logprobs
 
-    def settle(self) -> None:
-        """Take what the policy says now for the reference from here on."""
-        self._frozen = None  # freed before the copy is made
-        self._frozen = copy.deepcopy(self.model).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def steps(self, prompts: Prompts) -> Seq2SeqSteps:
-        """Begin to write a batch of replies; equal prompts are read once."""
-        prompts, rows = repeats(prompts.to(self._device))
-        return Seq2SeqSteps(self.model, prompts.ids, prompts.mask, rows=rows)
-
-    def trained(self) -> Mapping[str, nn.Parameter]:
-        """The parameters that reinforcement changes, by name, the value head among them."""
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+    def freeze_reference(self) -> None:
+        """Make the policy as it is now the reference from here on."""
+        self._reference = None  # freed before the copy is made
+        self._reference = copy.deepcopy(self.model).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
         """Switch dropout, which stays off in the reference."""
         super().train(mode)
-        if self._frozen is not None:
-            self._frozen.eval()
+        if self._reference is not None:
+            self._reference.eval()
         return self
 
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _here(self, prompts: Prompts, written: Written) -> tuple[Prompts, Written]:
-        return prompts.to(self._device), written.to(self._device)
 
-
-def _said(
+def _output(
     model: Any,
     prompts: Prompts,
-    written: Written,
-    values: ValueHead | None,
+    replies: Replies,
+    value_head: ValueHead | None,
     *,
     entropy: bool = True,
-) -> Said:
+) -> PolicyOutput:
     mask = prompts.mask.long()
-    start = written.tokens.new_full((len(written), 1), start_token(model))
-    inputs = torch.cat([start, written.tokens[:, :-1]], dim=1)
-    support = None if written.support is None else written.support[written.mask]
-    rows = table.rows(model, prompts.ids, inputs, support)
-    read = model.get_encoder()(inputs_embeds=rows.prompts, attention_mask=mask).last_hidden_state
+    start = replies.tokens.new_full((len(replies), 1), start_token(model))
+    inputs = torch.cat([start, replies.tokens[:, :-1]], dim=1)
+    support = None if replies.support is None else replies.support[replies.mask]
+    rows = embedding_rows(model, prompts.ids, inputs, support)
+    encoded = model.get_encoder()(inputs_embeds=rows.prompts, attention_mask=mask)
     # Padding comes last, where no real token looks, so the decoder needs no mask.
-    states = model.get_decoder()(
+    hidden = model.get_decoder()(
         inputs_embeds=rows.replies,
-        encoder_hidden_states=read,
+        encoder_hidden_states=encoded.last_hidden_state,
         encoder_attention_mask=mask,
         use_cache=False,
     ).last_hidden_state
-    return say.say(model, states, written, values, entropy=entropy, rows=rows.support)
+    return policy_output(model, hidden, replies, value_head, entropy=entropy, rows=rows.support)
+
+
+class EmbeddingRows(NamedTuple):
+    """Rows of a model's embedding, looked up once a pass.
+
+    Args:
+        prompts: What the encoder reads, [B, P, d].
+        replies: What the decoder reads, [B, T, d].
+        support: The output layer's weights of the support, [N, K, d]; None without a support, or
+            where the output layer has weights of its own.
+    """
+
+    prompts: Tensor
+    replies: Tensor
+    support: Tensor | None
+
+
+def embedding_rows(
+    model: Any, prompts: Tensor, replies: Tensor, support: Tensor | None
+) -> EmbeddingRows:
+    """Look up tokens with gradients, in one lookup where the embedding is shared.
+
+    An encoder-decoder model reads the prompt, reads the reply and scores the support by one
+    embedding. Three lookups make three gradients of its full size, most of it zeros, which are
+    then added up: at 32,000 words that is a tenth of an update on a CPU. One lookup makes one.
+
+    Args:
+        model: An encoder-decoder model of transformers.
+        prompts: Token ids, [B, P].
+        replies: Token ids that go into the decoder, [B, T].
+        support: Token ids to score, [N, K], or None.
+    """
+    encoder = model.get_encoder().get_input_embeddings()
+    decoder = model.get_decoder().get_input_embeddings()
+    output = model.get_output_embeddings()
+    # An embedding of another type may do more than look up; BART's multiplies.
+    if type(encoder) is not nn.Embedding or encoder.weight is not decoder.weight:
+        return EmbeddingRows(encoder(prompts), decoder(replies), None)
+    wanted = [prompts, replies]
+    if support is not None and type(output) is nn.Linear and output.weight is encoder.weight:
+        wanted.append(support)
+    rows = encoder(torch.cat([ids.flatten() for ids in wanted])).split([x.numel() for x in wanted])
+    rows = [x.view(*ids.shape, -1) for ids, x in zip(wanted, rows, strict=True)]
+    return EmbeddingRows(rows[0], rows[1], rows[2] if len(rows) == 3 else None)
 
 
 def source_ids(tokenizer: Any, dialogue: Dialogue, separator: str, longest: int) -> list[int]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from emotone.errors import ConfigError
-from emotone.rl.types import Sampling
 from emotone.training.settings import (
     RUN_FREE,
     RunSettings,
@@ -19,6 +18,25 @@ from emotone.training.settings import (
 
 #: Settings that a resumed run may change, as they do not change what a step does.
 FREE = RUN_FREE | {"steps"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How replies are sampled.
+
+    Args:
+        top_k: Sample from so many of the likeliest tokens; 0 for all.
+        temperature: Divides the logits.
+        min_tokens: The end token cannot be sampled before so many tokens.
+        max_tokens: Longest reply in tokens, the end token included.
+
+    Source: the released code of EmpRL (arXiv 2408.02976): 20, 0.9, 5, 30.
+    """
+
+    top_k: int = 20
+    temperature: float = 0.9
+    min_tokens: int = 5
+    max_tokens: int = 30
 
 
 @dataclass(frozen=True, slots=True)

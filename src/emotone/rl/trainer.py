@@ -1,7 +1,7 @@
 """The trainer: every policy learns from rewards in these steps, whatever the algorithm.
 
-Each step: 1 choose prompts, 2 draw replies, 3 score them, 4 hear what the policy, its values and
-the reference say of them, 5 turn rewards into advantages, 6 learn, 7 log, evaluate and save.
+Each step: 1 choose prompts, 2 sample replies, 3 reward them, 4 let the policy, its critic and the
+reference read them, 5 turn rewards into advantages, 6 learn, 7 log, evaluate and save.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ import torch
 from torch import nn
 
 from emotone.errors import ConfigError, DataError
-from emotone.rl.chosen import chosen
-from emotone.rl.development import Development, distinct_2, evaluate, refused
-from emotone.rl.exchange import all_of, whole
-from emotone.rl.experience import Scored, deserve, hear, parts, score
-from emotone.rl.kl import adapt
-from emotone.rl.learning import Learned, learn
-from emotone.rl.losses import explained
-from emotone.rl.moments import Moments
-from emotone.rl.rollout import roll_out
+from emotone.rl.advantages import estimate_advantages
+from emotone.rl.development import Development, distinct_2, evaluate, failed_guards
+from emotone.rl.learning import LearningStats, learn
+from emotone.rl.losses import explained_variance
+from emotone.rl.policy import Policy, trainable_parameters
+from emotone.rl.reduce import gather_list, gather_rows
+from emotone.rl.rewards import (
+    RewardFunction,
+    RunningMoments,
+    StepRewards,
+    adapt_kl_weight,
+    reward_replies,
+)
+from emotone.rl.rollout import microbatches, prompt_rows, reread, roll_out
 from emotone.rl.settings import FREE, Reinforce, Reinforced
-from emotone.rl.types import Policy, RewardFunction
 from emotone.training import optim
 from emotone.training.distributed import Ranks
 from emotone.training.log import note
@@ -72,7 +76,7 @@ def reinforce(
             the device and ends with the weights of the best evaluation, or the last ones without
             development data.
         prompts: Prompts as token ids, N of them.
-        reward: Says what replies are worth; its rows are places among `prompts`.
+        reward: Says what replies are worth; it is called with places among `prompts`.
         settings: How.
         out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
         development: Data to choose the best weights by.
@@ -85,10 +89,10 @@ def reinforce(
 
     Raises:
         ConfigError: If the run to resume was made with something else, processes cannot share the
-            batch, or ppo is asked of a policy without a value head.
+            batch, or ppo is to train a policy without a value head.
         CheckpointError: If the checkpoint to resume is damaged.
-        DataError: If there are fewer prompts than a step takes, or the reward is no number.
-        RunError: If the loss is no number any more, or the folder cannot be written.
+        DataError: If there are fewer prompts than a step takes, or the reward is NaN or infinite.
+        RunError: If the loss is NaN or infinite, or the folder cannot be written.
         Stopped: If SIGTERM or SIGINT came; the run is saved.
     """
     if len(prompts) < settings.prompts_a_step:
@@ -189,14 +193,14 @@ class Learner:
         settings = self.settings
         return optim.scheduled(settings.lr, state.step, settings.warmup, settings.linear)
 
-    def measure(self, state: Progress, broken: Callable[[], bool]) -> Measurement | None:
+    def measure(self, state: Progress, interrupted: Callable[[], bool]) -> Measurement | None:
         """Measure the development data; weights that a guard refuses cannot be the best."""
         if self.development is None:
             return None
-        point = evaluate(self.policy, self.development, self.settings, self.team, broken)
+        point = evaluate(self.policy, self.development, self.settings, self.team, interrupted)
         if point is None:
             return None
-        guards = refused(point, state.curve[0] if state.curve else point, self.settings)
+        guards = failed_guards(point, state.curve[0] if state.curve else point, self.settings)
         row = {**point, "dev_refused": guards}
         score = None if guards else point["dev_reward"]
         return Measurement({**row, "lr": self.lr(state)}, score, {"step": state.step, **row})
@@ -206,40 +210,39 @@ class Learner:
         policy, settings, team = self.policy, self.settings, self.team
         clock = [time.perf_counter()]
 
-        # 1. Choose prompts; those of a group stand together.
-        rows = chosen(len(self.prompts), settings.prompts_a_step, settings.seed, state.step)
+        # 1. Choose prompts; those of a group stand together. `own` replies are this process's.
+        rows = prompt_rows(len(self.prompts), settings.prompts_a_step, settings.seed, state.step)
         rows = np.repeat(rows, settings.replies_a_prompt)
-        at = np.arange(settings.batch)[team.rank :: team.world]
+        own = np.arange(settings.batch)[team.rank :: team.world]
 
-        # 2. Draw replies; a reply's random numbers depend on its place in the batch alone.
+        # 2. Sample replies; a reply's random numbers depend on its place in the batch alone.
         policy.eval()
-        padded = policy.prompts([self.prompts[i] for i in rows[at]]).to(team.device)
-        seeds = [seed_for(settings.seed, "rollout", state.step, int(i)) for i in at]
+        prompts = policy.prompts([self.prompts[i] for i in rows[own]]).to(team.device)
+        seeds = [seed_for(settings.seed, "rollout", state.step, int(i)) for i in own]
         with torch.no_grad(), team.autocast(settings.precision):
-            rollout = roll_out(policy, padded, settings.sampling, seeds)
+            rollout = roll_out(policy, prompts, settings.sampling, seeds)
         clock.append(time.perf_counter())
 
-        # 3. Score them.
-        scored = score(self.reward, rows, at, rollout.texts, team)
+        # 3. Reward them.
+        rewards = reward_replies(self.reward, rows, own, rollout.texts, team)
         clock.append(time.perf_counter())
 
-        # 4. Hear the policy, its values and the reference.
-        cut = parts(rollout, settings)
+        # 4. Let the policy, its critic and the reference read them.
+        updates = microbatches(rollout, settings)
         with team.autocast(settings.precision):
-            heard = hear(policy, rollout, cut, settings)
+            readings = reread(policy, rollout, updates, settings)
         clock.append(time.perf_counter())
 
         # 5. Turn rewards into advantages.
-        mask = rollout.written.mask
-        moments = Moments(*state.moments) if state.moments else Moments()
-        deserved = deserve(
-            scored,
-            heard,
+        mask = rollout.replies.mask
+        estimates = estimate_advantages(
+            rewards,
+            readings,
             mask,
-            at,
+            own,
             settings=settings,
             kl_weight=state.kl_weight,
-            moments=moments,
+            moments=RunningMoments(*state.moments) if state.moments else RunningMoments(),
             team=team,
         )
 
@@ -248,11 +251,11 @@ class Learner:
         optim.set_lr(self.optimizer, lr)
         reseed(seed_for(settings.seed, "dropout", state.step, team.rank), team.device)
         self.parallel.train(settings.dropout)
-        learned = learn(
+        stats = learn(
             self.parallel,
-            cut,
-            heard,
-            deserved,
+            updates,
+            readings,
+            estimates,
             optimizer=self.optimizer,
             parameters=list(self.parameters.values()),
             settings=settings,
@@ -262,32 +265,35 @@ class Learner:
         clock.append(time.perf_counter())
 
         # 7. Log; the KL weight of the next step follows from this one.
-        kl = float(deserved.kl.mean())
-        row = _row(scored, learned)
-        row |= {"score_norm": float(deserved.scores.mean())}
+        kl = float(estimates.kl.mean())
+        row = _row(rewards, stats)
+        row |= {"score_norm": float(estimates.scores.mean())}
         row |= {"kl": kl, "kl_coefficient": state.kl_weight}
-        if heard.values is not None and deserved.returns is not None:
-            share = explained(heard.values, deserved.returns, mask, sum_over=team.sum)
-            row["value_explained"] = float(share)
+        if readings.values is not None and estimates.returns is not None:
+            explained = explained_variance(
+                readings.values, estimates.returns, mask, sum_over=team.sum
+            )
+            row["value_explained"] = float(explained)
         else:
             del row["value_loss"]
-        row["length"] = float(whole(team, mask.sum(1), at, len(rows)).mean())
-        row["ended"] = float(whole(team, rollout.ended, at, len(rows)).mean())
-        row["distinct_2"] = distinct_2(all_of(team, rollout.texts))
+        row["length"] = float(gather_rows(team, mask.sum(1), own, len(rows)).mean())
+        row["ended"] = float(gather_rows(team, rollout.ended, own, len(rows)).mean())
+        row["distinct_2"] = distinct_2(gather_list(team, rollout.texts))
         row["lr"] = lr
         if kl < 0 and not state.kl_negative:
             state.kl_negative = row["kl_negative"] = True
             if team.first:
                 note(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
         if settings.kl_adaptive:
-            state.kl_weight = adapt(
+            state.kl_weight = adapt_kl_weight(
                 state.kl_weight,
                 kl,
                 rows=settings.batch,
                 target=settings.kl_target,
                 horizon=settings.kl_horizon,
             )
-        state.moments = [deserved.moments.mean, deserved.moments.var, deserved.moments.count]
+        moments = estimates.moments
+        state.moments = [moments.mean, moments.var, moments.count]
         names = ("rollout_seconds", "score_seconds", "listen_seconds", "learn_seconds")
         spent = zip(names, clock, clock[1:], strict=False)
         self.row = {**row, **{name: round(b - a, 3) for name, a, b in spent}}
@@ -299,27 +305,20 @@ def _learning(policy: Policy, settings: Reinforce) -> Iterator[dict[str, nn.Para
 
     Processes would wait for the gradient of a parameter that gets none.
     """
-    found = dict(policy.trained())
-    head = [] if settings.algorithm == "ppo" else [k for k in found if k.startswith("value_head.")]
-    idle = [found.pop(name).requires_grad_(False) for name in head]
+    parameters = trainable_parameters(policy.module)
+    ppo = settings.algorithm == "ppo"
+    critic = [] if ppo else [name for name in parameters if name.startswith("value_head.")]
+    idle = [parameters.pop(name).requires_grad_(False) for name in critic]
     try:
-        yield found
+        yield parameters
     finally:
         for parameter in idle:
             parameter.requires_grad_(True)
 
 
-def _row(scored: Scored, learned: Learned) -> dict[str, Any]:
+def _row(rewards: StepRewards, stats: LearningStats) -> dict[str, Any]:
     return {
-        "reward": float(scored.total.mean()),
-        **{f"term/{name}": float(values.mean()) for name, values in scored.terms.items()},
-        "policy_loss": learned.policy_loss,
-        "value_loss": learned.value_loss,
-        "ratio_mean": learned.ratio_mean,
-        "clipped": learned.clipped,
-        "update_kl": learned.update_kl,
-        "entropy": learned.entropy,
-        "grad_norm": learned.grad_norm,
-        "updates": learned.made,
-        "skipped": learned.skipped,
+        "reward": float(rewards.total.mean()),
+        **{f"term/{name}": float(values.mean()) for name, values in rewards.terms.items()},
+        **stats._asdict(),
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emotone.models import CausalLM
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
-from emotone.rl.adapters import Adapters, add_adapters, weights
+from emotone.rl.adapters import Adapters, adapter_weights, add_adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.systems.emprl.config import Config, PolicySettings
@@ -25,7 +25,7 @@ def adapted_model() -> CausalLM:
     """The chat model with adapters that change what it says."""
     lm = tiny_causal_lm()
     add_adapters(lm.model, Adapters(rank=2))
-    for name, value in weights(lm.model).items():
+    for name, value in adapter_weights(lm.model).items():
         if "lora_B" in name:
             value.data.fill_(0.3)
     return lm

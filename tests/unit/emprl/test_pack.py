@@ -54,7 +54,7 @@ def test_a_machine_s_speed_is_not_packed(tmp_path: Path):
 
 
 def test_what_is_no_finished_stage_is_refused(stage: Path, tmp_path: Path):
-    with pytest.raises(CheckpointError, match="no folder of EmpRL"):
+    with pytest.raises(CheckpointError, match="not a folder of EmpRL"):
         pack.pack(stage.parent, tmp_path / "out")
     kind = read_card(stage).kind
     (stage / pack.WEIGHTS[kind]).unlink()

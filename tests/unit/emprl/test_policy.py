@@ -129,7 +129,7 @@ def test_a_hub_model_out_of_reach_and_a_damaged_config_are_named(t5, tmp_path):
 
 def test_folders_of_other_systems_and_damaged_ones_are_refused(adapted, tmp_path):
     (tmp_path / "config.toml").write_text("[sizes]\nhidden = 3\n")
-    with pytest.raises(CheckpointError, match="no folder of EmpRL"):
+    with pytest.raises(CheckpointError, match="not a folder of EmpRL"):
         emprl.load(str(tmp_path))
     broken = tmp_path / "broken"
     broken.mkdir()

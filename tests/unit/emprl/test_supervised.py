@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from emotone.models.tiny import tiny_seq2seq
+from emotone.rl.rollout import roll_out
 from emotone.rl.seq2seq import Seq2SeqPolicy
-from emotone.rl.types import Sampling
+from emotone.rl.settings import Sampling
 from emotone.systems.emprl.supervised import TokenPairs, supervise
 from emotone.training import checkpoint
 from emotone.training.settings import Training
@@ -22,7 +23,7 @@ def policy_of(**settings):
 
 def token_pairs(policy):
     prompts = policy.encode([Dialogue.of(post) for post in POSTS])
-    return TokenPairs(prompts, policy.encode_replies(REPLIES))
+    return TokenPairs(prompts, policy.codec.encode(REPLIES))
 
 
 def settings(**other):
@@ -34,7 +35,6 @@ def settings(**other):
 
 @pytest.mark.slow
 def test_it_learns_what_to_reply(tmp_path):
-    from emotone.rl.rollout import roll_out
 
     policy = policy_of()
     data = token_pairs(policy)
@@ -65,7 +65,7 @@ def test_the_loss_is_nats_a_token_with_the_end(tmp_path):
 
 def test_the_value_head_and_what_is_frozen_take_no_part(tmp_path):
     policy = policy_of()
-    policy.settle()
+    policy.freeze_reference()
     head = {k: v.clone() for k, v in policy.value_head.state_dict().items()}
     data = token_pairs(policy)
     supervise(policy, data, None, settings=settings(epochs=2), out=tmp_path, progress=False)

@@ -9,8 +9,8 @@ import torch
 
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
 from emotone.rl.causal import CausalPolicy
+from emotone.rl.policy import Prompts, trainable_parameters
 from emotone.rl.seq2seq import Seq2SeqPolicy
-from emotone.rl.types import Prompts
 from emotone.types import Dialogue, Post, Speaker
 
 KINDS = ("seq2seq", "causal")
@@ -45,7 +45,7 @@ def moved(policy: Seq2SeqPolicy | CausalPolicy, size: float = 0.05) -> None:
     """Change every weight that learns, as an optimiser would."""
     draw = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for p in policy.trained().values():
+        for p in trainable_parameters(policy).values():
             p += size * torch.randn(p.shape, generator=draw)
 
 

@@ -16,11 +16,11 @@ from emotone.rl.adapters import (
     CONFIG,
     WEIGHTS,
     Adapters,
+    adapter_weights,
     add_adapters,
     load_adapters,
     merge_adapters,
     save_adapters,
-    weights,
 )
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -34,7 +34,7 @@ def adapted(adapters: Adapters | None = None, *, moved: bool = True) -> Any:
     if moved:
         draw = torch.Generator().manual_seed(2)
         with torch.no_grad():
-            for p in weights(model).values():
+            for p in adapter_weights(model).values():
                 p += 0.1 * torch.randn(p.shape, generator=draw)
     return model
 
@@ -50,7 +50,7 @@ def test_new_adapters_change_nothing_but_what_learns():
     assert type(model) is type(plain)
     assert torch.equal(logits(model), logits(plain))
     learns = {n for n, p in model.named_parameters() if p.requires_grad}
-    assert learns == set(weights(model))
+    assert learns == set(adapter_weights(model))
     assert len(learns) == 3 * 4 * 2
     assert not any("mlp" in n for n in learns)
 
@@ -100,7 +100,7 @@ def test_loaded_adapters_learn_only_if_asked(tmp_path: Path, trainable: bool):
     model = tiny_causal_lm().model
     load_adapters(model, tmp_path, trainable=trainable)
     learns = {n for n, p in model.named_parameters() if p.requires_grad}
-    assert learns == (set(weights(model)) if trainable else set())
+    assert learns == (set(adapter_weights(model)) if trainable else set())
 
 
 def test_merged_the_model_is_plain_again_and_says_the_same():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from emotone.rl.rollout import _place, roll_out
-from emotone.rl.types import Rollout, Sampling
+from emotone.rl.rollout import Rollout, _inverse_cdf, roll_out
+from emotone.rl.settings import Sampling
 from unit.rl.policies import KINDS, dialogues, moved, policy_of, singles, some_prompts
 
 SHORT = Sampling(top_k=20, temperature=0.9, min_tokens=2, max_tokens=8)
@@ -25,9 +25,9 @@ def test_the_recorded_logprobs_are_those_of_forward_under_padding(policy):
     prompts = some_prompts(policy)
     assert not bool(prompts.mask.all()), "no prompt is padded"
     rollout = roll_out(policy, prompts, SHORT, [1, 2, 3])
-    said = policy(prompts, rollout.written)
+    said = policy(prompts, rollout.replies)
     assert (said.logprobs - rollout.logprobs).abs().max() < ROUNDING
-    assert rollout.logprobs[rollout.written.mask].max() < 0
+    assert rollout.logprobs[rollout.replies.mask].max() < 0
 
 
 @pytest.mark.parametrize("top_k", [0, 20])
@@ -38,10 +38,10 @@ def test_a_row_alone_is_the_row_in_its_batch(policy, top_k: int):
     rows = [r[m].tolist() for r, m in zip(prompts.ids, prompts.mask, strict=True)]
     for i, at in enumerate(singles(3)):
         alone = roll_out(policy, policy.prompts([rows[i]]), sampling, seeds[at])
-        width = alone.written.tokens.shape[1]
+        width = alone.replies.tokens.shape[1]
         assert alone.texts == together.texts[at]
-        assert torch.equal(alone.written.tokens[0], together.written.tokens[i, :width])
-        assert not bool(together.written.mask[i, width:].any())
+        assert torch.equal(alone.replies.tokens[0], together.replies.tokens[i, :width])
+        assert not bool(together.replies.mask[i, width:].any())
         gap = alone.logprobs[0] - together.logprobs[i, :width]
         assert gap.abs().max() < ROUNDING
 
@@ -69,13 +69,13 @@ def test_a_group_reads_its_prompt_once_and_says_what_rows_of_their_own_would(pol
 
 def test_every_drawn_token_is_in_its_support_and_the_support_is_the_top(policy):
     rollout = roll_out(policy, some_prompts(policy), SHORT, [1, 2, 3])
-    support, mask = rollout.written.support, rollout.written.mask
+    support, mask = rollout.replies.support, rollout.replies.mask
     assert support is not None
     assert support.shape[-1] == 20
-    own = (support == rollout.written.tokens[..., None]).any(-1)
+    own = (support == rollout.replies.tokens[..., None]).any(-1)
     assert bool(own[mask].all())
-    first = policy.steps(rollout.prompts).first()
-    first[:, list(policy.end)] = -torch.inf
+    first = policy.generation(rollout.prompts).first()
+    first[:, list(policy.codec.end_tokens)] = -torch.inf
     assert torch.equal(support[:, 0].sort().values, first.topk(20).indices.sort().values)
 
 
@@ -86,7 +86,7 @@ def ending(policy, kind: float) -> None:
 
     def forward(states):
         made = plain(states)
-        made[..., policy.end[0]] += kind
+        made[..., policy.codec.end_tokens[0]] += kind
         return made
 
     layer.forward = forward
@@ -97,8 +97,8 @@ def test_no_reply_ends_before_the_least_number_of_tokens(policy, least: int):
     ending(policy, 1e4)
     rollout = roll_out(policy, some_prompts(policy), Sampling(20, 0.9, least, 8), [1, 2, 3])
     # All end as soon as they may, with the end token after `least` others.
-    assert rollout.written.mask.sum(1).tolist() == [least + 1] * 3
-    assert rollout.written.tokens[:, -1].tolist() == [policy.end[0]] * 3
+    assert rollout.replies.mask.sum(1).tolist() == [least + 1] * 3
+    assert rollout.replies.tokens[:, -1].tolist() == [policy.codec.end_tokens[0]] * 3
     assert bool(rollout.ended.all())
 
 
@@ -107,13 +107,13 @@ def test_rows_that_ended_are_padded_and_the_longest_reply_does_not_end(policy):
     prompts = some_prompts(policy)
     many = prompts.rows(torch.arange(30) % 3)
     rollout = roll_out(policy, many, Sampling(0, 2.0, 0, 6), list(range(30)))
-    tokens, mask = rollout.written.tokens, rollout.written.mask
+    tokens, mask = rollout.replies.tokens, rollout.replies.mask
     sizes = mask.sum(1)
     assert len(sizes.unique()) > 2
     for row, size, ended in zip(tokens, sizes, rollout.ended, strict=True):
-        inside = torch.isin(row[:size], torch.tensor(list(policy.end)))
+        inside = torch.isin(row[:size], torch.tensor(list(policy.codec.end_tokens)))
         assert inside.tolist() == [False] * (int(size) - 1) + [bool(ended)]
-        assert row[size:].tolist() == [policy.pad] * (len(row) - int(size))
+        assert row[size:].tolist() == [policy.codec.pad] * (len(row) - int(size))
     assert bool((sizes[~rollout.ended] == 6).all())
     assert bool((rollout.logprobs[~mask] == 0).all())
 
@@ -143,11 +143,11 @@ def test_dropout_is_off_inside_and_the_mode_is_as_before(policy, training: bool)
 def test_the_place_in_a_distribution_follows_its_probabilities():
     logits = torch.tensor([0.5, 0.2, 0.0, 0.3]).log().expand(1000, -1)
     chance = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    counts = _place(logits, chance)[:, 0].bincount(minlength=4)
+    counts = _inverse_cdf(logits, chance)[:, 0].bincount(minlength=4)
     assert counts.tolist() == [500, 200, 0, 300]
 
 
 def test_the_ends_of_chance_hit_tokens_that_can_be_drawn():
     logits = torch.tensor([[-torch.inf, 1.0, 2.0, -torch.inf, -torch.inf]]).expand(3, -1)
     chance = torch.tensor([0.0, 1 - 2**-53, 1.0], dtype=torch.float64)
-    assert _place(logits, chance)[:, 0].tolist() == [1, 2, 2]
+    assert _inverse_cdf(logits, chance)[:, 0].tolist() == [1, 2, 2]

@@ -16,10 +16,11 @@ import torch
 
 from emotone import config as configs
 from emotone.errors import ConfigError, DataError, RunError
-from emotone.rl.chosen import chosen
-from emotone.rl.development import Development, distinct_2, refused
-from emotone.rl.settings import Reinforce
-from emotone.rl.types import Sampling, Scores
+from emotone.rl.development import Development, distinct_2, failed_guards
+from emotone.rl.policy import trainable_parameters
+from emotone.rl.rewards import Rewards
+from emotone.rl.rollout import prompt_rows
+from emotone.rl.settings import Reinforce, Sampling
 from emotone.training import run
 from emotone.training.checkpoint import copied
 from unit.rl import trainer_toy as toy
@@ -36,7 +37,7 @@ def steps(out: Path) -> list[dict]:
 
 
 def far(one: torch.nn.Module, other: torch.nn.Module) -> float:
-    a, b = copied(one.trained()), copied(other.trained())
+    a, b = copied(trainable_parameters(one)), copied(trainable_parameters(other))
     return max(float((a[k] - b[k]).abs().max()) for k in a)
 
 
@@ -138,10 +139,10 @@ def test_an_update_that_went_too_far_is_left_out(tmp_path):
     class Leaping(toy.Toy):
         updates = 0
 
-        def forward(self, prompts, written, *, values=True):
-            said = super().forward(prompts, written, values=values)
+        def forward(self, prompts, replies, *, values=True):
+            output = super().forward(prompts, replies, values=values)
             self.updates += torch.is_grad_enabled()
-            return said._replace(logprobs=said.logprobs + 3 * (self.updates > 2) * written.mask)
+            return output._replace(logprobs=output.logprobs + 3 * (self.updates > 2) * replies.mask)
 
     short = {"steps": 1, "epochs": 5, "rows_a_pass": 16, "dev": False}
     leaping, _ = toy.train(tmp_path / "held", Leaping(), **short)
@@ -168,20 +169,20 @@ def test_passes_end_when_the_policy_is_far_from_the_one_that_drew(tmp_path):
 
 def test_a_loss_that_is_no_number_is_one_sentence(tmp_path):
     class Broken(toy.Toy):
-        def forward(self, prompts, written, *, values=True):
-            said = super().forward(prompts, written, values=values)
-            return said._replace(logprobs=said.logprobs * math.nan)
+        def forward(self, prompts, replies, *, values=True):
+            output = super().forward(prompts, replies, values=values)
+            return output._replace(logprobs=output.logprobs * math.nan)
 
-    with pytest.raises(RunError, match="no number any more; lower lr or clip"):
+    with pytest.raises(RunError, match="is NaN or infinite; lower lr or clip"):
         toy.train(tmp_path, Broken(), dev=False)
 
 
 @pytest.mark.parametrize(
     ("reward", "said"),
     [
-        (lambda r, t: Scores(np.full(len(t), np.nan), {}), "no finite number"),
-        (lambda r, t: Scores(np.zeros(1), {}), "one number a reply"),
-        (lambda r, t: Scores(np.zeros(len(t)), {"x": np.zeros(2)}), "reward's x has shape"),
+        (lambda r, t: Rewards(np.full(len(t), np.nan), {}), "is NaN or infinite"),
+        (lambda r, t: Rewards(np.zeros(1), {}), "one number a reply"),
+        (lambda r, t: Rewards(np.zeros(len(t)), {"x": np.zeros(2)}), "reward's x has shape"),
     ],
 )
 def test_a_reward_must_be_a_number_a_reply(tmp_path, reward, said):
@@ -191,8 +192,8 @@ def test_a_reward_must_be_a_number_a_reply(tmp_path, reward, said):
 
 def test_a_negative_divergence_is_told_of_once(tmp_path, capsys):
     class Odd(toy.Toy):
-        def reference(self, prompts, written):
-            return super().reference(prompts, written) + written.mask
+        def reference(self, prompts, replies):
+            return super().reference(prompts, replies) + replies.mask
 
     toy.train(tmp_path, Odd(), lr=1e-6, steps=2, dev=False)
     toy.train(tmp_path, Odd(), lr=1e-6, steps=4, dev=False)
@@ -212,8 +213,8 @@ def test_the_value_head_is_left_alone_but_by_ppo(tmp_path):
 
 def test_ppo_needs_a_value_head(tmp_path):
     class Headless(toy.Toy):
-        def forward(self, prompts, written, *, values=True):
-            return super().forward(prompts, written, values=False)
+        def forward(self, prompts, replies, *, values=True):
+            return super().forward(prompts, replies, values=False)
 
     with pytest.raises(ConfigError, match="no value head"):
         toy.train(tmp_path, Headless(), dev=False)
@@ -238,7 +239,7 @@ def test_the_best_is_not_the_last(tmp_path):
 
     def falling(rows, texts):
         asked.append(len(texts))
-        return Scores(np.full(len(texts), [1.0, 3.0, 2.0, 1.0][len(asked) - 1]), {})
+        return Rewards(np.full(len(texts), [1.0, 3.0, 2.0, 1.0][len(asked) - 1]), {})
 
     held = Development(toy.rows(10, 6), [[*row, toy.END] for row in toy.rows(10, 7)], falling)
     policy = toy.Toy()
@@ -286,7 +287,7 @@ def point(nll: float = 2.0, distinct: float = 0.5, length: float = 10.0) -> dict
     ],
 )
 def test_guards(found, why):
-    assert refused(found, point(), Reinforce()) == why
+    assert failed_guards(found, point(), Reinforce()) == why
 
 
 def test_distinct_2():
@@ -295,11 +296,11 @@ def test_distinct_2():
 
 
 def test_an_epoch_takes_each_prompt_once():
-    drawn = [chosen(50, 8, 1, step).tolist() for step in range(12)]
+    drawn = [prompt_rows(50, 8, 1, step).tolist() for step in range(12)]
     for epoch in (drawn[:6], drawn[6:]):
         assert len(set(chain.from_iterable(epoch))) == 48
     assert drawn[:6] != drawn[6:]
-    assert chosen(50, 8, 2, 0).tolist() != drawn[0]
+    assert prompt_rows(50, 8, 2, 0).tolist() != drawn[0]
 
 
 def test_prompts_must_fill_a_step(tmp_path):

@@ -10,9 +10,10 @@ import torch
 
 from emotone import config as configs
 from emotone.rl.development import Development
+from emotone.rl.policy import trainable_parameters
+from emotone.rl.rewards import Rewards
 from emotone.rl.settings import Reinforce
 from emotone.rl.trainer import reinforce
-from emotone.rl.types import Scores
 from emotone.training import checkpoint
 from unit.rl.policies import KINDS, dialogues, policy_of
 
@@ -28,14 +29,14 @@ QUICK = {
 POSTS = ("hi", "my dog died today", "I am so happy!", "no", "why me?", "ok", "I won", "it rains")
 
 
-def bytes_of(rows, texts) -> Scores:
+def bytes_of(rows, texts) -> Rewards:
     found = np.array([float(len(text)) for text in texts])
-    return Scores(found, {"bytes": found})
+    return Rewards(found, {"bytes": found})
 
 
 def run(policy, out, **settings):
     prompts = policy.encode(dialogues(*POSTS))
-    given = policy.encode_replies(["I see", "oh no", "nice"])
+    given = policy.codec.encode(["I see", "oh no", "nice"])
     return reinforce(
         policy,
         prompts=prompts,
@@ -52,7 +53,9 @@ def run(policy, out, **settings):
 def test_all_that_learns_gets_a_gradient_and_all_else_stays(tmp_path, kind, algorithm):
     policy = policy_of(kind)
     learning = [
-        name for name in policy.trained() if algorithm == "ppo" or not name.startswith("value_head")
+        name
+        for name in trainable_parameters(policy)
+        if algorithm == "ppo" or not name.startswith("value_head")
     ]
     before = {k: v.clone() for k, v in policy.state_dict().items()}
     done = run(policy, tmp_path, algorithm=algorithm, evaluate_every=2)

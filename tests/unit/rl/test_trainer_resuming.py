@@ -13,6 +13,7 @@ import torch
 from bench.kills import RUNS, kills
 
 from emotone.errors import CheckpointError, ConfigError
+from emotone.rl.policy import trainable_parameters
 from emotone.rl.trainer import TIMINGS
 from emotone.training import checkpoint
 from emotone.training.checkpoint import copied
@@ -32,7 +33,7 @@ def start(out: Path, *before: str, **settings) -> subprocess.Popen[str]:
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    a, b = copied(one.trained()), copied(other.trained())
+    a, b = copied(trainable_parameters(one)), copied(trainable_parameters(other))
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 

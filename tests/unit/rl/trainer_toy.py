@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from emotone import config as configs
 from emotone.errors import EmotoneError
 from emotone.rl.development import Development
-from emotone.rl.logprobs import drawn_logprobs
+from emotone.rl.logprobs import TokenLogprobs, support_logprobs, vocabulary_logprobs
+from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec, trainable_parameters
+from emotone.rl.rewards import Rewards
 from emotone.rl.settings import Reinforce, Reinforced
 from emotone.rl.trainer import reinforce
-from emotone.rl.types import Prompts, Said, Scores, Written
 from emotone.training.checkpoint import copied
 
 PAD, END, LETTERS = 0, 1, "abcdefgh"
@@ -57,7 +58,7 @@ class Body(nn.Module):
         return self.drop(torch.tanh(self.say(before) + read[:, None]))
 
 
-class Steps:
+class Generation:
     def __init__(self, body: Body, prompts: Prompts) -> None:
         self.body, self.prompts = body, prompts
 
@@ -69,12 +70,24 @@ class Steps:
         return self.body.output(self.body.states(self.prompts, tokens[:, None]))[:, 0]
 
 
-class Toy(nn.Module):
-    """See `emotone.rl.types.Policy`."""
+class LetterCodec(ReplyCodec):
+    """A letter is a token."""
 
-    tokenizer = None
-    end = (END,)
-    pad = PAD
+    @property
+    def pad(self) -> int:
+        return PAD
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[*(2 + LETTERS.index(c) for c in text), END] for text in texts]
+
+    def decode(self, replies: Replies) -> list[str]:
+        return [" ".join(LETTERS[t - 2] for t in row if t > 1) for row in replies.tokens.tolist()]
+
+
+class Toy(nn.Module):
+    """See `emotone.rl.policy.Policy`."""
+
+    codec = LetterCodec(None, (END,), 50)
 
     def __init__(self, seed: int = 3, *, width: int = 12, dropout: float = 0.2) -> None:
         super().__init__()
@@ -82,7 +95,7 @@ class Toy(nn.Module):
             torch.manual_seed(seed)
             self.body = Body(width, dropout)
             self.value_head = Head(width)
-        self._frozen = copy.deepcopy(self.body).eval().requires_grad_(False)
+        self.freeze_reference()
 
     @property
     def module(self) -> nn.Module:
@@ -91,42 +104,42 @@ class Toy(nn.Module):
     def encode(self, dialogues: Any) -> list[list[int]]:
         raise NotImplementedError
 
-    def encode_replies(self, replies: Sequence[str]) -> list[list[int]]:
-        return [[*(2 + LETTERS.index(c) for c in text), END] for text in replies]
-
     def prompts(self, rows: Sequence[list[int]]) -> Prompts:
         return Prompts(*_pad(rows))
 
-    def written(self, rows: Sequence[list[int]]) -> Written:
-        return Written(*_pad(rows))
+    def generation(self, prompts: Prompts) -> Generation:
+        return Generation(self.body, prompts)
 
-    def texts(self, written: Written) -> list[str]:
-        return [" ".join(LETTERS[t - 2] for t in row if t > 1) for row in written.tokens.tolist()]
-
-    def forward(self, prompts: Prompts, written: Written, *, values: bool = True) -> Said:
-        said, states = self._say(self.body, prompts, written)
-        found = (self.value_head(states) * written.mask) if values else None
-        return Said(said.logprobs, said.entropy, found)
+    def forward(self, prompts: Prompts, replies: Replies, *, values: bool = True) -> PolicyOutput:
+        per_token, states = self._read(self.body, prompts, replies)
+        worth = (self.value_head(states) * replies.mask) if values else None
+        return PolicyOutput(per_token.logprobs, per_token.entropy, worth)
 
     @torch.no_grad()
-    def reference(self, prompts: Prompts, written: Written) -> Tensor:
-        return self._say(self._frozen, prompts, written)[0].logprobs
+    def reference(self, prompts: Prompts, replies: Replies) -> Tensor:
+        return self._read(self._reference, prompts, replies)[0].logprobs
 
-    def steps(self, prompts: Prompts) -> Steps:
-        return Steps(self.body, prompts)
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+    def freeze_reference(self) -> None:
+        self._reference = copy.deepcopy(self.body).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Toy:
         super().train(mode)
-        self._frozen.eval()
+        self._reference.eval()
         return self
 
-    def _say(self, body: Body, prompts: Prompts, written: Written) -> tuple[Any, Tensor]:
-        before = torch.cat([torch.zeros_like(written.tokens[:, :1]), written.tokens[:, :-1]], 1)
+    def _read(self, body: Body, prompts: Prompts, replies: Replies) -> tuple[Any, Tensor]:
+        before = torch.cat([torch.zeros_like(replies.tokens[:, :1]), replies.tokens[:, :-1]], 1)
         states = body.states(prompts, before)
-        return drawn_logprobs(body.output(states), written), states
+        return logprobs_of(body.output(states), replies), states
+
+
+def logprobs_of(logits: Tensor, replies: Replies, *, entropy: bool = True) -> TokenLogprobs:
+    """Log-probabilities of replies from a model's logits over the whole vocabulary, [B, T, V]."""
+    if replies.support is None:
+        return vocabulary_logprobs(
+            logits, replies.tokens, replies.mask, temperature=replies.temperature, entropy=entropy
+        )
+    return support_logprobs(logits.gather(-1, replies.support), replies)
 
 
 def _pad(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
@@ -141,10 +154,10 @@ def rows(count: int, seed: int = 5) -> list[list[int]]:
     return [chance.integers(2, WORDS, chance.integers(2, 7)).tolist() for _ in range(count)]
 
 
-def worth(_rows: Sequence[int], texts: Sequence[str]) -> Scores:
+def worth(_rows: Sequence[int], texts: Sequence[str]) -> Rewards:
     letters = np.array([float(len(text.split())) for text in texts])
     share = np.array([text.count("a") for text in texts]) / np.maximum(letters, 1)
-    return Scores(share, {"share": share, "letters": letters})
+    return Rewards(share, {"share": share, "letters": letters})
 
 
 def development(count: int = 10, reward: Any = worth) -> Development:
@@ -182,9 +195,9 @@ def train(
 ) -> tuple[Any, Reinforced]:
     """Train the toy; `settings` are those of `Reinforce`, over `QUICK`."""
 
-    def slow(at: Sequence[int], texts: Sequence[str]) -> Scores:
+    def slow(prompt_rows: Sequence[int], texts: Sequence[str]) -> Rewards:
         time.sleep(pause)
-        return reward(at, texts)
+        return reward(prompt_rows, texts)
 
     toy = Toy() if toy is None else toy
     found = reinforce(
@@ -209,7 +222,7 @@ def main() -> None:
         os.write(2, f"emotone: {error}\n".encode())
         sys.exit(error.exit_code)
     if os.environ.get("RANK", "0") == "0":
-        save_file(copied(toy.trained()), out / "final.safetensors")
+        save_file(copied(trainable_parameters(toy)), out / "final.safetensors")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def save_policy(
         save_adapters(policy.model, folder, base=config.policy.model)
     else:
         policy.model.save_pretrained(folder, safe_serialization=True)
-        policy.tokenizer.save_pretrained(folder)
+        policy.codec.tokenizer.save_pretrained(folder)
     settings = config.policy
     card = Card(
         kind="causal" if causal else "seq2seq",
@@ -91,7 +91,7 @@ def save_policy(
         identifier="" if stage in ("base", "supervised") else config.identifier,
         measured=configs.build(Measured, {k: v for k, v in measured.items() if v is not None}),
     )
-    with replacing(folder / FILE) as path:  # last: a folder without it is not whole
+    with replacing(folder / FILE) as path:  # last: a folder without it is incomplete
         path.write_text(configs.dump(card), encoding="utf-8")
 
 
@@ -105,5 +105,5 @@ def read_card(folder: Path) -> Card:
         return configs.load(Card, folder / FILE)
     except ConfigError as error:
         raise CheckpointError(
-            f"{folder.name} is no folder of EmpRL ({error}); train it anew or name another"
+            f"{folder.name} is not a folder of EmpRL ({error}); train it anew or name another"
         ) from error

@@ -192,5 +192,5 @@ def _seq2seq(
         max_reply=settings.max_reply,
         values=values,
         detach_values=settings.detach_values,
-        reference=False,  # `settle` makes it, after the supervised stage
+        reference=False,  # `freeze_reference` makes it, after the supervised stage
     )

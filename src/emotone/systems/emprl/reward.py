@@ -22,7 +22,7 @@ import numpy as np
 from emotone.data.text import words_en
 from emotone.errors import ConfigError, DataError
 from emotone.protocols import EmotionClassifier, EmpathyReader, ReadContexts
-from emotone.rl.types import Scores
+from emotone.rl.rewards import Rewards
 from emotone.systems.emprl.guards import Signs, signs_of
 from emotone.types import MECHANISMS
 
@@ -97,7 +97,7 @@ def empathy_reward(
     settings: RewardSettings,
     *,
     emotion: np.ndarray | None = None,
-) -> Scores:
+) -> Rewards:
     """Compute rewards (stage 2, R).
 
     ::
@@ -170,7 +170,7 @@ def empathy_reward(
             f"emotion_weight is {settings.emotion_weight}, but no probability of an emotion came; "
             "give a classifier and emotions, or set it to 0"
         )
-    return Scores(total, terms)
+    return Rewards(total, terms)
 
 
 def _target_probabilities(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -195,7 +195,7 @@ def _length_deviation(words: np.ndarray, settings: RewardSettings) -> np.ndarray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmpathyReward:
-    """A `RewardFunction`: rows of the training data and a reply to each, to `Scores`.
+    """A `RewardFunction`: rows of the training data and a reply to each, to `Rewards`.
 
     Build it with `make_reward`. Levels of references are identified when a row first comes.
     Equal calls give equal rewards to the bit, whatever came before. The other replies of a
@@ -221,7 +221,7 @@ class EmpathyReward:
     words: Callable[[str], list[str]] = words_en
     known: dict[int, tuple[int, int, int]] = field(default_factory=dict[int, tuple[int, int, int]])
 
-    def __call__(self, rows: Sequence[int], replies: Sequence[str]) -> Scores:
+    def __call__(self, rows: Sequence[int], replies: Sequence[str]) -> Rewards:
         """Reward a reply to each row; a row may come more than once.
 
         Raises:

@@ -18,7 +18,7 @@ from torch import nn
 
 from emotone.data.batch import plan
 from emotone.nn.losses import Losses
-from emotone.rl.types import Policy, Prompts, Written
+from emotone.rl.policy import Policy, Prompts, Replies, trainable_parameters
 from emotone.training.loop import fit
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Fitted, Training
@@ -30,7 +30,7 @@ class TokenPairs:
 
     Args:
         prompts: Of each row, as `Policy.encode` makes them.
-        replies: Of each row, end token included, as `Policy.encode_replies` makes them.
+        replies: Of each row, end token included, as `ReplyCodec.encode` makes them.
     """
 
     prompts: Sequence[list[int]]
@@ -48,7 +48,7 @@ class TokenPairs:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
     prompts: Prompts
-    replies: Written
+    replies: Replies
 
     def to(self, device: torch.device) -> _Rows:
         return _Rows(self.prompts.to(device), self.replies.to(device))
@@ -62,20 +62,18 @@ class _Likelihood(nn.Module):
         self.policy = policy.module
 
     def forward(self, rows: _Rows) -> Losses:
-        said = self.policy(rows.prompts, rows.replies, values=False)
-        loss = -said.logprobs.sum()
-        none = loss.new_zeros(())
-        mask = rows.replies.mask
-        count = int(mask.sum())
-        return Losses(loss, count, none, len(rows.replies), {"nll": loss.detach()})
+        loss = -self.policy(rows.prompts, rows.replies, values=False).logprobs.sum()
+        tokens = int(rows.replies.mask.sum())
+        zero = loss.new_zeros(())
+        return Losses(loss, tokens, zero, len(rows.replies), {"nll": loss.detach()})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # pyright: ignore
         # Checkpoints, and the best weights kept aside, need not hold a frozen base model.
-        whole = super().state_dict(*args, **kwargs)
+        values = super().state_dict(*args, **kwargs)
         learns = {
             name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad
         }
-        return {name: value for name, value in whole.items() if name in learns}
+        return {name: value for name, value in values.items() if name in learns}
 
 
 def supervise(
@@ -85,7 +83,7 @@ def supervise(
     *,
     settings: Training,
     out: Path,
-    made_with: Mapping[str, Any] | None = None,
+    depends_on: Mapping[str, Any] | None = None,
     dev_batch: int = 64,
     progress: bool = True,
 ) -> Fitted:
@@ -97,7 +95,7 @@ def supervise(
         dev: What chooses the best weights; None takes the last ones.
         settings: How; `emotone.training.loop.fit` says what a run promises.
         out: Folder of the run.
-        made_with: What else the run depends on.
+        depends_on: What else the run depends on.
         dev_batch: Rows of a batch that is only measured.
         progress: Whether to show progress.
 
@@ -105,8 +103,8 @@ def supervise(
         EmotoneError: As `emotone.training.loop.fit`.
     """
     lengths, dev_lengths = train.lengths(), None if dev is None else dev.lengths()
-    trained = policy.trained()
-    apart = [p for name, p in trained.items() if name.startswith("value_head")]
+    parameters = trainable_parameters(policy.module)
+    critic = [p for name, p in parameters.items() if name.startswith("value_head")]
 
     def batches(epoch: int) -> list[np.ndarray]:
         return plan(*lengths, settings.batch, seed_for(settings.seed, "plan"), epoch)
@@ -114,7 +112,7 @@ def supervise(
     def collate(data: TokenPairs, at: np.ndarray) -> _Rows:
         return _Rows(
             policy.prompts([data.prompts[i] for i in at]),
-            policy.written([data.replies[i] for i in at]),
+            policy.codec.batch([data.replies[i] for i in at]),
         )
 
     def dev_batches() -> Iterator[_Rows]:
@@ -122,7 +120,7 @@ def supervise(
             return iter(())
         return (collate(dev, at) for at in plan(*dev_lengths, dev_batch, 0, 0))
 
-    for parameter in apart:
+    for parameter in critic:
         parameter.requires_grad_(False)
     try:
         return fit(
@@ -132,10 +130,10 @@ def supervise(
             dev_batches=None if dev is None else dev_batches,
             settings=settings,
             out=out,
-            depends_on=made_with,
+            depends_on=depends_on,
             progress=progress,
         )
     finally:
-        for parameter in apart:
+        for parameter in critic:
             parameter.requires_grad_(True)
         policy.eval()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
-from emotone.rl.adapters import Adapters, add_adapters, merge_adapters, weights
+from emotone.rl.adapters import Adapters, adapter_weights, add_adapters, merge_adapters
 from emotone.steering.tiny import tiny_vectors
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
@@ -63,7 +63,7 @@ def tiny() -> EmpRL:
     """Return the system on a random chat model with a random low-rank change and vectors."""
     lm = tiny_causal_lm()
     add_adapters(lm.model, Adapters(rank=2, alpha=4.0), seed=1)
-    for name, value in weights(lm.model).items():
+    for name, value in adapter_weights(lm.model).items():
         if "lora_B" in name:  # 0 at the start of a training
             value.data.fill_(0.2)
     merge_adapters(lm.model)

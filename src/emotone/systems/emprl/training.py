@@ -1,4 +1,4 @@
-"""Both stages of EmpRL, from a config to a model folder.
+"""Both stages of EmpRL, from a config to a model folder: likelihood, then reward.
 
 A run folder holds one folder a stage, each of which answers: `base/` (a new T5 only),
 `supervised/`, and one named after the algorithm. Run again after a kill, every stage goes on where
@@ -16,12 +16,15 @@ from typing import Any
 
 import torch
 
+from emotone.config import comparable
 from emotone.judges import LABEL, open_identifier, open_judge
 from emotone.metrics.empathy import context
 from emotone.models import devices
 from emotone.protocols import EmpathyReader
+from emotone.rl.causal import CausalPolicy
+from emotone.rl.policy import Policy
+from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.rl.trainer import Development, reinforce
-from emotone.rl.types import Policy
 from emotone.systems.emprl.config import NEW, Config
 from emotone.systems.emprl.corpus import Corpus, read_base, read_corpus, sides
 from emotone.systems.emprl.folder import save_policy
@@ -49,39 +52,38 @@ def train(config: Config, out: Path) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     corpus = read_corpus(config.data, config.supervised.seed)
-    policy = _begun(config, corpus, out)
-    read = _plain(asdict(config.policy))
-    critic = {"detach_values": read.pop("detach_values")}  # of the second stage only
-    made_with = {"data": corpus.hashes, "policy": read}
-    learned, dev = token_pairs(policy, corpus.train), token_pairs(policy, corpus.dev)
-    _teach(
-        policy,
-        learned,
-        dev,
-        config,
-        config.supervised,
-        out / "supervised",
-        {**made_with, "data settings": _plain(asdict(config.data))},
+    policy = _open_policy(config, corpus, out)
+    pairs, dev = token_pairs(policy, corpus.train), token_pairs(policy, corpus.dev)
+
+    # What a stage depends on. Only the second one has a critic: the supervised stage of one run
+    # serves trainings with and without `detach_values`.
+    reading = comparable(asdict(config.policy))
+    critic = {"detach_values": reading.pop("detach_values")}
+    depends_on = {"data": corpus.hashes, "policy": reading}
+    data = {"data settings": comparable(asdict(config.data))}
+    _supervise(
+        policy, pairs, dev, config, config.supervised, out / "supervised", {**depends_on, **data}
     )
-    policy.settle()
-    place = out / config.reinforce.algorithm
-    note(f"{config.reinforce.algorithm}: {config.reinforce.steps} steps")
+
+    policy.freeze_reference()
+    settings, folder = config.reinforce, out / config.reinforce.algorithm
+    note(f"{settings.algorithm}: {settings.steps} steps")
     identifier = open_identifier(config.identifier)
     result = reinforce(
         policy,
-        prompts=learned.prompts,
+        prompts=pairs.prompts,
         reward=_reward(config, identifier, corpus.train),
         development=Development(dev.prompts, dev.replies, _reward(config, identifier, corpus.dev)),
-        settings=config.reinforce,
-        out=place,
+        settings=settings,
+        out=folder,
         made_with={
-            **made_with,
+            **depends_on,
             **critic,
             "reward": asdict(config.reward),
             "identifier": config.identifier,
         },
     )
-    if first():
+    if _is_first_process():
         measured = {
             "steps": result.steps,
             "best_step": result.best_step,
@@ -89,23 +91,17 @@ def train(config: Config, out: Path) -> Path:
             "stopped": result.stopped,
             "seconds": result.seconds,
         }
-        save_policy(policy, place, config, stage=config.reinforce.algorithm, measured=measured)
-    return place
+        save_policy(policy, folder, config, stage=settings.algorithm, measured=measured)
+    return folder
 
 
 def token_pairs(policy: Policy, examples: Sequence[Example]) -> TokenPairs:
     """Prompts and replies of examples as the policy's tokens."""
     prompts = policy.encode([example.dialogue for example in examples])
-    return TokenPairs(prompts, policy.encode_replies([example.reply or "" for example in examples]))
+    return TokenPairs(prompts, policy.codec.encode([example.reply or "" for example in examples]))
 
 
-def first() -> bool:
-    """Tell whether this process writes files: the only one, or the first of several."""
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not several or torch.distributed.get_rank() == 0
-
-
-def _begun(config: Config, corpus: Corpus, out: Path) -> Any:
+def _open_policy(config: Config, corpus: Corpus, out: Path) -> Seq2SeqPolicy | CausalPolicy:
     """Open the policy, or make a new T5 and let it learn to write dialogue."""
     # The critic learns in the second stage only; rloo and grpo have none.
     values = config.reinforce.algorithm == "ppo"
@@ -117,33 +113,39 @@ def _begun(config: Config, corpus: Corpus, out: Path) -> Any:
     base += read_base(config.data.base)
     folder = out / "base"
     policy = new_policy(config.policy, base, folder, place, seed=seed, values=values)
-    made_with = {"data": [path.name for path in config.data.base], "rows": len(base)}
+    depends_on = {"data": [path.name for path in config.data.base], "rows": len(base)}
     dev = token_pairs(policy, corpus.dev)
-    _teach(policy, token_pairs(policy, base), dev, config, config.base, folder, made_with)
+    _supervise(policy, token_pairs(policy, base), dev, config, config.base, folder, depends_on)
     return policy
 
 
-def _teach(
-    policy: Any,
-    learned: TokenPairs,
+def _supervise(
+    policy: Seq2SeqPolicy | CausalPolicy,
+    pairs: TokenPairs,
     dev: TokenPairs,
     config: Config,
     settings: Training,
     folder: Path,
-    made_with: dict[str, Any],
+    depends_on: dict[str, Any],
 ) -> None:
     """Run a stage of likelihood and write its folder, which is named as the stage."""
-    note(f"{folder.name} stage: {len(learned)} replies to learn")
-    fitted = supervise(policy, learned, dev, settings=settings, out=folder, made_with=made_with)
-    if first():
+    note(f"{folder.name} stage: {len(pairs)} replies to learn")
+    fitted = supervise(policy, pairs, dev, settings=settings, out=folder, depends_on=depends_on)
+    if _is_first_process():
         measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
         save_policy(policy, folder, config, stage=folder.name, measured=measured)
+
+
+def _is_first_process() -> bool:
+    """Tell whether this process writes files: the only one, or the first of several."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not several or torch.distributed.get_rank() == 0
 
 
 def _reward(
     config: Config, identifier: EmpathyReader, examples: Sequence[Example]
 ) -> EmpathyReward:
-    """Reward replies to examples; where an emotion is rewarded, a classifier hears it."""
+    """Reward replies to examples; where an emotion is rewarded, a classifier reads it too."""
     replies = [example.reply or "" for example in examples]
     classifier = emotions = None
     if config.reward.emotion_weight:
@@ -158,11 +160,3 @@ def _reward(
         classifier=classifier,
         emotions=emotions,
     )
-
-
-def _plain(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {key: _plain(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [_plain(value) for value in values]
-    return values.name if isinstance(values, Path) else values

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 
 from emotone.errors import DataError
-from emotone.rl.masked import masked_mean, spread, whiten
+from emotone.rl.reduce import masked_mean, masked_moments, whiten
 from unit.rl.batches import in_processes, lengths, mask_of, noise, seeds
 
 NAN = float("nan")
@@ -25,11 +25,11 @@ def test_mean_and_variance_are_those_of_the_real_numbers(sizes, seed):
     mask = mask_of(sizes)
     x = noise(mask, seed, loud=NAN)
     real = x.numpy()[mask.numpy()]
-    found = spread(x, mask)
-    close(found.mean, real.mean())
-    close(found.var, real.var(ddof=1))
+    moments = masked_moments(x, mask)
+    close(moments.mean, real.mean())
+    close(moments.var, real.var(ddof=1))
     close(masked_mean(x, mask), real.mean())
-    assert found.n == len(real)
+    assert moments.n == len(real)
 
 
 @given(lengths, seeds)
@@ -49,11 +49,11 @@ def test_whitened_values_have_mean_0_and_variance_1_whatever_the_scale_was(sizes
     mask = mask_of(sizes)
     x = noise(mask, seed)
     once = whiten(x, mask)
-    found = spread(once, mask)
-    torch.testing.assert_close(found.mean, torch.zeros_like(found.mean), rtol=0, atol=1e-9)
+    moments = masked_moments(once, mask)
+    torch.testing.assert_close(moments.mean, torch.zeros_like(moments.mean), rtol=0, atol=1e-9)
     # Two numbers may lie so near that the 1e-8 under the root shows.
-    want = spread(x, mask).var / (spread(x, mask).var + 1e-8)
-    close(found.var, want)
+    want = masked_moments(x, mask).var / (masked_moments(x, mask).var + 1e-8)
+    close(moments.var, want)
     torch.testing.assert_close(whiten(20 * x - 7, mask), once, rtol=1e-3, atol=1e-3)
     # Rewards keep their mean.
     close(masked_mean(whiten(x, mask, shift_mean=False), mask), masked_mean(x, mask))
@@ -66,13 +66,6 @@ def test_columns_of_padding_change_nothing(sizes, seed):
     for shift in (True, False):
         got = whiten(x, wide, shift_mean=shift)[:, : narrow.shape[1]]
         close(got, whiten(x[:, : narrow.shape[1]], narrow, shift_mean=shift))
-
-
-def test_padding_is_whitened_as_trl_does_only_on_request():
-    mask = torch.tensor([[True, True, False]])
-    x = torch.tensor([[1.0, 3.0, 9.0]], dtype=torch.float64)
-    trl = whiten(x, mask, shift_mean=False, padding=True)
-    close(trl[0, 2], 2 - 2 / (2 + 1e-8) ** 0.5)
 
 
 @settings(max_examples=10)
@@ -96,7 +89,7 @@ def test_processes_find_what_one_finds(sizes, seed):
 def test_small_spreads_far_from_0_are_not_lost_in_float32():
     mask = torch.ones(1, 4, dtype=torch.bool)
     x = torch.tensor([[1000.0, 1000.25, 1000.5, 1000.75]])
-    assert spread(x, mask).var.item() == pytest.approx(x.numpy().astype(float).var(ddof=1))
+    assert masked_moments(x, mask).var.item() == pytest.approx(x.numpy().astype(float).var(ddof=1))
     assert whiten(x, mask).dtype == torch.float32
 
 
