@@ -184,7 +184,7 @@ def test_folder_with_weights_cut_in_the_header_is_refused(
     folder = toybox.save_llama(tmp_path / "mine")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match="cut short or no safetensors"):
+    with pytest.raises(CheckpointError, match="cut short or not a safetensors file"):
         models.locate(folder)
 
 
