@@ -236,7 +236,7 @@ class _Likelihood:
         row = {**means(sums), "lr": self.lr(state), "grad_norm": self.norm.item()}
         return {**row, "tokens_per_second": round(speed, 1)}
 
-    def measure(self, state: Progress, broken: Callable[[], bool]) -> Measurement | None:
+    def measure(self, state: Progress, interrupted: Callable[[], bool]) -> Measurement | None:
         """Measure the development data in evaluation mode; the learning rate may fall."""
         team = self.team
         total = Sums()
@@ -244,7 +244,7 @@ class _Likelihood:
         self.model.eval()
         with torch.no_grad(), team.autocast(self.settings.precision):
             for number, batch in enumerate((self.dev_batches or list)()):
-                if broken():
+                if interrupted():
                     breaks += 1
                     break
                 own = number % team.world == team.rank
