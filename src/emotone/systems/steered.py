@@ -1,13 +1,25 @@
-"""Steered: a chat model with emotion vectors added to its hidden states.
+"""Steered: emotion vectors (EV) are added to the hidden states of a chat model.
 
-No training of the model and no instruction: intensity goes through the vectors' calibration to a
-dose, the dose moves every block. Of a few candidates the one is kept in which the model itself
-hears the emotion best (`emotone.steering.listen`), as strictly as the intensity asks.
+    EV_e,l  = mean_q h_l(q | e) - mean_q h_l(q | neutral)            `extract._answer_differences`
+    h_l    <- h_l + sum_e alpha_e EV_e,l                             the paper, while it answers
+    D_e     = argmax_D sum log p(reply | post; h_l + D_l, every l)   `fit.fit`
+    c_e(i)  = dose of emotion e at intensity i                       `dose.Curve.dose`
+    h_l    <- h_l + sum_e c_e(i_e) D_e,l                             ours; `apply.steering`
 
-Source: Dong et al. 2025 (arXiv 2502.04075), for the idea of emotion vectors, their mixes and
-continuous strength. Deviations: the residual stream at all positions instead of attention output
-at the last; directions fitted instead of averaged; calibrated intensity; a choice among
-candidates. docs/systems/steered.md gives reasons and measurements.
+h_l(q | e) is block l's mean activation over the model's own answer to query q under an instruction
+to be in emotion e; D_e is fitted on replies in e while the model is frozen.
+
+All named functions stand in `emotone.steering`; how intensity gets its dose (`sweep`, `curve_of`)
+is in `steering.calibrate`. The model is not trained and gets no instruction. Deviations, with
+reasons and measurements in docs/systems/steered.md:
+
+1. Directions are fitted, not averaged; the averages are `vectors extract --set method=answers`.
+2. They act on the residual stream at all positions, not on the attention output at the last one.
+3. Strength is a calibrated intensity from -100 to 100, not a raw multiple.
+4. Of a few candidates one is kept, sampled by how well the model itself recognises the emotion in
+   it (`steering.listen`, `steering.choose`), as strictly as the intensity asks.
+
+Source: Dong et al. 2025, "Controllable Emotion Generation with Emotion Vectors" (arXiv 2502.04075).
 """
 
 from __future__ import annotations
