@@ -9,10 +9,15 @@ print(emotone.load().reply("My best friend forgot my birthday.", "sadness:80"))
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emotone.door import Door
+    from emotone.evaluation.generate import generate_file as generate
+    from emotone.evaluation.score import score_files as score
+    from emotone.steering.extract import extract
+    from emotone.systems.steered import calibrate_vectors as calibrate
 
 from emotone.emotions import Emotion, EmotionMix, Taxonomy
 from emotone.protocols import Responder
@@ -30,8 +35,34 @@ __all__ = [
     "Reply",
     "Responder",
     "Taxonomy",
+    "calibrate",
+    "extract",
+    "generate",
     "load",
+    "score",
 ]
+
+#: Functions that bring heavy libraries, and rooms: imported when they are first named.
+_FUNCTIONS = {
+    "calibrate": ("emotone.systems.steered", "calibrate_vectors"),
+    "extract": ("emotone.steering.extract", "extract"),
+    "generate": ("emotone.evaluation.generate", "generate_file"),
+    "score": ("emotone.evaluation.score", "score_files"),
+}
+_ROOMS = ("data", "judges", "models", "report", "systems")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        module, function = _FUNCTIONS[name]
+        return getattr(import_module(module), function)
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FUNCTIONS, *_ROOMS})
 
 
 def load(
@@ -51,4 +82,6 @@ def load(
     """
     from emotone.door import open_door
 
-    return open_door(system, model, device, settings)
+    door = open_door(system, model, device=device, settings=settings)
+    door.responder_for("")  # what is wrong is said now, and not at the first post
+    return door

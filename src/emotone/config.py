@@ -100,6 +100,13 @@ def comparable(values: Any) -> Any:
     return values.name if isinstance(values, Path) else values
 
 
+def as_overrides(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
+    """Return settings as the items of `load`, such as "candidates=1"."""
+    if isinstance(settings, Mapping):
+        return [f"{key}={literal(value)}" for key, value in settings.items()]
+    return list(settings)
+
+
 def _lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     flat = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
     lines = [f"[{'.'.join(path)}]"] if path and flat else []

@@ -217,7 +217,7 @@ def test_the_text_is_that_of_the_python_door_for_each_way_of_decoding(run: Run, 
         done = run("reply", "hi", "-s", "prompted", "--json", *options)
         return json.loads(done.out)["text"]
 
-    door = open_door("prompted", None, "cpu", {})
+    door = open_door("prompted", device="cpu")
     assert text() == door.reply("hi").text
     assert text("--seed", "3") == door.reply("hi", seed=3).text
     greedy = emotone.Decoding(strategy="greedy", max_tokens=9)
@@ -309,9 +309,9 @@ def test_what_no_system_could_read_is_refused_before_weights_are_sought(run, opt
 def test_emotions_that_are_one_for_ekman_may_be_two_for_a_system(run: Run):
     said = refused(run("reply", "hello", "-s", "echo", "-e", "ashamed + guilty"))
     assert "'ashamed'" in said  # echo has no labels of its own, so Ekman's are listed
-    from emotone.cli.options import check_emotion
+    from emotone.cli.options import read_emotion
 
-    check_emotion("angry:50 + furious:50")  # both are anger for Ekman
+    read_emotion("angry:50 + furious:50")  # both are anger for Ekman
 
 
 @pytest.mark.parametrize("mix", ["boredom", "neutral", "calm"])

@@ -98,7 +98,7 @@ def test_a_system_without_empathy_refuses_levels(run, command):
     code, out, err = run(*command, "-s", "echo", "--empathy", HIGH, stdin='{"post": "hi"}\n')
     assert (code, out) == (2, "")
     assert "echo takes no empathy levels" in err
-    assert "--system emprl" in err
+    assert "leave them out, or use the system emprl" in err
 
 
 def test_chat_streams_without_levels_and_chooses_with_them(run, asked):

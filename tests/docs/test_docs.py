@@ -8,6 +8,8 @@ import inspect
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -274,6 +276,37 @@ def test_python_names_of_the_prose_exist(page: Path):
                 except ModuleNotFoundError:
                     pytest.fail(f"{page.name} names {name}, which does not exist")
             found = getattr(found, part)
+
+
+def test_every_name_in_the_python_column_of_the_readme_can_be_called_or_imported():
+    rows = [row.split("|") for row in README.read_text("utf-8").splitlines() if row[:2] == "| "]
+    column = next(i for i, cell in enumerate(rows[0]) if cell.strip() == "Python")
+    named = [
+        match
+        for row in rows
+        if len(row) == len(rows[0])
+        for match in re.findall(r"emotone((?:\.\w+)+)(\(?)", row[column])
+    ]
+    assert len(named) > 8
+    for path, called in named:
+        parts = path.split(".")[1:]
+        value: Any = importlib.import_module("emotone")
+        for i, part in enumerate(parts):
+            if not hasattr(value, part):
+                importlib.import_module(".".join(["emotone", *parts[: i + 1]]))
+            value = getattr(value, part)
+        assert callable(value) if called else inspect.ismodule(value), f"emotone{path}"
+
+
+def test_the_names_of_the_package_are_there_after_its_import_alone():
+    code = (
+        "import emotone, sys; assert 'torch' not in sys.modules;"
+        "assert {*emotone.__all__} <= {*dir(emotone)};"
+        "assert all(map(callable, (emotone.generate, emotone.score, emotone.extract)));"
+        "assert callable(emotone.calibrate) and callable(emotone.judges.open_judge);"
+        "assert not hasattr(emotone, 'no_such_name')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_python_reference_lists_all_public_names():

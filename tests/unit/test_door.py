@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 
 import pytest
 
 import emotone
-from emotone.door import Door
-from emotone.emotions import EmotionMix
+from emotone.door import Door, open_door
+from emotone.emotions import EmotionMix, MixText
 from emotone.errors import ConfigError, DataError, MixError, UnknownName, Unsupported
 from emotone.systems import emprl, prompted
 from emotone.types import Decoding, Dialogue, EmpathyLevels, Post, Speaker
@@ -18,7 +20,7 @@ SHORT = Decoding(max_tokens=8)
 
 @pytest.fixture(scope="module")
 def door() -> Door:
-    return Door(prompted.tiny())
+    return Door.of(prompted.tiny())
 
 
 def test_load_opens_a_system_by_name():
@@ -57,6 +59,64 @@ def test_a_setting_arrives_as_the_value_it_is(tmp_path, monkeypatch):
         assert opened.responder.config == type(opened.responder.config)(word, 2.0)  # pyright: ignore
 
 
+@pytest.fixture
+def two_languages(tmp_path, monkeypatch) -> list[str | None]:
+    """The models that `own.twins`, a system with a model for each language, has loaded."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "twins.py").write_text(
+        "from dataclasses import dataclass, replace\n"
+        "from emotone.systems import echo\n"
+        "MODELS = {'zh': 'twins-zh', 'en': 'twins-en'}\n"
+        "LOADED = []\n"
+        "@dataclass(frozen=True)\n"
+        "class Config:\n"
+        "    pass\n"
+        "class Twin(echo.Echo):\n"
+        "    def __init__(self, model):\n"
+        "        self.model = model\n"
+        "    def reply(self, *args, **options):\n"
+        "        return [replace(r, model=self.model) for r in super().reply(*args, **options)]\n"
+        "def load(model=None, *, device='auto', config=None):\n"
+        "    LOADED.append(model)\n"
+        "    return Twin(model)\n"
+    )
+    sys.modules.pop("own.twins", None)
+    sys.modules.pop("own", None)
+    return importlib.import_module("own.twins").LOADED
+
+
+def test_a_post_goes_to_the_model_of_its_language_which_is_loaded_when_needed(two_languages):
+    door = open_door("own.twins")
+    assert two_languages == []
+    assert door.reply("你好").model == "twins-zh"
+    assert two_languages == ["twins-zh"]
+    assert [door.reply(post).model for post in ("hi", "你好", "hi")] == [
+        *("twins-en", "twins-zh", "twins-en")
+    ]
+    assert two_languages == ["twins-zh", "twins-en"]
+    assert door.responder.model == "twins-en"  # pyright: ignore
+    assert emotone.load("own.twins").reply("你好").model == "twins-zh"
+
+
+def test_a_language_or_a_model_that_is_named_answers_every_post(two_languages):
+    door = open_door("own.twins", lang="zh")
+    assert {door.reply(post).model for post in ("hi", "你好")} == {"twins-zh"}
+    door = open_door("own.twins", "mine")
+    assert {door.reply(post).model for post in ("hi", "你好")} == {"mine"}
+    assert two_languages == ["twins-zh", "mine"]
+    with pytest.raises(UnknownName, match=r"language of own\.twins 'fr'.* Allowed: zh, en"):
+        open_door("own.twins", lang="fr")
+    assert open_door("echo", lang="zh").reply("hi").text == "hi"
+
+
+def test_an_alias_is_noted(door: Door):
+    notes: list[str] = []
+    door.reply("hi", "happy:60 + fear:20", decoding=SHORT, note=notes.append)
+    "".join(door.stream("hi", MixText.read("angry"), decoding=SHORT, note=notes.append))
+    assert notes == ["'happy' read as joy", "'angry' read as anger"]
+
+
 def test_an_emotion_is_text_a_mapping_or_a_mix(door: Door):
     mix = EmotionMix.parse("fear:20 + joy:60")
     texts = {
@@ -69,14 +129,14 @@ def test_an_emotion_is_text_a_mapping_or_a_mix(door: Door):
 
 
 def test_empathy_is_text_or_levels():
-    door = Door(emprl.tiny())
+    door = Door.of(emprl.tiny())
     text = "exploration:2 reaction:1 interpretation:0"
     said = door.reply("hi", "joy:40", empathy=text, decoding=SHORT)
     assert said == door.reply("hi", "joy:40", empathy=EmpathyLevels(1, 0, 2), decoding=SHORT)
     assert said.applied["empathy"] == "reaction:1 interpretation:0 exploration:2"
     assert "empathy" not in door.reply("hi", decoding=SHORT).applied
     with pytest.raises(Unsupported, match="prompted takes no empathy levels"):
-        Door(prompted.tiny()).reply("hi", empathy=text)
+        Door.of(prompted.tiny()).reply("hi", empathy=text)
     with pytest.raises(DataError, match="cannot be read"):
         door.reply("hi", empathy="a lot")
 
@@ -110,7 +170,7 @@ def test_a_system_that_cannot_stream_says_so():
             return []
 
     with pytest.raises(Unsupported, match="does not stream; use reply"):
-        Door(Mute()).stream("hi")
+        Door.of(Mute()).stream("hi")
 
 
 def test_a_wrong_emotion_is_refused_in_each_form(door: Door):

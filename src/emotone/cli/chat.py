@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,8 @@ import typer
 from emotone.cli import options
 
 if TYPE_CHECKING:
+    from emotone.door import Door
     from emotone.emotions import EmotionMix
-    from emotone.protocols import Responder
     from emotone.types import Decoding, EmpathyLevels, Post
 
 _HELP = (
@@ -42,99 +41,85 @@ def chat(
     With empathy levels a reply appears whole, as it is chosen among several.
     """
     from emotone.errors import UsageError
-    from emotone.types import Post
+    from emotone.requests import check_request
+    from emotone.types import Post, Speaker
 
-    options.check_emotion(emotion)
-    levels = options.parse_empathy(empathy)
-    chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
-    responder = options.load(system, model, device, settings, lang)
-    taxonomy = responder.capabilities.taxonomy
-    mix = options.parse_emotion(emotion, taxonomy)
-    options.check_empathy(levels, responder.capabilities, system)
+    asked = options.read_emotion(emotion)
+    levels = options.read_empathy(empathy)
+    decoding = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
+    door = options.open_door(system, model, device, settings, lang or "en")
+    capabilities = door.capabilities
+    mix = options.emotion_of(asked, capabilities)
+    check_request(system, capabilities, [], [], [levels], decoding)
     posts: list[Post] = []
     turn = 0
     options.note(_HELP)
-    while True:
-        line = _ask(mix, levels)
-        if line is None or line in ("/quit", "/exit"):
-            return
+    while (line := _ask(mix, levels)) not in (None, "/quit", "/exit"):
+        command, rest = (*line.split(maxsplit=1), "", "")[:2]
         try:
             if not line:
                 continue
-            if line.split()[0] == "/emotion":
-                rest = line.removeprefix("/emotion").strip()
-                mix = options.parse_emotion(rest, taxonomy) if rest else None
+            if command == "/emotion":
+                mix = options.emotion_of(rest or None, capabilities)
                 continue
-            if line.split()[0] == "/empathy":
-                rest = line.removeprefix("/empathy").strip()
-                asked = options.parse_empathy(rest or None)
-                levels = options.check_empathy(asked, responder.capabilities, system)
+            if command == "/empathy":
+                asked_levels = options.read_empathy(rest or None)
+                check_request(system, capabilities, [], [], [asked_levels])
+                levels = asked_levels
                 continue
-            if line == "/clear":
+            if command == "/clear":
                 posts.clear()
                 continue
-            if line == "/again":
+            if command == "/again":
                 if not posts:
                     options.note("there is nothing to answer again; write a message first")
                     continue
                 posts.pop()
             elif line.startswith("/"):
-                options.note(f"unknown command {line.split()[0]!r}; {_HELP}")
+                options.note(f"unknown command {command!r}; {_HELP}")
                 continue
             else:
                 posts.append(Post(line))
-            text = _answer(
-                responder,
-                posts,
-                mix,
-                levels,
-                dataclasses.replace(chosen, seed=chosen.seed + turn),
-            )
+            text = _answer(door, posts, mix, levels, seed + turn, decoding)
             turn += 1
-            posts.append(_assistant(text))
+            posts.append(Post(text or "...", Speaker.ASSISTANT))
         except UsageError as error:
             # One wrong line must not end a conversation.
             options.note(str(error))
-            if posts and posts[-1].speaker.value == "user":
+            if posts and posts[-1].speaker is Speaker.USER:
                 posts.pop()
 
 
 def _ask(mix: EmotionMix | None, levels: EmpathyLevels | None) -> str | None:
-    said = ", ".join(str(wish) for wish in (mix, levels) if wish)
-    mood = f"[{said}] " if said else ""
+    """Read a line of the user, after a prompt with what is asked of the replies."""
     if sys.stdin.isatty():
-        print(f"{mood}> ", end="", file=sys.stderr, flush=True)
+        wishes = ", ".join(str(wish) for wish in (mix, levels) if wish)
+        prompt = f"[{wishes}] > " if wishes else "> "
+        print(prompt, end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     return line.strip() if line else None
 
 
-def _assistant(text: str) -> Post:
-    from emotone.types import Post, Speaker
-
-    return Post(text or "...", Speaker.ASSISTANT)
-
-
 def _answer(
-    responder: Responder,
+    door: Door,
     posts: list[Post],
     mix: EmotionMix | None,
     levels: EmpathyLevels | None,
+    seed: int,
     decoding: Decoding,
 ) -> str:
-    from emotone.protocols import StreamingResponder
     from emotone.types import Dialogue
 
-    kept = tuple(posts) if responder.capabilities.history else tuple(posts[-1:])
-    dialogue = Dialogue(kept)
-    streams = responder.capabilities.streaming and levels is None
-    if streams and isinstance(responder, StreamingResponder):
+    capabilities = door.capabilities
+    dialogue = Dialogue(tuple(posts if capabilities.history else posts[-1:]))
+    if capabilities.streaming and levels is None:
         pieces: list[str] = []
-        for piece in responder.stream(dialogue, mix, decoding=decoding):
+        for piece in door.stream(dialogue, mix, seed=seed, decoding=decoding):
             typer.echo(piece, nl=False)
             sys.stdout.flush()
             pieces.append(piece)
         typer.echo("")
         return "".join(pieces)
-    text = responder.reply([dialogue], [mix], decoding=decoding, empathy=[levels])[0].text
+    text = door.reply(dialogue, mix, empathy=levels, seed=seed, decoding=decoding).text
     typer.echo(text)
     return text

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emotone.emotions import TAXONOMIES, EmotionMix, Taxonomy
+from emotone.emotions import EmotionMix, MixText
 
 if TYPE_CHECKING:
-    from emotone.protocols import Responder
+    from emotone.door import Door
     from emotone.types import Capabilities, Decoding, EmpathyLevels
 
 System = Annotated[
@@ -39,7 +39,7 @@ Temperature = Annotated[
 Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
 Beams = Annotated[
     int | None,
-    typer.Option("--beams", help="Search with so many beams (recurrent systems)."),
+    typer.Option("--beams", help="Search with this many beams (recurrent systems)."),
 ]
 LengthPenalty = Annotated[
     float | None, typer.Option("--length-penalty", help="With --beams: 0 is off, 1 favours long.")
@@ -69,8 +69,6 @@ def decoding(
     length_penalty: float | None = None,
 ) -> Decoding:
     """Build the decoding settings; what is not given keeps its default."""
-    import dataclasses
-
     from emotone.errors import ConfigError
     from emotone.types import Decoding
 
@@ -78,47 +76,32 @@ def decoding(
         raise ConfigError("--greedy and --beams are two ways to search; give one of them")
     if length_penalty is not None and beams is None:
         raise ConfigError("--length-penalty ranks the replies of a beam search; add --beams")
-    made = Decoding(strategy="greedy" if greedy else "sample", seed=seed)
-    if beams is not None:
-        made = dataclasses.replace(made, strategy="beam", beams=beams)
-    if length_penalty is not None:
-        made = dataclasses.replace(made, length_penalty=length_penalty)
-    if max_tokens is not None:
-        made = dataclasses.replace(made, max_tokens=max_tokens)
-    if temperature is not None:
-        made = dataclasses.replace(made, temperature=temperature)
-    return made
+    given = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "beams": beams,
+        "length_penalty": length_penalty,
+    }
+    return Decoding(
+        "greedy" if greedy else "sample" if beams is None else "beam",
+        seed=seed,
+        **{name: value for name, value in given.items() if value is not None},
+    )
 
 
-def parse_emotion(text: str | None, taxonomy: Taxonomy | None) -> EmotionMix | None:
-    """Read an emotion against a system's labels and note aliases on stderr."""
-    if text is None:
-        return None
-    mix, notes = EmotionMix.read(text, taxonomy) if taxonomy else EmotionMix.read(text)
-    for said in notes:
-        note(said)
-    return mix
+def read_emotion(text: str | None) -> MixText | None:
+    """Read an emotion as far as no labels are needed, before any model is loaded."""
+    return None if text is None else MixText.read(text)
 
 
-def check_emotion(text: str | None) -> None:
-    """Refuse a mix that no system could read, before any model is loaded."""
-    if text is None:
-        return
-    from emotone.errors import UnknownName, UsageError
+def emotion_of(emotion: str | MixText | None, capabilities: Capabilities) -> EmotionMix | None:
+    """Look an emotion up in a system's labels, and note aliases on stderr."""
+    from emotone.door import mix_of
 
-    first: UsageError | None = None
-    for taxonomy in TAXONOMIES.values():
-        try:
-            EmotionMix.read(text, taxonomy)
-        except UsageError as error:
-            first = first or error
-        else:
-            return
-    if first is not None and not isinstance(first, UnknownName):
-        raise first  # else the system's own labels may hold it
+    return mix_of(emotion, capabilities.taxonomy, note)
 
 
-def parse_empathy(text: str | None) -> EmpathyLevels | None:
+def read_empathy(text: str | None) -> EmpathyLevels | None:
     """Read empathy levels; None where none are asked."""
     if text is None:
         return None
@@ -127,43 +110,17 @@ def parse_empathy(text: str | None) -> EmpathyLevels | None:
     return EmpathyLevels.parse(text)
 
 
-def check_empathy(
-    levels: EmpathyLevels | None, capabilities: Capabilities, system: str
-) -> EmpathyLevels | None:
-    """Return empathy levels, and refuse them for a system that takes none."""
-    if levels is not None and not capabilities.empathy:
-        from emotone.errors import Unsupported
-
-        raise Unsupported(
-            f"{system} takes no empathy levels, but {str(levels)!r} was asked; leave them out, or "
-            "use --system emprl"
-        )
-    return levels
-
-
-def load(
+def open_door(
     system: str,
     model: str | None,
     device: str,
-    overrides: list[str] | None,
-    lang: str | None = None,
-    text: str = "",
-) -> Responder:
-    """Load a system with its heavy libraries.
-
-    Args:
-        system: Its name.
-        model: Its weights; None for its own.
-        device: Where it runs.
-        overrides: Settings.
-        lang: "en" or "zh", as asked; None goes by `text`.
-        text: What is to be answered, whose script tells the language.
-    """
-    from emotone import systems
-    from emotone.data.text import language
+    settings: list[str] | None,
+    lang: str | None,
+) -> Door:
+    """Open the door of a system, as its options say; weights are loaded when first needed."""
+    from emotone.door import open_door
     from emotone.errors import UsageError
 
     if lang not in (None, "en", "zh"):
         raise UsageError(f"--lang is {lang!r}; use en or zh")
-    chosen = lang or language(text)
-    return systems.load(system, model, device=device, overrides=overrides or (), lang=chosen)
+    return open_door(system, model, device=device, settings=settings or (), lang=lang)

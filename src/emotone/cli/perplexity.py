@@ -31,23 +31,21 @@ def perplexity(
     A file beside `scores.json` becomes part of its report. `--emotion` overrides the emotions of
     the examples.
     """
-    from emotone import systems
-    from emotone.cli.inputs import read_input, read_lines
     from emotone.cli.progress import bar
     from emotone.evaluation import perplexity as work
+    from emotone.evaluation.inputs import named_examples, source_lines
     from emotone.evaluation.manifest import manifest
     from emotone.evaluation.scores import scores_json, write_scores
     from emotone.files import check_writable
 
-    options.check_emotion(emotion)
+    asked = options.read_emotion(emotion)
     if output != "-":
         check_writable(Path(output))
-    systems.module(system)  # an unknown system fails before the file is read
-    lines = read_lines(str(source))
-    responder = options.load(system, model, device, settings, lang, "".join(lines[:50]))
-    taxonomy = responder.capabilities.taxonomy
-    examples = read_input(lines, str(source), taxonomy)
-    mix = options.parse_emotion(emotion, taxonomy)
+    door = options.open_door(system, model, device, settings, lang)
+    lines = source_lines(source)
+    responder = door.responder_for("".join(lines[:50]))
+    examples = named_examples(lines, source, responder.capabilities.taxonomy)
+    mix = options.emotion_of(asked, responder.capabilities)
     work.check_likelihoods(responder)
     referenced = [e for e in examples if e.reply and e.reply.strip()]
     if len(referenced) < len(examples):

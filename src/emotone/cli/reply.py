@@ -38,27 +38,28 @@ def reply(
         dialogue = Dialogue.of(sys.stdin.read() if text == "-" else text)
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
-    options.check_emotion(emotion)
-    levels = options.parse_empathy(empathy)
-    chosen = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
-    responder = options.load(system, model, device, settings, lang, dialogue.posts[-1].text)
-    mix = options.parse_emotion(emotion, responder.capabilities.taxonomy)
-    options.check_empathy(levels, responder.capabilities, system)
+    asked = options.read_emotion(emotion)
+    levels = options.read_empathy(empathy)
+    decoding = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
+    door = options.open_door(system, model, device, settings, lang)
+    door.responder_for(dialogue.posts[-1].text)  # loaded before the clock starts
     start = time.perf_counter()
-    made = responder.reply([dialogue], [mix], decoding=chosen, empathy=[levels])[0]
+    answer = door.reply(
+        dialogue, asked, empathy=levels, seed=seed, decoding=decoding, note=options.note
+    )
     seconds = time.perf_counter() - start
     if not as_json:
-        typer.echo(made.text)
+        typer.echo(answer.text)
         return
     row = {
-        "text": made.text,
-        "emotion": None if made.emotion is None else str(made.emotion),
-        "applied": dict(made.applied),
-        "system": made.system,
-        "model": made.model,
-        "seed": made.seed,
-        "tokens": made.tokens,
-        "logprob": made.logprob,
+        "text": answer.text,
+        "emotion": None if answer.emotion is None else str(answer.emotion),
+        "applied": dict(answer.applied),
+        "system": answer.system,
+        "model": answer.model,
+        "seed": answer.seed,
+        "tokens": answer.tokens,
+        "logprob": answer.logprob,
         "seconds": round(seconds, 3),
     }
     typer.echo(json.dumps(row, ensure_ascii=False))

@@ -7,7 +7,7 @@ are written out in `tables`; nothing is matched by likeness of strings.
 
 from __future__ import annotations
 
-from emotone.emotions.mix import FULL, EmotionMix
+from emotone.emotions.mix import FULL, EmotionMix, MixText
 from emotone.emotions.sets import (
     CPED,
     DAILYDIALOG,
@@ -42,5 +42,6 @@ __all__ = [
     "TAXONOMIES",
     "Emotion",
     "EmotionMix",
+    "MixText",
     "Taxonomy",
 ]

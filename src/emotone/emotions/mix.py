@@ -40,19 +40,13 @@ class EmotionMix:
             raise MixError("an emotion mix needs at least one emotion; write one like 'joy:60'")
         seen: set[Emotion] = set()
         for emotion, intensity in self.parts:
-            if not (math.isfinite(intensity) and -FULL <= intensity <= FULL):
-                raise MixError(
-                    f"intensity {intensity:g} of {emotion.label} is outside -100 to 100; "
-                    f"write a number in that range, such as '{emotion.label}:60'"
-                )
+            _check_range(intensity, emotion.label)
             if emotion in seen:
-                raise MixError(
-                    f"{emotion.label} is named twice; write each emotion once, with one intensity"
-                )
+                raise _twice(emotion.label)
             seen.add(emotion)
 
     @classmethod
-    def parse(cls, text: str, taxonomy: Taxonomy = EKMAN) -> Self:
+    def parse(cls, text: str, taxonomy: Taxonomy = EKMAN) -> EmotionMix:
         """Read a mix such as `joy`, `joy:60`, `joy:60 + fear:20` or `sadness:-50`.
 
         A bare emotion means intensity 100.
@@ -61,45 +55,13 @@ class EmotionMix:
             MixError: If the text is no mix or an intensity is outside -100..100.
             UnknownName: If an emotion is not in the taxonomy.
         """
-        return cls.read(text, taxonomy)[0]
-
-    @classmethod
-    def read(cls, text: str, taxonomy: Taxonomy = EKMAN) -> tuple[Self, tuple[str, ...]]:
-        """Read a mix as `parse` does, and say which aliases were used.
-
-        Returns:
-            The mix, and one note for each alias, such as "'happy' read as joy".
-        """
-        plain = unicodedata.normalize("NFKC", text).strip()
-        if not plain:
-            raise MixError(
-                "the emotion is empty; write one like 'joy:60' or 'joy:60 + fear:20'; "
-                f"emotions: {', '.join(taxonomy.labels)}"
-            )
-        parts: list[tuple[Emotion, float]] = []
-        notes: list[str] = []
-        # A sign belongs to a number after a colon, so '+' splits only where no colon precedes it.
-        for piece in re.split(r"(?<!:)\+", re.sub(r":\s+", ":", plain)):
-            match = _PART.fullmatch(piece.strip())
-            if match is None:
-                raise MixError(
-                    f"cannot read {text!r} as emotions; "
-                    "write 'joy:60' or 'joy:60 + fear:20' with intensities from -100 to 100"
-                )
-            emotion = taxonomy.parse(match["name"])
-            if folded(match["name"]) != emotion.label:
-                notes.append(f"{match['name'].strip()!r} read as {emotion.label}")
-            parts.append((emotion, _intensity(match["value"], emotion.label)))
-        rank = {label: i for i, label in enumerate(taxonomy.labels)}
-        parts.sort(key=lambda part: rank[part[0].label])
-        return cls(tuple(parts)), tuple(notes)
+        return MixText.read(text).within(taxonomy)[0]
 
     @classmethod
     def of(cls, intensities: Mapping[str, float], taxonomy: Taxonomy = EKMAN) -> Self:
         """Build a mix from a mapping such as `{"joy": 60}`."""
-        rank = {label: i for i, label in enumerate(taxonomy.labels)}
         parts = [(taxonomy.parse(name), float(value)) for name, value in intensities.items()]
-        return cls(tuple(sorted(parts, key=lambda part: rank[part[0].label])))
+        return cls(_in_order(parts, taxonomy))
 
     def intensities(self) -> dict[str, float]:
         """Return label -> intensity."""
@@ -126,15 +88,94 @@ class EmotionMix:
         return " + ".join(f"{e.label}:{_number(value)}" for e, value in self.parts)
 
 
-def _intensity(text: str | None, label: str) -> float:
+@dataclass(frozen=True, slots=True)
+class MixText:
+    """A mix as it was written: its grammar is right, its names are not yet looked up.
+
+    So a wrong mix is refused before the system is loaded that knows the labels.
+
+    Args:
+        parts: Pairs of name and intensity in [-100, 100], as written.
+    """
+
+    parts: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read a text like `joy:60 + fear:20`.
+
+        Raises:
+            MixError: If it is not a mix, or an intensity is outside -100 to 100.
+        """
+        plain = unicodedata.normalize("NFKC", text).strip()
+        if not plain:
+            raise MixError("the emotion is empty; write one like 'joy:60' or 'joy:60 + fear:20'")
+        parts: list[tuple[str, float]] = []
+        # A sign belongs to a number after a colon, so '+' splits only where no colon precedes it.
+        for piece in re.split(r"(?<!:)\+", re.sub(r":\s+", ":", plain)):
+            match = _PART.fullmatch(piece.strip())
+            if match is None:
+                raise MixError(
+                    f"cannot read {text!r} as emotions; "
+                    "write 'joy:60' or 'joy:60 + fear:20' with intensities from -100 to 100"
+                )
+            name = match["name"].strip()
+            parts.append((name, _intensity(match["value"], name)))
+        names = [folded(name) for name, _ in parts]
+        for name in names:
+            if names.count(name) > 1:
+                raise _twice(name)
+        return cls(tuple(parts))
+
+    def within(self, taxonomy: Taxonomy) -> tuple[EmotionMix, tuple[str, ...]]:
+        """Look the names up in a label set.
+
+        Returns:
+            The mix, and one note for each alias, such as "'happy' read as joy".
+
+        Raises:
+            UnknownName: If a name is not in the set.
+            MixError: If two names mean one emotion.
+        """
+        parts = [(taxonomy.parse(name), intensity) for name, intensity in self.parts]
+        notes = [
+            f"{name!r} read as {emotion.label}"
+            for (name, _), (emotion, _) in zip(self.parts, parts, strict=True)
+            if folded(name) != emotion.label
+        ]
+        return EmotionMix(_in_order(parts, taxonomy)), tuple(notes)
+
+
+def _in_order(
+    parts: list[tuple[Emotion, float]], taxonomy: Taxonomy
+) -> tuple[tuple[Emotion, float], ...]:
+    rank = {label: i for i, label in enumerate(taxonomy.labels)}
+    return tuple(sorted(parts, key=lambda part: rank[part[0].label]))
+
+
+def _twice(name: str) -> MixError:
+    return MixError(f"{name} is named twice; write each emotion once, with one intensity")
+
+
+def _check_range(intensity: float, name: str) -> None:
+    if not (math.isfinite(intensity) and -FULL <= intensity <= FULL):
+        raise MixError(
+            f"intensity {intensity:g} of {name} is outside -100 to 100; "
+            f"write a number in that range, such as '{name}:60'"
+        )
+
+
+def _intensity(text: str | None, name: str) -> float:
     if text is None:
         return FULL
     if _NUMBER.fullmatch(text) is None:
         raise MixError(
-            f"intensity {text!r} of {label} is not a number; "
-            f"write one from -100 to 100, such as '{label}:60'"
+            f"intensity {text!r} of {name} is not a number; "
+            f"write one from -100 to 100, such as '{name}:60'"
         )
-    return float(text) + 0.0  # -0.0 becomes 0.0
+    intensity = float(text) + 0.0  # -0.0 becomes 0.0
+    _check_range(intensity, name)
+    return intensity
 
 
 def _number(value: float) -> str:

@@ -4,21 +4,143 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from emotone.emotions import EmotionMix
+from emotone import config as configs
+from emotone import systems
+from emotone.door import AnyEmotion, Note, mix_of, open_door
+from emotone.emotions import EmotionMix, MixText
 from emotone.errors import DataError, UsageError
+from emotone.evaluation import resume
+from emotone.evaluation.inputs import named_examples, source_lines
 from emotone.evaluation.records import reply_line
+from emotone.files import check_writable
 from emotone.protocols import Responder
+from emotone.requests import check_request
 from emotone.types import Decoding, EmpathyLevels, Example
+
+if TYPE_CHECKING:
+    from emotone.evaluation.score import Bar
 
 #: How each line of `records.reply_line` starts.
 _START = b'{"id": '
 
 
-def shard(examples: Sequence[Example], part: str) -> list[tuple[int, Example]]:
+def generate_file(
+    source: str | Path,
+    output: str | Path = "-",
+    *,
+    emotion: AnyEmotion = None,
+    empathy: str | EmpathyLevels | None = None,
+    system: str = systems.DEFAULT,
+    model: str | None = None,
+    lang: str | None = None,
+    decoding: Decoding | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    shard: str = "1/1",
+    batch: int = 8,
+    restart: bool = False,
+    device: str = "auto",
+    note: Note | None = None,
+    bar: Bar | None = None,
+) -> int:
+    """Answer a file: what `emotone generate` does, and `emotone.generate` in Python.
+
+    Called again after a kill, it goes on. What a reply depends on is kept beside the output, and a
+    run with other settings does not go on with it.
+
+    Args:
+        source: examples.jsonl; "-" reads stdin.
+        output: replies.jsonl; "-" writes stdout.
+        emotion: Overrides the emotions of the examples; None keeps them.
+        empathy: Levels that are asked of every reply.
+        system: Name of the system.
+        model: Catalogue name, folder or hub id; None for the system's own.
+        lang: "en" or "zh", for systems with a model of each; None goes by the script of the file.
+        decoding: How replies are searched for; its seed is that of the first line.
+        settings: Settings of the system's `Config`, as a mapping or as texts like "candidates=1".
+        shard: One share of the file, such as "2/4".
+        batch: Most rows at once.
+        restart: Whether all is answered anew; what the output holds is lost.
+        device: "auto", "cpu", "cuda" or "mps".
+        note: Called with each sentence for the user that is not a result.
+        bar: Called with a title and the number of replies; gives a function that takes how many
+            are done.
+
+    Returns:
+        The number of replies written.
+
+    Raises:
+        EmotoneError: If a file cannot be read or written, the system lacks what is asked, or the
+            output was begun with other settings.
+    """
+    asked = MixText.read(emotion) if isinstance(emotion, str) else emotion
+    levels = EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy
+    decoding = decoding or Decoding()
+    lines = source_lines(source)
+    path = None if output == "-" else Path(output)
+    if path is not None:
+        check_writable(path)
+    door = open_door(system, model, device=device, settings=settings, lang=lang)
+    responder = door.responder_for("".join(lines[:50]))
+    capabilities = responder.capabilities
+    examples = named_examples(lines, source, capabilities.taxonomy)
+    mix = mix_of(asked, capabilities.taxonomy, note)
+    check_request(system, capabilities, [], [], [levels], decoding)
+    share = share_of(examples, shard)
+    if note and not capabilities.taxonomy and not mix and any(e.emotion for _, e in share):
+        note(f"{system} takes no emotion; those of the examples are left out")
+    done: set[str] = set()
+    if path is not None:
+        now = resume.settings(
+            lines,
+            system=system,
+            model=model,
+            emotion=mix,
+            empathy=levels,
+            decoding=decoding,
+            overrides=configs.as_overrides(settings),
+            shard=shard,
+        )
+        done = _begin(path, now, source, restart=restart)
+    if note and done:
+        note(f"{output} holds {len(done)} replies; going on after them")
+    left = len(share) - sum(e.id in done for _, e in share)
+    with (
+        path.open("a", encoding="utf-8") if path else nullcontext(sys.stdout) as out,
+        bar("replies", left) if bar else nullcontext(None) as progress,
+    ):
+        return generate(
+            responder,
+            share,
+            out,
+            emotion=mix,
+            empathy=levels,
+            decoding=decoding,
+            batch=batch,
+            done=done,
+            progress=progress,
+        )
+
+
+def _begin(path: Path, now: Mapping[str, Any], source: str | Path, *, restart: bool) -> set[str]:
+    """Begin a file of replies or go on with it, and return the ids that it holds."""
+    done = finished(path)  # what holds no replies is refused, with `restart` too
+    if restart:
+        done = set()
+        path.write_bytes(b"")
+    if done:
+        resume.check_resume(path, now)
+    else:
+        resume.begin(path, now, str(source))
+    return done
+
+
+def share_of(examples: Sequence[Example], part: str) -> list[tuple[int, Example]]:
     """Return one share of the examples with their places, such as "2/4" for the second of four.
 
     A share is a run of lines, so that its rows can still be answered in batches.

@@ -1,10 +1,9 @@
 """The attentional decoder of all recurrent systems: one step, and the whole target at once.
 
 A system adds to it what its paper adds: an emotion at every step (`emotion`), ECM's internal
-memory (`internal`); ECM's read and write gates, equations 6 to 9, are in `Decoder._step`. All maps
-of one source are one matrix, so that a step is one product with the state, one with the context
-and, with an internal memory, one with M_r, what was read of it; words and emotion are projected
-before the loop, words of the output after it.
+memory (`internal`). All maps of one source are one matrix, so that a step is one product with the
+state, one with the context and, with an internal memory, one with what was read; words and emotion
+are projected before the loop, words of the output after it.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class State(NamedTuple):
         gates: What each layer's state adds to its next gates, [B, G].
         context: Attention's context, [B, m].
         emotion: What the emotion adds to the gates, [B, G + M]; None without one.
-        internal: ECM's internal memory M, [B, M]; None without one.
+        internal: Internal memory, [B, M]; None without one.
         read: What the states add to the read gate, [B, M]; None without an internal memory.
-        memory: The encoder's states, which attention looks at; not ECM's memory M.
+        memory: The encoder's states.
     """
 
     hidden: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""Emo-Seq's guidance: a frozen classifier reads the words that the decoder expects to say.
+"""Emo-Seq's guidance: a frozen classifier hears the words that the decoder expects to say.
 
 Source: Emo-Seq, equations 3-12 to 3-15; EmoDS (Song et al. 2019) for the parent method.
 """

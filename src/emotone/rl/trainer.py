@@ -62,7 +62,7 @@ def reinforce(
     settings: Reinforce,
     out: Path,
     development: Development | None = None,
-    depends_on: Mapping[str, Any] | None = None,
+    made_with: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Reinforced:
     """Train a policy by reward, from the start or from where a killed run stood.
@@ -80,7 +80,7 @@ def reinforce(
         settings: How.
         out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
         development: Data to choose the best weights by.
-        depends_on: What else the run depends on, such as a fingerprint of the reward, of values
+        made_with: What else the run depends on, such as a fingerprint of the reward, of values
             that JSON has; a resumed run must have the same.
         progress: Whether to show progress on stderr.
 
@@ -88,7 +88,7 @@ def reinforce(
         What came of it.
 
     Raises:
-        ConfigError: If the run to resume depends on something else, processes cannot share the
+        ConfigError: If the run to resume was made with something else, processes cannot share the
             batch, or ppo is to train a policy without a value head.
         CheckpointError: If the checkpoint to resume is damaged.
         DataError: If there are fewer prompts than a step takes, or the reward is NaN or infinite.
@@ -118,7 +118,7 @@ def reinforce(
             team=team,
             request=request,
             out=out,
-            identity=identity(settings, FREE, parameters, depends_on or {}, digests),
+            identity=identity(settings, FREE, parameters, made_with or {}, digests),
         )
         reason = run.train(progress=progress)
     policy.eval()

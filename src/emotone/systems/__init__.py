@@ -8,7 +8,7 @@ speak one language each may offer `MODELS`, language -> name of its model.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 
@@ -48,13 +48,17 @@ def module(name: str) -> ModuleType:
     raise unknown_name("system", name, names(), advice="A dotted name loads a module of your own.")
 
 
+def models(name: str) -> Mapping[str, str]:
+    """Return language -> model of a system that has a model for each; empty for any other."""
+    return getattr(module(name), "MODELS", {})
+
+
 def load(
     name: str = DEFAULT,
     model: str | None = None,
     *,
     device: str = "auto",
     overrides: Sequence[str] = (),
-    lang: str | None = None,
 ) -> Responder:
     """Load a system, ready to answer.
 
@@ -63,19 +67,12 @@ def load(
         model: Catalogue name, folder or hub id of its weights; None for the system's default.
         device: "auto", "cpu", "cuda" or "mps".
         overrides: Items like "candidates=1" for the system's `Config`.
-        lang: Language of the posts, "en" or "zh", where the system has a model for each and none
-            is named.
 
     Raises:
-        UnknownName: If there is no such system, or it has no model of the language.
+        UnknownName: If there is no such system.
         ConfigError: If an override names no field of its config.
     """
     system = module(name)
     # A model folder may say how its replies are chosen; only settings that are given overrule it.
     config = configs.load(system.Config, None, overrides) if overrides else None
-    by_language = getattr(system, "MODELS", None)
-    if model is None and by_language is not None and lang is not None:
-        if lang not in by_language:
-            raise unknown_name(f"language of {name}", lang, by_language)
-        model = by_language[lang]
     return system.load(model, device=device, config=config)

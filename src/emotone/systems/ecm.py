@@ -7,7 +7,6 @@
     p(y) = a_t softmax over e's emotion words, (1 - a_t) softmax over the others         (12 - 14)
     L    = -log p(y) + cross entropy of the type + |M at the end|^2                      (15)
 
-The gates are in `nn.decoder.Decoder._step`, the type selector in `nn.memory.ExternalMemory`.
 c_{t-1} is the context that attention makes of s_{t-1}. The paper calls it c_t, after the step that
 reads it: another index, not a deviation.
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import emotone
 from emotone.emotions import EmotionMix
-from emotone.errors import DataError, UsageError
-from emotone.evaluation.generate import finished, generate, shard
+from emotone.errors import ConfigError, DataError, Unsupported, UsageError
+from emotone.evaluation.generate import finished, generate, share_of
 from emotone.systems import prompted
 from emotone.systems.echo import Echo
 from emotone.types import Decoding, Dialogue, Example
@@ -62,7 +63,7 @@ def same(left: list[dict], right: list[dict]) -> bool:
 @given(st.integers(0, 60), st.integers(1, 70))
 def test_shards_partition_the_file_exactly_and_in_order(count: int, parts: int):
     rows = [Example(str(i), Dialogue.of("a")) for i in range(count)]
-    shares = [shard(rows, f"{k}/{parts}") for k in range(1, parts + 1)]
+    shares = [share_of(rows, f"{k}/{parts}") for k in range(1, parts + 1)]
     assert [row for share in shares for row in share] == list(enumerate(rows))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -72,7 +73,7 @@ def test_shards_partition_the_file_exactly_and_in_order(count: int, parts: int):
 )
 def test_a_share_that_is_no_share_is_refused(part: str):
     with pytest.raises(UsageError, match=r"is not i/n with 1 <= i <= n; write for instance 2/4"):
-        shard(some(3), part)
+        share_of(some(3), part)
 
 
 # -- rows -------------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ def test_shards_together_are_the_whole(system, whole, parts: int):
     made = [
         line
         for k in range(1, parts + 1)
-        for line in written(system, shard(rows, f"{k}/{parts}"), batch=2)
+        for line in written(system, share_of(rows, f"{k}/{parts}"), batch=2)
     ]
     assert same(made, whole)
 
@@ -180,3 +181,22 @@ def test_a_last_line_that_is_no_half_reply_is_not_cut_off(tmp_path: Path, text: 
     with pytest.raises(DataError, match=r"notes\.txt, line \d is not a reply"):
         finished(path)
     assert path.read_text() == text
+
+
+def test_a_file_is_answered_in_python_as_by_the_command_and_goes_on(tmp_path: Path):
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"post": "one", "emotion": "joy"}\n{"post": "two"}\n', encoding="utf-8")
+    notes: list[str] = []
+    assert emotone.generate(source, output, system="echo", note=notes.append) == 2
+    lines = output.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["one", "two"]
+    assert notes == ["echo takes no emotion; those of the examples are left out"]
+    assert emotone.generate(source, output, system="echo") == 0
+    with pytest.raises(UsageError, match="was begun with decoding"):
+        emotone.generate(source, output, system="echo", decoding=Decoding(seed=3))
+    again = emotone.generate(source, output, system="echo", decoding=Decoding(seed=3), restart=True)
+    assert again == 2
+    with pytest.raises(Unsupported, match="takes no empathy levels"):
+        emotone.generate(source, system="echo", empathy="reaction:1 interpretation:1 exploration:1")
+    with pytest.raises(ConfigError, match="unknown key 'x'"):
+        emotone.generate(source, system="echo", settings={"x": 1})

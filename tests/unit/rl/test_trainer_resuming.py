@@ -120,7 +120,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
         ({"sampling": {"top_k": 4}}, "sampling"),
         ({"prompts": 49}, "prompts"),
         ({"dev": False}, "development data"),
-        ({"depends_on": {"reward": "b"}}, "reward ('a' then, 'b' now)"),
+        ({"made_with": {"reward": "b"}}, "reward ('a' then, 'b' now)"),
         ({"toy": "wider"}, "shapes of the model"),
         ({"algorithm": "rloo"}, "algorithm ('ppo' then, 'rloo' now)"),
     ],
@@ -128,7 +128,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 def test_another_run_is_refused(tmp_path, changed, said):
     if "toy" in changed:
         changed = {"toy": toy.Toy(width=16)}
-    begun = {"steps": 1, "depends_on": {"reward": "a"}}
+    begun = {"steps": 1, "made_with": {"reward": "a"}}
     toy.train(tmp_path, **begun)
     with pytest.raises(ConfigError) as error:
         toy.train(tmp_path, **{**begun, **changed})

@@ -187,7 +187,7 @@ def train(
     *,
     dev: bool = True,
     reward: Any = worth,
-    depends_on: dict[str, Any] | None = None,
+    made_with: dict[str, Any] | None = None,
     progress: bool = False,
     pause: float = 0.0,
     prompts: int = 50,
@@ -207,7 +207,7 @@ def train(
         settings=configs.build(Reinforce, {**QUICK, **settings}),
         out=out,
         development=development(reward=reward) if dev else None,
-        depends_on=depends_on,
+        made_with=made_with,
         progress=progress,
     )
     return toy, found
