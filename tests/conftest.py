@@ -18,6 +18,15 @@ os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["PYTHONUTF8"] = "1"
 
+# What a shell, a CI or a cluster says of its terminal and its ranks is not said to the tests.
+for _name in (
+    *("CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES"),
+    *("NO_COLOR", "PY_COLORS", "TRANSFORMERS_VERBOSITY", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"),
+):
+    os.environ.pop(_name, None)
+os.environ["COLUMNS"] = "100"
+
 # Whoever runs the tests gets the same examples each time; `make test-all` searches for new ones.
 # Time limits for one example fail on a busy machine; the whole suite is timed instead.
 settings.register_profile("repeat", deadline=None, max_examples=60, derandomize=True)
@@ -84,37 +93,39 @@ def data() -> Path:
     return Path(folder)
 
 
-_LEFT_OUT: list[int] = []  # slow tests; each process of pytest-xdist leaves out the same ones
+#: Slow tests that were left out; each process of pytest-xdist leaves out the same ones.
+_LEFT_OUT: set[str] = set()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Count what is left out."""
-    _LEFT_OUT.append(len(items))
+    """Note the slow tests that are left out."""
+    _LEFT_OUT.update(item.nodeid for item in items if item.get_closest_marker("slow"))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take the count from a process that ends."""
-    _LEFT_OUT[:] = [node.workeroutput["left out"]] if hasattr(node, "workeroutput") else _LEFT_OUT
+    """Take the names from a process of pytest-xdist that ends."""
+    _LEFT_OUT.update(getattr(node, "workeroutput", {}).get("left out", ()))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what was left out, and how to run it."""
-    if sum(_LEFT_OUT):
+    """Say how many were left out, and how to run them."""
+    if _LEFT_OUT:
         terminalreporter.write_line(
-            f"{sum(_LEFT_OUT)} slow tests were left out; `make test-all` runs them too"
+            f"{len(_LEFT_OUT)} slow tests were left out; `make test-all` runs them too"
         )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where more tests are skipped than `EMOTONE_MOST_SKIPS` allows: they prove nothing."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["left out"] = sum(_LEFT_OUT)
+        session.config.workeroutput["left out"] = sorted(_LEFT_OUT)
+        return
     most = os.environ.get("EMOTONE_MOST_SKIPS")
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if most is None or reporter is None or hasattr(session.config, "workerinput"):
+    if most is None or reporter is None:
         return
     skipped = len(reporter.stats.get("skipped", ()))
+    reporter.write_line(f"\n{skipped} tests were skipped; at most {most} may be")
     if skipped > int(most):
-        reporter.write_line(f"\n{skipped} tests were skipped, but at most {most} may be", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from emotone.cli.models import app
 from emotone.errors import ModelMissing, UnknownName, UsageError
+from unit.models.toys import PATIENCE
 
 Spawn = Callable[..., subprocess.Popen[str]]
-PATIENCE = 30.0
 
 
 def run(*arguments: str):

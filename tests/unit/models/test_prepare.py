@@ -15,10 +15,9 @@ from emotone.models import catalog, inventory
 from emotone.models.prepare import Places, prepare, tidy
 from emotone.models.sources import fetch
 from unit.models import toys as toybox
-from unit.models.toys import Toys
+from unit.models.toys import PATIENCE, Toys
 
 Spawn = Callable[..., subprocess.Popen[str]]
-PATIENCE = 30.0  # seconds for a process to start on a busy machine
 
 
 @pytest.fixture

@@ -26,6 +26,9 @@ PYTHONPATH = os.pathsep.join(
     [str(Path(emotone.__file__).parents[1]), str(Path(__file__).parents[2])]
 )
 
+# Seconds for what another process does on a busy machine; a test that passes waits for none of it.
+PATIENCE = 300.0
+
 SPECIAL = ("<pad>", "<s>", "</s>")
 
 

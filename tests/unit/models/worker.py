@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 from emotone.errors import EmotoneError
-from emotone.models import catalog
+from emotone.models import catalog, progress
 from emotone.models.convert import convert
 from emotone.models.prepare import prepare
 from emotone.models.sources import fetch
 from unit.models import toys as toybox
+from unit.models.toys import PATIENCE
 
 
 def main() -> None:
@@ -23,6 +24,9 @@ def main() -> None:
     root, wheelhouse, log = map(Path, rest)
     copy = toybox.copying(wheelhouse)
 
+    if mode == "second-convert":
+        _note_waiting(log.with_name("waiting"))
+
     def note(word: str) -> None:
         with log.open("a") as stream:
             stream.write(f"{word}\n")
@@ -31,13 +35,16 @@ def main() -> None:
         path = copy(wheel, folder)
         note("downloaded")
         if mode == "slow-download":
-            time.sleep(60)
+            time.sleep(PATIENCE)
         return path
 
     def slow_convert(entry: catalog.Entry, raw: Path, target: Path) -> None:
         (target / "half").write_text("half")
         note("converting")
-        time.sleep({"slow-convert": 60, "second-convert": 1}.get(mode, 0))
+        if mode == "slow-convert":
+            time.sleep(PATIENCE)
+        while mode == "second-convert" and not log.with_name("waiting").exists():
+            time.sleep(0.02)
         (target / "half").unlink()
         convert(entry, raw, target)
 
@@ -49,6 +56,18 @@ def main() -> None:
             convert=slow_convert,
         )
     )
+
+
+def _note_waiting(place: Path) -> None:
+    """Make a file once this process says that it waits, so that the other one goes on then."""
+    say = progress.say
+
+    def note(text: str) -> None:
+        say(text)
+        if "waiting for another process" in text:
+            place.touch()
+
+    progress.say = note
 
 
 def _cli(arguments: list[str]) -> None:

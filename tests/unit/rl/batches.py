@@ -39,9 +39,9 @@ def in_processes(parts: list[slice], run: Callable[[slice, Any], Any]) -> list[A
     def work(rank: int) -> None:
         def sum_over(values: Tensor) -> Tensor:
             given[rank] = values
-            meet.wait(timeout=20)
+            meet.wait(timeout=300)
             total = torch.stack(given).sum(0)
-            meet.wait(timeout=20)
+            meet.wait(timeout=300)
             return total
 
         try:
