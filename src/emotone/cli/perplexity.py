@@ -51,7 +51,7 @@ def perplexity(
     if len(referenced) < len(examples):
         options.note(f"{len(examples) - len(referenced)} examples have no reply and are left out")
     with bar("references", len(referenced)) as advance:
-        made = work.perplexity(
+        scores = work.perplexity(
             responder,
             referenced,
             emotion=mix,
@@ -69,7 +69,7 @@ def perplexity(
             progress=advance,
         )
     if output == "-":
-        typer.echo(scores_json(made).rstrip())
+        typer.echo(scores_json(scores).rstrip())
     else:
-        write_scores(made, Path(output))
-        options.note(f"{output}: {made.title}, {made.n} references")
+        write_scores(scores, Path(output))
+        options.note(f"{output}: {scores.title}, {scores.n} references")
