@@ -16,13 +16,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from emotone.judges.identifier import IdentifierCard, TrainedIdentifier
-from emotone.judges.identifier_net import MECHANISMS, open_net, paper_specs
+from emotone.judges.identifier_net import open_net, paper_specs
 from emotone.rl.policy import Replies, trainable_parameters
 from emotone.rl.rewards import Rewards
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.rl.settings import Reinforce, Sampling
 from emotone.rl.trainer import Learner
 from emotone.training.distributed import ranks
+from emotone.types import MECHANISMS
 
 #: Seconds, of the day or of this process's work.
 Clock = Callable[[], float]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.files import replacing
-from emotone.judges.identifier_net import MECHANISMS
+from emotone.types import MECHANISMS
 
 DOCS = Path(__file__).parents[2] / "docs"
 SOURCES = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emotone.data.text import text_key
-from emotone.judges.identifier_net import MECHANISMS
+from emotone.types import MECHANISMS
 from recipes.judges import corpora
 
 FILES = {

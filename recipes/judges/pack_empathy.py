@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from emotone.judges.identifier_net import MECHANISMS
+from emotone.types import MECHANISMS
 
 ZOO = Path("zoo/src/emotone_zoo/identifiers")
 FIGURES = Path("docs/results/empathy.json")

@@ -25,7 +25,8 @@ import torch
 from emotone.files import replacing
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
 from emotone.judges.identifier import IdentifierCard, decide, load_identifier, save_identifier
-from emotone.judges.identifier_net import LEVELS, MECHANISMS, IdentifierNet, IdentifierSpec
+from emotone.judges.identifier_net import LEVELS, IdentifierNet, IdentifierSpec
+from emotone.types import MECHANISMS
 from recipes.judges import epitome
 from recipes.judges.epitome import FOLDS, Pair
 from recipes.judges.fit_empathy import Settings, fit, logits_of, rows_of

@@ -88,7 +88,7 @@ class Reply:
     applied: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        """Return the text, so that printing a reply prints what was said."""
+        """Return the text, so that printing a reply prints what it says."""
         return self.text
 
 
@@ -150,11 +150,11 @@ class EmpathyLevels:
     def parse(cls, text: str) -> Self:
         """Read levels such as "reaction:2 interpretation:1 exploration:0".
 
-        The order is free, blanks or commas part them, and EPITOME's own names of the mechanisms
+        The order is free, spaces or commas separate them, and EPITOME's own names of the mechanisms
         (`emotional_reactions` and so on) are read too.
 
         Raises:
-            DataError: If a name or level is unknown, or a mechanism is missing or said twice.
+            DataError: If a name or level is unknown, or a mechanism is missing or named twice.
         """
         levels: dict[str, int] = {}
         for part in _LEVEL_OF.sub(r"\1:\2", text.lower()).replace(",", " ").split():
@@ -163,7 +163,7 @@ class EmpathyLevels:
             if name is None or level not in ("0", "1", "2"):
                 raise DataError(f"empathy {part!r} cannot be read; {_HOW_LEVELS}")
             if name in levels:
-                raise DataError(f"empathy {text!r} says {name} twice; {_HOW_LEVELS}")
+                raise DataError(f"empathy {text!r} names {name} twice; {_HOW_LEVELS}")
             levels[name] = int(level)
         missing = [name for name in MECHANISMS if name not in levels]
         if missing:

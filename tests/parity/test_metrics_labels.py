@@ -10,8 +10,8 @@ import pytest
 from emotone import metrics
 from emotone.metrics import f1
 from emotone.metrics.base import mean_stats
-from emotone.metrics.empathy import MECHANISMS
 from emotone.metrics.significance import interval, paired_test
+from emotone.types import MECHANISMS
 from unit.metrics.doubles import TELLS, CountIdentifier, pair, random_corpus, tools
 
 CORPORA = 1000

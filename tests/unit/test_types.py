@@ -112,8 +112,8 @@ def test_empathy_levels_are_written_as_they_are_read(levels: EmpathyLevels):
     [
         ("", "leaves out reaction and interpretation and exploration"),
         ("reaction:1 exploration:0", "leaves out interpretation;"),
-        ("reaction:1 reaction:1 interpretation:0 exploration:0", "says reaction twice"),
-        ("reaction:1 emotional_reactions:1", "says reaction twice"),
+        ("reaction:1 reaction:1 interpretation:0 exploration:0", "names reaction twice"),
+        ("reaction:1 emotional_reactions:1", "names reaction twice"),
         ("reaction 1 interpretation:0 exploration:0", "'reaction' cannot be read"),
         ("reaction:one", "'reaction:one' cannot be read"),
         ("reaction:-1", "'reaction:-1' cannot be read"),

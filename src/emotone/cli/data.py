@@ -31,7 +31,7 @@ Split = Annotated[
     str | None,
     typer.Option("--split", help="One split, or the start of several; a default without it."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many examples.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many examples.")]
 
 
 @data_app.command("list")

@@ -38,8 +38,8 @@ def generate(
     """Answer every example of a file; run it again after a kill and it goes on.
 
     `--emotion` overrides the examples' own emotions, and `--empathy` asks the same levels of every
-    reply. What a reply depends on is kept beside the
-    output, and a run with other settings does not go on with it.
+    reply. What a reply depends on is kept beside the output, and a run with other settings does not
+    go on with it.
     """
     from emotone.cli.progress import bar
     from emotone.evaluation.generate import generate_file

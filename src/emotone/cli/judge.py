@@ -87,7 +87,7 @@ def empathy(
     """
     from emotone.judges import open_identifier
     from emotone.judges.identifier import decide
-    from emotone.judges.identifier_net import MECHANISMS
+    from emotone.types import MECHANISMS
 
     rows = _pairs(source)
     identifier: Any = open_identifier(judge)

@@ -52,7 +52,7 @@ class EmotionMix:
         A bare emotion means intensity 100.
 
         Raises:
-            MixError: If the text is no mix or an intensity is outside -100..100.
+            MixError: If the text is not a mix or an intensity is outside -100..100.
             UnknownName: If an emotion is not in the taxonomy.
         """
         return MixText.read(text).within(taxonomy)[0]

@@ -164,19 +164,19 @@ def finished(path: Path) -> set[str]:
     if not path.exists():
         return set()
     blob = path.read_bytes()
-    whole = blob.rfind(b"\n") + 1
+    end = blob.rfind(b"\n") + 1  # of the last line that is complete
     ids: set[str] = set()
-    for number, line in enumerate(blob[:whole].splitlines(), 1):
+    for number, line in enumerate(blob[:end].splitlines(), 1):
         try:
             ids.add(str(json.loads(line)["id"]))
         except (ValueError, KeyError, TypeError) as error:
             raise _not_a_reply(path, number) from error
-    half = blob[whole:]
+    half = blob[end:]
     if half[: len(_START)] != _START[: len(half)]:
         raise _not_a_reply(path, blob.count(b"\n") + 1)
     if half:  # a kill in the middle of a line
         with path.open("r+b") as out:
-            out.truncate(whole)
+            out.truncate(end)
     return ids
 
 

@@ -68,13 +68,13 @@ def check_resume(output: Path, now: Mapping[str, Any]) -> None:
         before = {**before, "decoding": every_field(before["decoding"])}
     for key, value in same.items():
         if before.get(key) != value:
-            said = (
+            difference = (
                 "was begun on other examples"
                 if key == "examples"
                 else f"was begun with {key} {_shown(before.get(key))}, not {_shown(value)}"
             )
             raise UsageError(
-                f"{output} {said}; name another output, or add --restart to answer all anew"
+                f"{output} {difference}; name another output, or add --restart to answer all anew"
             )
 
 
@@ -89,8 +89,8 @@ def every_field(decoding: Mapping[str, Any]) -> dict[str, Any]:
 def begin(output: Path, now: Mapping[str, Any], source: str) -> None:
     """Write the manifest beside a file of replies that is begun."""
     inputs = [] if source == "-" else [Path(source)]
-    made = manifest(inputs, settings=now)
-    write_text(beside(output), json.dumps(made, ensure_ascii=False, indent=1) + "\n")
+    record = manifest(inputs, settings=now)
+    write_text(beside(output), json.dumps(record, ensure_ascii=False, indent=1) + "\n")
 
 
 def _shown(value: Any) -> str:

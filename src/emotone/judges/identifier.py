@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from emotone.errors import CheckpointError, ConfigError
-from emotone.types import EmpathyLevels, JudgeName
+from emotone.types import MECHANISMS, EmpathyLevels, JudgeName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ class TrainedIdentifier:
 
     def __post_init__(self) -> None:
         """Check that each mechanism is scored once and has its numbers."""
-        from emotone.judges.identifier_net import LEVELS, MECHANISMS
+        from emotone.judges.identifier_net import LEVELS
 
         scored = sorted(m for net in self.nets for m in net.spec.mechanisms)
         if scored != sorted(MECHANISMS):
@@ -123,8 +123,6 @@ class TrainedIdentifier:
 
     def decide(self, probabilities: np.ndarray) -> list[EmpathyLevels]:
         """Choose levels from `probabilities`, [N, 3, 3]."""
-        from emotone.judges.identifier_net import MECHANISMS
-
         chosen = [
             decide(probabilities[:, i], self.card.offsets[m]) for i, m in enumerate(MECHANISMS)
         ]
@@ -137,7 +135,7 @@ class TrainedIdentifier:
         """
         import numpy as np
 
-        from emotone.judges.identifier_net import LEVELS, MECHANISMS
+        from emotone.judges.identifier_net import LEVELS
 
         out = np.zeros((len(pairs), len(MECHANISMS), LEVELS))
         for part in _by_context(pairs):
@@ -187,7 +185,7 @@ class ContextStates:
 
         from emotone.judges.calibration import softmax
         from emotone.judges.context_states import response_logits
-        from emotone.judges.identifier_net import LEVELS, MECHANISMS
+        from emotone.judges.identifier_net import LEVELS
 
         out = np.zeros((len(responses), len(MECHANISMS), LEVELS))
         for net, states in zip(self.judge.nets, self.states, strict=True):

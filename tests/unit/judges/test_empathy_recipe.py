@@ -25,7 +25,7 @@ from recipes.judges.train_empathy import (
 )
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from emotone.judges.identifier_net import MECHANISMS
+from emotone.types import MECHANISMS
 from unit.judges.toy_encoders import word_tokenizer
 
 

@@ -17,7 +17,8 @@ from recipes.judges.fit_empathy import Settings, fit, logits_of, rows_of
 
 from emotone.errors import ConfigError
 from emotone.judges.identifier import level_logits
-from emotone.judges.identifier_net import MECHANISMS, IdentifierSpec
+from emotone.judges.identifier_net import IdentifierSpec
+from emotone.types import MECHANISMS
 from unit.judges.toy_encoders import save_bert
 
 #: Mechanism -> the word of the response without which the level is 0, and the word of the context

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from emotone import metrics
-from emotone.metrics.empathy import MECHANISMS
+from emotone.types import MECHANISMS
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "metrics.md").read_text(encoding="utf-8")
