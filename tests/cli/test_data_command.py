@@ -170,7 +170,7 @@ def test_validate_finds_ids_that_occur_twice(run: Run, tmp_path: Path):
     path.write_text('{"post": "a", "id": "x"}\n{"post": "b", "id": "x"}\n')
     done = run("validate", path)
     assert (done.code, done.err) == (1, "")
-    assert "1 ids stand on more than one example" in done.out
+    assert "1 ids name more than one example" in done.out
     path.write_text("\n")
     assert "there is no example in it" in run("validate", path).out
 

@@ -116,7 +116,7 @@ def prepare(
         note(f"licence of {source.corpus.name}: {source.corpus.licence}")
     if problems.own_turns:
         note(f"{problems.own_turns} turns follow the same speaker's and make no example")
-    _say_skipped(problems)
+    _note_skipped(problems)
 
 
 @data_app.command()
@@ -144,7 +144,7 @@ def stats(
     typer.echo(table(counts))
     if source.corpus:
         typer.echo(f"\nlicence: {source.corpus.licence}")
-    _say_skipped(problems)
+    _note_skipped(problems)
 
 
 @data_app.command()
@@ -158,7 +158,7 @@ def validate(name: Name, where: From = None, split: Split = None, as_json: Json 
     if problems.count > len(wrong):
         wrong.append(f"and {problems.count - len(problems.places)} more")
     if counts.same_ids:
-        wrong.append(f"{counts.same_ids} ids stand on more than one example; make them unique")
+        wrong.append(f"{counts.same_ids} ids name more than one example; make them unique")
     if not counts.examples:
         wrong.append("there is no example in it")
     if as_json:
@@ -178,9 +178,9 @@ def label(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A file that ends in .jsonl or .parquet.")
     ],
-    judge: Annotated[str, typer.Option("--judge", help="Which judge hears the emotions.")],
+    judge: Annotated[str, typer.Option("--judge", help="Which judge classifies.")],
 ) -> None:
-    """Add the emotion that a judge hears in each post that is answered and in its reply."""
+    """Add the emotion that a judge finds in each post that is answered and in its reply."""
     from emotone.data.examples import write_jsonl, write_parquet
     from emotone.data.label import labelled
     from emotone.data.reading import Problems
@@ -190,11 +190,11 @@ def label(
 
     if output.suffix not in SUFFIXES:
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
-    hears = open_judge(judge)
-    examples = labelled(_some(read_file(source, Problems()), str(source), None), hears)
+    classifier = open_judge(judge)
+    examples = labelled(_some(read_file(source, Problems()), str(source), None), classifier)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
     count = write(_counted(examples), output)
-    note(f"{count} examples in {output}, labelled by {hears.name}")
+    note(f"{count} examples in {output}, labelled by {classifier.name}")
 
 
 data_app.command("ememory")(data_ememory.ememory)
@@ -245,7 +245,7 @@ def _counted(examples: Iterator[Example]) -> Iterator[Example]:
     return counted(examples, "examples")
 
 
-def _say_skipped(problems: Problems) -> None:
+def _note_skipped(problems: Problems) -> None:
     if not problems.count:
         return
     note(f"{problems.count} bad lines were left out:")
