@@ -23,13 +23,14 @@ import torch
 
 from emotone.emotions import EKMAN, EmotionMix
 from emotone.lm.chat import FRIEND, prompt_ids
+from emotone.lm.likelihood import token_nats
 from emotone.models import chat_template_hash, load_causal_lm
 from emotone.steering.calibrate import Limits, SweepSettings
 from emotone.steering.card import VectorsCard
 from emotone.steering.extract import data_hash
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, fit, label_of
-from emotone.steering.fluency import token_nlls, words
+from emotone.steering.fluency import words
 from emotone.steering.listen import Listener, listener_logprobs, train_listener
 from emotone.steering.record import response_means
 from emotone.steering.vectors import EmotionVectors
@@ -150,7 +151,7 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
     own = listener_logprobs(work.lm.model, work.lm.tokenizer, listener, pairs)
     likely: list[float] = []
     for start in range(0, len(pairs), 64):
-        part = token_nlls(work.lm.model, work.lm.tokenizer, pairs[start : start + 64])
+        part = token_nats(work.lm.model, work.lm.tokenizer, pairs[start : start + 64])
         likely += [float(x.mean()) for x in part]
     kept: list[Example] = []
     for label in LABELS:

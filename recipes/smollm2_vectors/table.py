@@ -24,9 +24,9 @@ from emotone.models.embed import sentence_embedder
 from emotone.steering.fluency import (
     distinct,
     known_share,
+    prompted_perplexity,
     repeated_share,
     tokenizer_words,
-    told_perplexity,
     words,
 )
 from emotone.steering.vectors import EmotionVectors
@@ -119,7 +119,7 @@ def score(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         texts = [t for t, e in [*meld("train"), *dailydialog("train")] if e == label]
         texts = [t for t in texts if 6 <= len(words(t)) <= 30][:200]
         pairs = [(asked[i % len(asked)], t) for i, t in enumerate(texts)]
-        human[label] = told_perplexity(lm.model, lm.tokenizer, pairs, mix, system=FRIEND)
+        human[label] = prompted_perplexity(lm.model, lm.tokenizer, pairs, mix, system=FRIEND)
     cells: dict[str, Any] = {}
     for key, group in groups.items():
         texts = [line["text"] for line in group]
@@ -135,7 +135,7 @@ def score(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for label in LABELS if key == "none/" else [key.split("/")[1].split(":")[0]]:
             hits = [s.label == label for s in heard]
             rates = [s.probabilities[label] for s in heard]
-            ppl = told_perplexity(
+            ppl = prompted_perplexity(
                 lm.model,
                 lm.tokenizer,
                 list(zip(asked, texts, strict=True)),

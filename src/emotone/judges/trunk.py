@@ -14,6 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from emotone.lm.batch import pad
+
 Pooling = Literal["mean", "last", "mean+last"]
 
 #: Linear layers that get a low-rank change, by model type: all of every block.
@@ -83,13 +85,7 @@ class Trunk(nn.Module):
 
     def pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and mask, [B, T]; padding on the right, mask True at real tokens."""
-        longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-            mask[i, : len(row)] = True
-        return ids, mask
+        return pad(rows, self.tokenizer.pad_token_id or 0, left=False)
 
     def states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Last states, [B, T, d]."""

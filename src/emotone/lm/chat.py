@@ -33,7 +33,7 @@ def prompt_ids(tokenizer: Any, dialogue: Dialogue, system: str | None = None) ->
     )
 
 
-#: The system prompt of the chat systems: a small model stays on the subject when it is brief.
+#: The system prompt of the chat systems: a small model keeps to the subject when it is brief.
 FRIEND = "You are the user's close friend. Reply in one or two short sentences."
 
 _FEELING = {
@@ -46,14 +46,14 @@ _FEELING = {
 }
 
 
-def told(system: str, mix: EmotionMix | None) -> str:
-    """Write an emotion mix as an instruction after a system prompt.
+def system_prompt(base: str, mix: EmotionMix | None) -> str:
+    """Return a system prompt that also asks for an emotion mix in words.
 
     Intensity becomes an adverb: up to 25 "a little", up to 50 "rather", up to 75 "very", above
     "extremely"; a negative one asks not to sound so at all.
     """
     if mix is None:
-        return system
+        return base
     wanted: list[str] = []
     unwanted: list[str] = []
     for label, intensity in mix.intensities().items():
@@ -65,6 +65,5 @@ def told(system: str, mix: EmotionMix | None) -> str:
             unwanted.append(f"not {feeling} at all")
     parts = [*wanted, *unwanted]
     if not parts:
-        return system
-    said = f"You are {' and '.join(parts)}, and every word of your reply shows it."
-    return f"{system} {said}".strip()
+        return base
+    return f"{base} You are {' and '.join(parts)}, and every word of your reply shows it.".strip()

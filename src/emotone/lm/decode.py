@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from emotone import types
 from emotone.errors import DataError, Unsupported
-from emotone.lm.forward import CausalSteps, Seq2SeqSteps, is_seq2seq, pad
+from emotone.lm.batch import pad
+from emotone.lm.forward import CausalSteps, Seq2SeqSteps, is_seq2seq
 from emotone.types import Decoding, Strategy
 
 #: What the searches here use of `Decoding`.

@@ -1,12 +1,11 @@
 """Passes of a model that writes a batch of replies token by token, with its cache.
 
-What is drawn from the logits is the business of who calls: the loop of all chat models
-(`emotone.lm.decode`) and the rollouts of reinforcement draw by rules of their own.
+How a token is chosen from the logits is the caller's business: the decoding loop of all chat
+models (`emotone.lm.decode`) and the rollouts of reinforcement have rules of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -46,7 +45,7 @@ class CausalSteps:
 
     @torch.no_grad()
     def next(self, tokens: Tensor) -> Tensor:
-        """Take the tokens just drawn, [B]; return the logits of the next ones, [B, V], float32."""
+        """Take the tokens just chosen, [B]; return the logits of the next ones, [B, V], float32."""
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
         self._position = self._position[:, -1:] + 1
         return self._pass(tokens[:, None])
@@ -98,7 +97,7 @@ class Seq2SeqSteps:
 
     @torch.no_grad()
     def next(self, tokens: Tensor) -> Tensor:
-        """Take the tokens just drawn, [B]; return the logits of the next ones, [B, V], float32."""
+        """Take the tokens just chosen, [B]; return the logits of the next ones, [B, V], float32."""
         return self._pass(tokens)
 
     def _pass(self, tokens: Tensor) -> Tensor:
@@ -124,24 +123,3 @@ def start_token(model: nn.Module) -> int:
     start = getattr(config, "decoder_start_token_id", None)
     start = config.pad_token_id if start is None else start
     return int(start or 0)
-
-
-def pad(rows: Sequence[Sequence[int]], token: int, *, left: bool) -> tuple[Tensor, Tensor]:
-    """Make a batch of lists of token ids.
-
-    Args:
-        rows: Token ids, one list a row.
-        token: What fills the shorter ones.
-        left: Whether the padding comes first, as a causal model's prompt needs.
-
-    Returns:
-        Ids and mask, True at real tokens, both [B, T].
-    """
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), token)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        real = slice(longest - len(row), longest) if left else slice(0, len(row))
-        ids[i, real] = torch.tensor(row, dtype=torch.long)
-        mask[i, real] = True
-    return ids, mask

@@ -1,8 +1,7 @@
 """The last map of a language model, at chosen positions and for chosen tokens only.
 
 For a small model and a large vocabulary the output layer is a large share of the work, and most
-of its rows are not asked for: positions of the prompt, padding, and tokens that could not have
-been drawn.
+of it is not needed: positions of the prompt, padding, and tokens that could not be sampled.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def logits(
         model: Of transformers, with an output layer.
         states: Last states of the trunk, [N, d].
         tokens: Ids to compute, [N, K]; None for the whole vocabulary.
-        rows: The output layer's weights of these tokens, [N, K, d], if they are at hand.
+        rows: The output layer's weights of these tokens, [N, K, d]; None to look them up.
 
     Returns:
         [N, K], or [N, V].
@@ -35,20 +34,20 @@ def logits(
         states = states * config.d_model**-0.5
     bias = getattr(model, "final_logits_bias", None)  # of BART
     if tokens is None:
-        found = layer(states).float()
+        scores = layer(states).float()
         if bias is not None:
-            found = found + bias[0].float()
+            scores = scores + bias[0].float()
     else:
         # In float32 whatever autocast says: ratios of close probabilities need it.
         with torch.autocast(states.device.type, enabled=False):
             if rows is None:
                 rows = nn.functional.embedding(tokens, layer.weight)
-            found = (rows.float() @ states.float()[..., None])[..., 0]
+            scores = (rows.float() @ states.float()[..., None])[..., 0]
         for added in (layer.bias, None if bias is None else bias[0]):
             if added is not None:
-                found = found + added[tokens].float()
+                scores = scores + added[tokens].float()
     if scaling := getattr(config, "logits_scaling", None):  # of Granite
-        found = found / scaling
+        scores = scores / scaling
     if cap := getattr(config, "final_logit_softcapping", None):  # of Gemma 2
-        found = (found / cap).tanh() * cap
-    return found
+        scores = (scores / cap).tanh() * cap
+    return scores

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError
+from emotone.lm.batch import pad, pad_pairs
 from emotone.lm.decode import end_tokens
-from emotone.lm.forward import is_seq2seq, pad, start_token
+from emotone.lm.forward import is_seq2seq, start_token
 from emotone.lm.head import logits
 
 Steer = Callable[[Sequence[int]], AbstractContextManager[Any]]
@@ -43,14 +44,14 @@ def reply_nats(
     """
     texts = [tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in rows]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(texts[i]))
-    found: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
+    totals: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
     for start in range(0, len(order), batch):
         part = order[start : start + batch]
         with steer(part) if steer else nullcontext():
-            made = token_nats(model, tokenizer, [rows[i] for i in part], end=True)
-        for i, nats in zip(part, made, strict=True):
-            found[i] = (float(nats.double().sum()), len(nats))
-    return found
+            batched = token_nats(model, tokenizer, [rows[i] for i in part], end=True)
+        for i, nats in zip(part, batched, strict=True):
+            totals[i] = (float(nats.double().sum()), len(nats))
+    return totals
 
 
 @torch.inference_mode()
@@ -77,12 +78,13 @@ def token_nats(
     ]
     read = _seq2seq_states if is_seq2seq(model) else _causal_states
     states = read(model, pairs, tokenizer.pad_token_id or 0)
-    out: list[Tensor] = []
-    for (_, tail), found in zip(pairs, states, strict=True):
-        gold = torch.tensor(tail, device=found.device, dtype=torch.long)
-        said = logits(model, found)
-        out.append(nn.functional.cross_entropy(said, gold, reduction="none").cpu())
-    return out
+    nats: list[Tensor] = []
+    for (_, reply), hidden in zip(pairs, states, strict=True):
+        gold = torch.tensor(reply, device=hidden.device, dtype=torch.long)
+        nats.append(
+            nn.functional.cross_entropy(logits(model, hidden), gold, reduction="none").cpu()
+        )
+    return nats
 
 
 def _causal_states(
@@ -93,7 +95,7 @@ def _causal_states(
     longest = max(len(h) + len(t) for h, t in pairs)
     _check_length(model, longest)
     # Padded on the right, where no real token looks: positions are those of a row alone.
-    ids, mask = pad([h + t for h, t in pairs], filler, left=False)
+    ids, mask, _ = pad_pairs(pairs, filler, left=False)
     inner: Any = model.base_model
     states = inner(
         input_ids=ids.to(device), attention_mask=mask.long().to(device), use_cache=False

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError
+from emotone.lm.batch import pad
 from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.lm.decode import end_tokens
-from emotone.lm.forward import CausalSteps, pad
+from emotone.lm.forward import CausalSteps
 from emotone.rl.adapters import (
     Adapters,
     FrozenCache,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from emotone.lm.forward import pad
+from emotone.lm.batch import pad
 from emotone.types import Dialogue
 
 

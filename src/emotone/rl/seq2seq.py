@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import RunError
+from emotone.lm.batch import pad
 from emotone.lm.decode import end_tokens
-from emotone.lm.forward import Seq2SeqSteps, pad, start_token
+from emotone.lm.forward import Seq2SeqSteps, start_token
 from emotone.rl.logprobs import ValueHead, policy_output
 from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec
 from emotone.rl.rollout import unique_prompts

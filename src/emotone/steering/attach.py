@@ -24,6 +24,10 @@ TIERS: tuple[Tier, ...] = ("bias", "rows", "hooks")
 class BiasAttachment:
     """The displacement as a bias of the map that ends each block."""
 
+    operation: Operation = "add"
+    #: A bias cannot miss a pass, so there is nothing to count.
+    counts: Literal[False] = False
+
     def __init__(
         self,
         model: nn.Module,
@@ -77,7 +81,7 @@ class BiasAttachment:
         self._own.clear()
 
     def start_count(self) -> None:
-        """Nothing to count: a bias cannot miss a pass."""
+        """Count nothing."""
 
     def finish(self) -> None:
         """Raise if somebody replaced a bias in the meantime."""
@@ -91,6 +95,9 @@ class BiasAttachment:
 
 class HookAttachment:
     """The displacement added by a forward hook on each chosen block."""
+
+    #: It counts how often each block acted, since a hook that is never called says nothing.
+    counts: Literal[True] = True
 
     def __init__(
         self,
@@ -106,7 +113,7 @@ class HookAttachment:
         self._modules = [site_module(model, listed[i], site) for i in chosen]
         self._chosen = chosen
         self._columns = columns
-        self._operation = operation
+        self.operation = operation
         reference = next(model.parameters())
         self._dtype, self._device = reference.dtype, reference.device
         self._rows = torch.empty(0)
@@ -139,7 +146,7 @@ class HookAttachment:
         self._columns.before_forward(module, args, kwargs)
 
     def _hook(self, slot: int) -> Callable[[nn.Module, Any, Any], Any]:
-        plain = self._columns.positions == "all" and self._operation == "add"
+        plain = self._columns.positions == "all" and self.operation == "add"
 
         def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
             state = hidden(output)
@@ -155,7 +162,7 @@ class HookAttachment:
         if mask is not None and not mask.any():
             return state
         moved = state + push
-        if self._operation == "keep_norm":
+        if self.operation == "keep_norm":
             own = state.float().norm(dim=-1, keepdim=True)
             new = moved.float().norm(dim=-1, keepdim=True).clamp_min(1e-12)
             moved = (moved.float() * (own / new)).to(state.dtype)

@@ -1,4 +1,4 @@
-"""Give intensity a meaning: measure what each dose does, and draw the curve from intensity to dose.
+"""Give intensity a meaning: measure what each dose does, and fit the curve from intensity to dose.
 
 `sweep` answers every post at every dose and has the replies classified; `curve_of` makes the curve
 of an emotion from that; `calibrated` puts the curves on the vectors. All three in one call:
@@ -28,7 +28,7 @@ from emotone.types import Dialogue
 Answer = Callable[[Sequence[Dialogue], Sequence[Mapping[str, float]]], list[str]]
 """Dialogues and raw doses (label -> multiple of the direction) -> replies, in order."""
 
-Likelihood = Callable[[str, Sequence[tuple[Dialogue, str]]], float]
+Perplexity = Callable[[str, Sequence[tuple[Dialogue, str]]], float]
 """Label, dialogues with replies -> perplexity unsteered, with the emotion in the system prompt."""
 
 
@@ -100,7 +100,7 @@ def sweep(
     *,
     embed: Embed,
     vocabulary: Collection[str],
-    likelihood: Likelihood,
+    perplexity: Perplexity,
     human: Mapping[str, Sequence[tuple[Dialogue, str]]] | None = None,
     settings: SweepSettings | None = None,
     checkpoint: Path | None = None,
@@ -116,7 +116,7 @@ def sweep(
         judge: Classifies the replies; shares no text with the vectors.
         embed: Text embedding, for similarity.
         vocabulary: Known words.
-        likelihood: Perplexity under the unsteered model prompted for the emotion.
+        perplexity: Of replies under the unsteered model prompted for the emotion.
         human: Human replies of each emotion, the 1 of the perplexity ratio; without them the
             ratio is not measured.
         settings: Which doses.
@@ -141,7 +141,7 @@ def sweep(
     plain_similarity = float((post_vectors * embed(plain)).sum(-1).mean())
     plain_distinct = distinct(plain)
     # The 1 of the ratio is the same at every dose.
-    people = {k: likelihood(k, pairs) for k, pairs in (human or {}).items() if pairs}
+    people = {k: perplexity(k, pairs) for k, pairs in (human or {}).items() if pairs}
 
     def measure(label: str, dose: float) -> DosePoint:
         doses = [{label: dose} for _ in dialogues]
@@ -151,7 +151,7 @@ def sweep(
         scores = judge.classify(texts)
         ratio = float("nan")
         if label in people:
-            ratio = likelihood(label, list(zip(dialogues, texts, strict=True))) / people[label]
+            ratio = perplexity(label, list(zip(dialogues, texts, strict=True))) / people[label]
         return DosePoint(
             dose,
             float(np.mean([s.probabilities[label] for s in scores])),

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from emotone.emotions import EKMAN
 from emotone.errors import ConfigError, DataError
+from emotone.lm.batch import pad
 from emotone.lm.chat import prompt_ids
-from emotone.lm.forward import pad
 from emotone.models import chat_template_hash
 from emotone.steering.card import VectorsCard
 from emotone.steering.fingerprint import fingerprint

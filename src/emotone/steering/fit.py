@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import CheckpointError, ConfigError, DataError
+from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
-from emotone.lm.forward import pad
 from emotone.steering.layers import Site, blocks, site_module
 from emotone.steering.record import hidden
 from emotone.training.optim import set_lr
@@ -290,12 +290,8 @@ def _nll(
 def encode(tokenizer: Any, rows: Sequence[tuple[Example, str]]) -> tuple[Tensor, Tensor, Tensor]:
     """Return ids, attention mask and targets (-100 outside the reply), [B, T], padded left."""
     pairs = [_ids(tokenizer, example, system) for example, system in rows]
-    token = tokenizer.pad_token_id or 0
-    ids, mask = pad([[*head, *tail] for head, tail in pairs], token, left=True)
-    wanted = torch.full_like(ids, -100)
-    for row, (_, tail) in zip(wanted, pairs, strict=True):
-        row[-len(tail) :] = torch.tensor(tail)
-    return ids, mask.long(), wanted
+    ids, mask, of_reply = pad_pairs(pairs, tokenizer.pad_token_id or 0, left=True)
+    return ids, mask.long(), ids.masked_fill(~of_reply, -100)
 
 
 def _ids(tokenizer: Any, example: Example, system: str) -> tuple[list[int], list[int]]:

@@ -1,8 +1,8 @@
 """How fluent replies are, by measures that do not punish emotion itself.
 
 An angry human sentence is unlikely under a neutral model too, so likelihood is taken under the
-model told the emotion in words and compared with human texts of that emotion; collapse shows in
-non-words and repeats; loss of the subject in similarity and diversity against plain replies.
+model prompted for the emotion and compared with human texts of that emotion; collapse shows in
+non-words and repeats; loss of the subject in similarity and diversity against unsteered replies.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from emotone.emotions import EmotionMix
-from emotone.lm.chat import prompt_ids, told
+from emotone.lm.chat import prompt_ids, system_prompt
 from emotone.lm.likelihood import token_nats
 from emotone.types import Dialogue
 
@@ -33,8 +32,8 @@ class Fluency:
     """Fluency of a set of replies.
 
     Args:
-        perplexity: (a) Under the unsteered model told the emotion, as a ratio to that of human
-            texts of the emotion; 1 is as likely as people's. NaN without human texts.
+        perplexity: (a) Under the unsteered model prompted for the emotion, as a ratio to that of
+            human texts of the emotion; 1 is as likely as people's. NaN without human texts.
         known: (b) Share of words that are known.
         repeats: (c) Share of word 4-grams that occurred before in the same reply.
         similarity: (d) Mean cosine of reply and post, as a ratio to unsteered replies.
@@ -51,7 +50,7 @@ class Fluency:
 
 
 def words(text: str) -> list[str]:
-    """Return the lower-case words of a text; digits and signs are none."""
+    """Return the lower-case words of a text; digits and signs are left out."""
     return [w.lower().replace("’", "'") for w in _WORD.findall(text)]
 
 
@@ -67,20 +66,20 @@ def known_share(texts: Sequence[str], vocabulary: Collection[str]) -> float:
 
 
 def tokenizer_words(tokenizer: Any) -> frozenset[str]:
-    """Return the words that are one token of a tokenizer: those it has seen often."""
+    """Return the words that are one token of a tokenizer: the common ones of its training."""
     pieces = (tokenizer.convert_tokens_to_string([t]) for t in tokenizer.get_vocab())
     return frozenset(p.strip().lower() for p in pieces if p.startswith(" ") and p.strip().isalpha())
 
 
 def repeated_share(texts: Sequence[str], size: int = 4) -> float:
     """Share of word n-grams that already occurred in the same text; 0 for none."""
-    total = again = 0
+    total = repeats = 0
     for text in texts:
         row = words(text)
         grams = [tuple(row[i : i + size]) for i in range(len(row) - size + 1)]
         total += len(grams)
-        again += len(grams) - len(set(grams))
-    return again / total if total else 0.0
+        repeats += len(grams) - len(set(grams))
+    return repeats / total if total else 0.0
 
 
 def distinct(texts: Sequence[str], size: int = 2) -> float:
@@ -94,8 +93,7 @@ def distinct(texts: Sequence[str], size: int = 2) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
-@torch.inference_mode()
-def told_perplexity(
+def prompted_perplexity(
     model: nn.Module,
     tokenizer: Any,
     pairs: Sequence[tuple[Dialogue, str]],
@@ -104,33 +102,22 @@ def told_perplexity(
     system: str,
     batch: int = 32,
 ) -> float:
-    """Token-weighted perplexity of replies under the unsteered model told the emotion in words.
+    """Token-weighted perplexity of replies under the unsteered model prompted for the emotion.
 
     Args:
         model: The model, not steered.
         tokenizer: Its tokenizer.
         pairs: Dialogues and replies; empty replies are left out.
-        mix: The emotion that the model is told; None for none.
-        system: System prompt before the instruction.
+        mix: The emotion that the system prompt asks for; None for none.
+        system: System prompt before the emotion.
         batch: Rows a forward pass.
     """
+    prompt = system_prompt(system, mix)
+    rows = [(prompt_ids(tokenizer, d, prompt), reply) for d, reply in pairs if reply.strip()]
     total = 0.0
     count = 0
-    rows = [(prompt_ids(tokenizer, d, told(system, mix)), r) for d, r in pairs if r.strip()]
     for start in range(0, len(rows), batch):
-        for value in token_nlls(model, tokenizer, rows[start : start + batch]):
-            total += float(value.double().sum())
-            count += len(value)
+        for nats in token_nats(model, tokenizer, rows[start : start + batch]):
+            total += float(nats.double().sum())
+            count += len(nats)
     return math.exp(total / count) if count else math.nan
-
-
-def token_nlls(
-    model: nn.Module, tokenizer: Any, rows: Sequence[tuple[list[int], str]]
-) -> list[Tensor]:
-    """Negative log-likelihood of each token of each reply, in nats, one tensor a row."""
-    return token_nats(model, tokenizer, rows)
-
-
-def similarity(posts: Sequence[str], replies: Sequence[str], embed: Embed) -> float:
-    """Mean cosine of each reply and its post."""
-    return float((embed(posts) * embed(replies)).sum(-1).mean())

@@ -1,7 +1,7 @@
 """A mood on a chat model: emotion vectors over its replies, whoever trained it.
 
-All that a system needs besides its prompts: doses of mixes, replies under them with candidates,
-the choice among these, the likelihood of given replies, and the report of what was done.
+All that a system needs besides its prompts: doses of mixes, candidate replies under them, the
+choice among these, the likelihood of given replies, and the report of what was done.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class Candidates:
     """The candidates of one row.
 
     Args:
-        written: The candidates.
+        replies: The candidates, in order of their seeds.
         applied: What was done to the model while they were written.
     """
 
-    written: list[Written]
+    replies: list[Written]
     applied: Applied | None
 
 
@@ -66,13 +66,13 @@ class Mood:
         """Turn mixes into doses; an empty one for a row without an emotion."""
         return [self.vectors.doses(e) if e else {} for e in emotions]
 
-    def draw(
+    def write_candidates(
         self,
         prompts: Sequence[list[int]],
         doses: Sequence[Doses],
         counts: Sequence[int],
         decoding: Decoding,
-    ) -> list[Drawn]:
+    ) -> list[Candidates]:
         """Write `counts[i]` candidates to each prompt under its doses."""
         written: list[list[Written]] = [[] for _ in prompts]
         applied: list[Applied | None] = [None] * len(prompts)
@@ -89,7 +89,7 @@ class Mood:
             for i, reply in zip(rows, replies, strict=True):
                 written[i].append(reply)
                 applied[i] = how
-        return [Drawn(*pair) for pair in zip(written, applied, strict=True)]
+        return [Candidates(*pair) for pair in zip(written, applied, strict=True)]
 
     def choose(
         self,
@@ -98,7 +98,7 @@ class Mood:
         doses: Sequence[Doses],
         seeds: Sequence[int],
     ) -> list[int]:
-        """Choose one candidate a row by what the listener hears, as strictly as the dose asks."""
+        """Choose one candidate a row by the listener, as strictly as the dose is high."""
         return choose(
             self.lm.model,
             self.lm.tokenizer,
@@ -115,7 +115,7 @@ class Mood:
         candidates: Sequence[Sequence[str]],
         doses: Sequence[Doses],
     ) -> list[Tensor | None]:
-        """Return what the listener hears of each row's emotion; see `choose.emotion_scores`."""
+        """Score each row's candidates by the listener; see `choose.emotion_scores`."""
         return emotion_scores(
             self.lm.model,
             self.lm.tokenizer,
@@ -161,7 +161,7 @@ class Mood:
             applied: What was done to the model.
             doses: The row's doses.
             candidates: Replies it was chosen from.
-            told: What the model was told of the emotion in words.
+            told: What the prompt says of the emotion.
         """
         acted = applied is not None and any(doses.values())
         displacement = self.vectors.displacement(raw_scale=doses)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emotone.lm.batch import pad_pairs
 from emotone.steering.layers import Site, blocks, site_module
 
 
@@ -29,17 +30,17 @@ def recording(model: nn.Module, site: Site = "resid") -> Iterator[list[Tensor]]:
         A list that each forward fills anew with L tensors [B, T, d] in block order.
     """
     modules = [site_module(model, block, site) for block in blocks(model)]
-    seen: list[Tensor] = [torch.empty(0)] * len(modules)
+    states: list[Tensor] = [torch.empty(0)] * len(modules)
 
     def keep(index: int):
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            seen[index] = hidden(output).detach()
+            states[index] = hidden(output).detach()
 
         return hook
 
     handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(modules)]
     try:
-        yield seen
+        yield states
     finally:
         for handle in handles:
             handle.remove()
@@ -88,7 +89,7 @@ def response_means(
     depth = len(blocks(model))
     means: dict[int, Tensor] = {}
     lengths: list[Tensor] = []
-    with recording(model, site) as seen:
+    with recording(model, site) as states:
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             ids, mask, counted = _encode(tokenizer, [pairs[i] for i in rows], max_tokens)
@@ -96,10 +97,10 @@ def response_means(
             weight = counted.to(device, torch.float32)
             share = weight / weight.sum(1, keepdim=True)
             stacked = torch.stack(
-                [torch.einsum("btd,bt->bd", h.float(), share) for h in seen], dim=1
+                [torch.einsum("btd,bt->bd", h.float(), share) for h in states], dim=1
             )
             lengths.append(
-                torch.stack([h.float().norm(dim=-1)[counted.to(device)] for h in seen]).cpu()
+                torch.stack([h.float().norm(dim=-1)[counted.to(device)] for h in states]).cpu()
             )
             for row, mean in zip(rows, stacked.cpu(), strict=True):
                 means[row] = mean
@@ -115,20 +116,12 @@ def _encode(
     tokenizer: Any, pairs: Sequence[tuple[list[int], str]], max_tokens: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return ids, attention mask and response mask, [B, T] each, padded on the left."""
-    rows: list[tuple[list[int], int]] = []
+    rows: list[tuple[list[int], list[int]]] = []
     for prompt, response in pairs:
-        head = prompt
-        tail = tokenizer(response, add_special_tokens=False)["input_ids"]
-        tail = tail[: max(1, max_tokens - len(head))]
-        rows.append(([*head, *tail], len(tail)))
-    longest = max(len(ids) for ids, _ in rows)
-    ids = torch.full((len(rows), longest), tokenizer.pad_token_id or 0)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    counted = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, (tokens, tail) in enumerate(rows):
-        ids[i, longest - len(tokens) :] = torch.tensor(tokens)
-        mask[i, longest - len(tokens) :] = 1
-        counted[i, longest - tail :] = True
-        if len(tokens) == tail and tail > 1:  # no prompt: the first position is the sink
-            counted[i, longest - tail] = False
-    return ids, mask, counted
+        tokens = tokenizer(response, add_special_tokens=False)["input_ids"]
+        rows.append((prompt, tokens[: max(1, max_tokens - len(prompt))]))
+    ids, mask, counted = pad_pairs(rows, tokenizer.pad_token_id or 0, left=True)
+    for row, (prompt, tokens) in zip(counted, rows, strict=True):
+        if not prompt and len(tokens) > 1:  # the first position of all is the sink
+            row[-len(tokens)] = False
+    return ids, mask.long(), counted

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import SteeringError
-from emotone.steering.attach import Attachment, BiasAttachment
+from emotone.steering.attach import Attachment
 from emotone.steering.layers import Site, site_module
 from emotone.steering.record import hidden
 
@@ -41,7 +41,7 @@ def verify(
     Raises:
         SteeringError: If one of the three does not hold; the message says where.
     """
-    key = (type(attachment).__name__, getattr(attachment, "_operation", "add"), site, chosen)
+    key = (type(attachment).__name__, attachment.operation, site, chosen)
     if key in _proved.setdefault(model, set()):
         return
     rows = displacement.shape[0] if displacement.dim() == 3 else 1
@@ -54,8 +54,7 @@ def verify(
     plain, inputs, outputs = _observe(model, modules, ids)
     attachment.attach()
 
-    if not isinstance(attachment, BiasAttachment):
-        attachment.start_count()
+    attachment.start_count()
     attachment.set(torch.zeros_like(displacement))
     zero, _, _ = _observe(model, modules, ids)
     if not torch.equal(zero, plain):
@@ -64,7 +63,7 @@ def verify(
             f"steering by nothing changed the logits by {worst:.1e}; "
             "use another tier, or report this model"
         )
-    if not isinstance(attachment, BiasAttachment):
+    if attachment.counts is True:
         silent = [i for i, n in zip(chosen, attachment.fired(), strict=True) if n != 1]
         if silent:
             raise SteeringError(
@@ -75,7 +74,7 @@ def verify(
     try:
         _moves(attachment, modules, inputs, outputs, chosen, displacement)
     finally:
-        if not isinstance(attachment, BiasAttachment):
+        if attachment.counts is True:
             attachment.everywhere = False
         attachment.set(displacement)
     _proved[model].add(key)
@@ -89,7 +88,7 @@ def _moves(
     chosen: tuple[int, ...],
     displacement: Tensor,
 ) -> None:
-    keep_norm = getattr(attachment, "_operation", "add") == "keep_norm"
+    keep_norm = attachment.operation == "keep_norm"
     test = displacement.float().clone()
     for index, before in zip(chosen, outputs, strict=True):
         length = before[:, 1:].float().norm(dim=-1).median()

@@ -1,4 +1,4 @@
-"""Prompted: the same chat model told the emotion in words.
+"""Prompted: the same chat model, asked for the emotion in words.
 
 The honest baseline of steering: no vector, no training, only an instruction.
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from emotone.emotions import EKMAN, EmotionMix, Taxonomy
 from emotone.errors import ConfigError, Unsupported
-from emotone.lm.chat import FRIEND, prompt_ids, told
+from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES, stream, write
 from emotone.lm.likelihood import reply_nats
 from emotone.requests import check_request
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How the model is told.
+    """How the model is prompted.
 
     Args:
         system: System prompt before the emotion; "" leaves it to the chat template.
@@ -59,7 +59,7 @@ class Prompted:
         self._config = config
 
     def _prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
-        return prompt_ids(self._lm.tokenizer, dialogue, told(self._config.system, emotion))
+        return prompt_ids(self._lm.tokenizer, dialogue, system_prompt(self._config.system, emotion))
 
     def reply(
         self,
@@ -69,18 +69,17 @@ class Prompted:
         decoding: Decoding,
         empathy: Sequence[EmpathyLevels | None] | None = None,
     ) -> list[Reply]:
-        """Answer each dialogue, told its emotion."""
+        """Answer each dialogue, prompted for its emotion."""
         check_request("prompted", self.capabilities, dialogues, emotions, empathy, decoding)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         replies: list[Reply] = []
         for start in range(0, len(prompts), self._config.batch):
             part = prompts[start : start + self._config.batch]
             seeds = [decoding.seed + start + i for i in range(len(part))]
-            made = write(
+            written = write(
                 self._lm.model, self._lm.tokenizer, part, decoding, seeds, stop=self._lm.stop
             )
-            for i, out in enumerate(made, start):
-                said = told("", emotions[i])
+            for i, out in enumerate(written, start):
                 replies.append(
                     Reply(
                         out.text,
@@ -90,7 +89,7 @@ class Prompted:
                         decoding.seed + i,
                         out.tokens,
                         out.logprob,
-                        {"tier": "none", "told": said},
+                        {"tier": "none", "told": system_prompt("", emotions[i])},
                     )
                 )
         return replies
@@ -101,7 +100,7 @@ class Prompted:
         emotions: Sequence[EmotionMix | None],
         replies: Sequence[str],
     ) -> list[tuple[float, int]]:
-        """Return nats and tokens of given replies, told their emotions as in `reply`."""
+        """Return nats and tokens of given replies, prompted for their emotions as in `reply`."""
         check_request("prompted", self.capabilities, dialogues, emotions)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         return reply_nats(

@@ -9,8 +9,7 @@
 h_l(q | e) is block l's mean activation over the model's own answer to query q under an instruction
 to be in emotion e; D_e is fitted on replies in e while the model is frozen.
 
-All named functions stand in `emotone.steering`; how intensity gets its dose (`sweep`, `curve_of`)
-is in `steering.calibrate`. The model is not trained and gets no instruction. Deviations, with
+All named functions are in `emotone.steering`; `calibrate_vectors` below measures c_e. The model is not trained and gets no instruction. Deviations, with
 reasons and measurements in docs/systems/steered.md:
 
 1. Directions are fitted, not averaged; the averages are `vectors extract --set method=answers`.
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
-from emotone.lm.chat import FRIEND, prompt_ids, told
+from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES
 from emotone.protocols import EmotionClassifier
 from emotone.requests import check_request
@@ -39,7 +38,7 @@ from emotone.steering.calibrate import SweepSettings, calibrated, sweep
 from emotone.steering.dose import Curve
 from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.steering.fit import label_of
-from emotone.steering.fluency import Embed, tokenizer_words, told_perplexity, words
+from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
 from emotone.steering.mood import Doses, Mood
 from emotone.steering.vectors import EmotionVectors
 from emotone.training.state import digest
@@ -56,7 +55,7 @@ class Config:
     Args:
         vectors: A vector file or the name of a shipped set; "" takes that of the model.
         system: System prompt; "" takes the one that the vectors were made with.
-        told: Also tell the model the emotion in words.
+        told: Also prompt the model for the emotion in words.
         candidates: Replies to choose from, for each post with an emotion; 1 takes the first.
         batch: Rows a forward pass, candidates included.
     """
@@ -129,14 +128,15 @@ class Steered:
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         return self._mood.nats(prompts, self._mood.doses(emotions), replies)
 
-    def told_likelihood(self, label: str, pairs: Sequence[tuple[Dialogue, str]]) -> float:
-        """Perplexity of replies under the unsteered model told an emotion; for calibrating."""
+    def prompted_perplexity(self, label: str, pairs: Sequence[tuple[Dialogue, str]]) -> float:
+        """Perplexity of replies under the unsteered model prompted for an emotion; to calibrate."""
         mix = EmotionMix.of({label: 100.0}, self.vectors.taxonomy)
-        return told_perplexity(self._lm.model, self._lm.tokenizer, pairs, mix, system=self._system)
+        lm = self._lm
+        return prompted_perplexity(lm.model, lm.tokenizer, pairs, mix, system=self._system)
 
     def _prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
-        said = told(self._system, emotion if self._config.told else None)
-        return prompt_ids(self._lm.tokenizer, dialogue, said)
+        prompt = system_prompt(self._system, emotion if self._config.told else None)
+        return prompt_ids(self._lm.tokenizer, dialogue, prompt)
 
     def _answer(
         self,
@@ -147,23 +147,23 @@ class Steered:
     ) -> list[Reply]:
         # A row without a push has one candidate: there is nothing to choose by.
         counts = [self._config.candidates if any(d.values()) else 1 for d in doses]
-        drawn = self._mood.draw(prompts, doses, counts, decoding)
-        texts = [[w.text for w in row.written] for row in drawn]
+        candidates = self._mood.write_candidates(prompts, doses, counts, decoding)
+        texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [decoding.seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
         for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds)):
-            kept = drawn[i].written[pick]
-            said = told("", emotions[i]) if self._config.told else ""
-            applied = self._mood.report(drawn[i].applied, doses[i], counts[i], told=said)
+            reply = candidates[i].replies[pick]
+            told = system_prompt("", emotions[i]) if self._config.told else ""
+            applied = self._mood.report(candidates[i].applied, doses[i], counts[i], told=told)
             replies.append(
                 Reply(
-                    kept.text,
+                    reply.text,
                     emotions[i],
                     "steered",
                     self._lm.name,
                     seeds[i],
-                    kept.tokens,
-                    kept.logprob,
+                    reply.tokens,
+                    reply.logprob,
                     applied,
                 )
             )
@@ -244,7 +244,7 @@ def calibrate_vectors(
         judge,
         embed=embed or sentence_embedder(),
         vocabulary=tokenizer_words(lm.tokenizer) | {w for t in known_texts for w in words(t)},
-        likelihood=system.told_likelihood,
+        perplexity=system.prompted_perplexity,
         human=pairs,
         settings=settings,
         checkpoint=checkpoint,

@@ -177,7 +177,10 @@ def test_the_choice_of_both_is_the_largest_product_over_candidates_under_the_emo
     assert mood is not None
     doses = mood.doses([EmotionMix.parse("fear:60", system.capabilities.taxonomy)])
     prompts = [system._prompt(POSTS[1])]
-    texts = [[w.text for w in row.written] for row in mood.draw(prompts, doses, [6], SHORT)]
+    texts = [
+        [reply.text for reply in row.replies]
+        for row in mood.write_candidates(prompts, doses, [6], SHORT)
+    ]
     heard = mood.scores(prompts, texts, doses)[0]
     assert heard is not None
     product = chances(TinyIdentifier(), ["My dog died."], texts, [HIGH])[0]

@@ -11,7 +11,7 @@ from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.evaluation.perplexity import fluency_under, perplexity
 from emotone.evaluation.score import score_run
-from emotone.lm.chat import prompt_ids, told
+from emotone.lm.chat import prompt_ids, system_prompt
 from emotone.lm.likelihood import reply_nats
 from emotone.metrics import Tools
 from emotone.models.tiny import tiny_causal_lm
@@ -82,7 +82,7 @@ def test_a_reply_is_as_likely_as_the_system_said_when_it_wrote_it(system):
 def test_prompted_reads_the_prompt_of_its_replies():
     system = prompted.tiny()
     lm, d, e = system._lm, Dialogue.of("hello"), EmotionMix.parse("fear:30")
-    head = prompt_ids(lm.tokenizer, d, told(prompted.Config().system, e))
+    head = prompt_ids(lm.tokenizer, d, system_prompt(prompted.Config().system, e))
     assert system.nats([d], [e], ["ok"]) == reply_nats(lm.model, lm.tokenizer, [(head, "ok")])
 
 

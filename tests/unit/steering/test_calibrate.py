@@ -21,7 +21,6 @@ from emotone.steering.fluency import (
     distinct,
     known_share,
     repeated_share,
-    token_nlls,
     tokenizer_words,
     words,
 )
@@ -132,7 +131,7 @@ def test_a_sweep_is_resumed_and_its_result_is_kept_in_the_card(tmp_path):
     kwargs = {
         "embed": embed,
         "vocabulary": vocabulary,
-        "likelihood": lambda *_: 1.0,
+        "perplexity": lambda *_: 1.0,
         "settings": SweepSettings(doses=(0.2, 0.4), negative=(-0.2,), limits=Limits(repeats=1.0)),
         "checkpoint": tmp_path / "s.json",
     }
@@ -172,16 +171,17 @@ def test_small_measures_by_hand():
     assert distinct([]) == 0.0
 
 
-def test_token_nlls_equal_the_models_own_loss():
+def test_token_nats_are_those_of_the_models_own_loss():
     import torch
 
     from emotone.lm.chat import prompt_ids
+    from emotone.lm.likelihood import token_nats
     from emotone.models.tiny import tiny_causal_lm
 
     lm = tiny_causal_lm()
     head = prompt_ids(lm.tokenizer, _d("Hello"), None)
     rows = [(head, "Good day"), (head, "No")]
-    ours = token_nlls(lm.model, lm.tokenizer, rows)
+    ours = token_nats(lm.model, lm.tokenizer, rows)
     for (prompt, text), values in zip(rows, ours, strict=True):
         tail = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
         ids = torch.tensor([[*prompt, *tail]])

@@ -50,21 +50,21 @@ def test_candidates_do_not_depend_on_the_pass():
 
 
 def test_no_doses_leave_the_model_plain(mood):
-    drawn = mood.draw(PROMPTS, mood.doses([None] * 3), [1, 1, 1], SHORT)
+    rows = mood.write_candidates(PROMPTS, mood.doses([None] * 3), [1, 1, 1], SHORT)
     plain = write_candidates(mood.lm.model, mood.lm.tokenizer, PROMPTS, [1, 1, 1], SHORT)
-    assert [d.written for d in drawn] == plain
-    report = mood.report(drawn[0].applied, {}, 1)
+    assert [row.replies for row in rows] == plain
+    report = mood.report(rows[0].applied, {}, 1)
     assert (report["tier"], report["blocks"], report["dose"]) == ("none", [], {})
 
 
 def test_doses_move_the_rows_that_have_them_and_no_other(mood):
     doses = mood.doses(mixes(mood, "joy", None, "fear:50"))
-    drawn = mood.draw(PROMPTS, doses, [1, 1, 1], SHORT)
+    rows = mood.write_candidates(PROMPTS, doses, [1, 1, 1], SHORT)
     plain = write_candidates(mood.lm.model, mood.lm.tokenizer, PROMPTS, [1, 1, 1], SHORT)
-    changed = [d.written[0].logprob != p[0].logprob for d, p in zip(drawn, plain, strict=True)]
+    changed = [row.replies[0].logprob != p[0].logprob for row, p in zip(rows, plain, strict=True)]
     assert (changed[0], changed[2]) == (True, True)
-    assert drawn[1].written[0].text == plain[1][0].text
-    report = mood.report(drawn[0].applied, doses[0], 1, told="You are glad.")
+    assert rows[1].replies[0].text == plain[1][0].text
+    report = mood.report(rows[0].applied, doses[0], 1, told="You are glad.")
     assert (report["tier"], report["told"]) == ("rows", "You are glad.")
 
 

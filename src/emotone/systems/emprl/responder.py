@@ -27,7 +27,7 @@ from emotone.requests import check_request
 from emotone.rl.causal import chat_prompt
 from emotone.rl.seq2seq import source_ids
 from emotone.steering.choose import NO_REPLY
-from emotone.steering.mood import Doses, Drawn, Mood
+from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
@@ -109,14 +109,14 @@ class EmpRL:
         # A row without a wish has one candidate: there is nothing to choose by.
         wishes = [bool(e) or any(d.values()) for d, e in zip(doses, levels, strict=True)]
         counts = [self._settings.candidates if wish else 1 for wish in wishes]
-        drawn = self._draw(prompts, doses, counts, decoding)
-        texts = [[w.text for w in row.written] for row in drawn]
+        candidates = self._write_candidates(prompts, doses, counts, decoding)
+        texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [decoding.seed + i for i in range(len(prompts))]
         picks, likely = self._choose(dialogues, prompts, texts, doses, levels, seeds)
         replies: list[Reply] = []
         for i, pick in enumerate(picks):
-            kept = drawn[i].written[pick]
-            applied = self._report(drawn[i], doses[i], counts[i])
+            kept = candidates[i].replies[pick]
+            applied = self._report(candidates[i], doses[i], counts[i])
             if (asked := levels[i]) is not None:
                 heard_by = self._identifier.name
                 applied["empathy"] = str(asked)
@@ -215,15 +215,15 @@ class EmpRL:
     def _doses(self, emotions: Sequence[EmotionMix | None]) -> list[Doses]:
         return self._mood.doses(emotions) if self._mood else [{} for _ in emotions]
 
-    def _draw(
+    def _write_candidates(
         self,
         prompts: list[list[int]],
         doses: list[Doses],
         counts: list[int],
         decoding: Decoding,
-    ) -> list[Drawn]:
+    ) -> list[Candidates]:
         if self._mood:
-            return self._mood.draw(prompts, doses, counts, decoding)
+            return self._mood.write_candidates(prompts, doses, counts, decoding)
         written = write_candidates(
             self._lm.model,
             self._lm.tokenizer,
@@ -233,7 +233,7 @@ class EmpRL:
             batch=self._settings.batch,
             stop=self._stop,
         )
-        return [Drawn(row, None) for row in written]
+        return [Candidates(row, None) for row in written]
 
     def _choose(
         self,
@@ -260,10 +260,10 @@ class EmpRL:
                 likely[i] = float(found[i][picks[i]])
         return picks, likely
 
-    def _report(self, drawn: Drawn, doses: Doses, candidates: int) -> dict[str, Any]:
-        made: dict[str, Any] = {"tier": "none", "candidates": candidates}
+    def _report(self, candidates: Candidates, doses: Doses, count: int) -> dict[str, Any]:
+        made: dict[str, Any] = {"tier": "none", "candidates": count}
         if self._mood:
-            made = self._mood.report(drawn.applied, doses, candidates)
+            made = self._mood.report(candidates.applied, doses, count)
         made["stage"] = self._card.stage
         # Who gave the reward has shaped every reply, and must not be the one that scores it.
         made["judges"] = [*made.get("judges", ()), *filter(None, [self._card.identifier])]
