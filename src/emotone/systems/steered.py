@@ -9,8 +9,9 @@
 h_l(q | e) is block l's mean activation over the model's own answer to query q under an instruction
 to be in emotion e; D_e is fitted on replies in e while the model is frozen.
 
-All named functions are in `emotone.steering`; `calibrate_vectors` below measures c_e. The model is not trained and gets no instruction. Deviations, with
-reasons and measurements in docs/systems/steered.md:
+All named functions are in `emotone.steering`; `calibrate_vectors` below measures c_e. The model is
+not trained and gets no instruction. Deviations, with reasons and measurements in
+docs/systems/steered.md:
 
 1. Directions are fitted, not averaged; the averages are `vectors extract --set method=answers`.
 2. They act on the residual stream at all positions, not on the attention output at the last one.
