@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import defaultdict
@@ -33,11 +34,15 @@ CANDIDATES = (
 ASKED = (1, 4, 0)
 
 
-def log_p(model: Any, post: tuple[int, ...], reply: tuple[int, ...], emotion: int) -> float:
-    return -float(model.nll(collate([Pair(post, reply, emotion)]))[0])
+cached = functools.cache(network)
 
 
-def plainly(model: Any, emotions: Any, classes: int, topic: float, emotion: float) -> list[int]:
+@functools.cache
+def log_p(name: str, post: tuple[int, ...], reply: tuple[int, ...], emotion: int) -> float:
+    return -float(cached(name).nll(collate([Pair(post, reply, emotion)]))[0])
+
+
+def plainly(name: str, emotions: Any, classes: int, topic: float, emotion: float) -> list[int]:
     """The formula of the module, a candidate and an emotion at a time."""
     best = []
     for i, (post, listed) in enumerate(zip(POSTS, CANDIDATES, strict=True)):
@@ -45,10 +50,10 @@ def plainly(model: Any, emotions: Any, classes: int, topic: float, emotion: floa
         scores = []
         for reply in listed:
             n = len(reply) + 1
-            score = log_p(model, post, reply, e) - topic * log_p(model, (EOS,), reply, e)
+            score = log_p(name, post, reply, e) - topic * log_p(name, (EOS,), reply, e)
             score /= n
             if classes and emotion:
-                under = [log_p(model, post, reply, other) for other in range(classes)]
+                under = [log_p(name, post, reply, other) for other in range(classes)]
                 others = [math.exp(u) for other, u in enumerate(under) if other != e]
                 score += emotion * (under[e] - math.log(sum(others) / len(others)))
             scores.append(score)
@@ -64,7 +69,7 @@ def test_the_best_by_the_formula_is_chosen(name: str, topic: float, emotion: flo
     model = network(name)
     emotions = None if asked(name, torch.tensor(0)) is None else ASKED
     classes = 0 if emotions is None else 6
-    want = plainly(model, emotions, classes, topic, emotion)
+    want = plainly(name, emotions, classes, topic, emotion)
 
     def chosen() -> list[int]:
         return choose(
@@ -82,7 +87,7 @@ def test_the_settings_decide_differently():
     with torch.no_grad():
         for name in ("ecm-0", "ecm-6", "emo_seq-3"):
             for topic, emotion in itertools.product((0.0, 3.0), (0.0, 5.0)):
-                found[name].add(tuple(plainly(network(name), ASKED, 6, topic, emotion)))
+                found[name].add(tuple(plainly(name, ASKED, 6, topic, emotion)))
     assert all(len(choices) > 1 for choices in found.values())
 
 
