@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from emotone.emotions import Emotion
+from emotone.evaluation.facts import run_facts
 from emotone.evaluation.likelihoods import Likelihood
-from emotone.evaluation.score import with_unsaid
-from emotone.metrics import Tools, build
+from emotone.metrics import Instruments, build
 from emotone.metrics.base import Pair, SumStats
 from emotone.metrics.perplexity import bits, sequence_weighted, token_weighted
 from emotone.metrics.pooling import Sampled, by_training, estimate, sample
@@ -100,9 +101,25 @@ class Statistics:
         return by_training(pooled, [t for t, samplings in self.stats.items() for _ in samplings])
 
 
-def of_replies(row: Row, metric: str, tools: Tools) -> Statistics:
-    """Measure the replies of a row once."""
-    built = build(metric, with_unsaid(tools, row.pairs))
+def of_replies(
+    row: Row,
+    metric: str,
+    instruments: Instruments,
+    emotions: Sequence[Emotion] | None = None,
+) -> Statistics:
+    """Measure the replies of a row once.
+
+    Args:
+        row: The row.
+        metric: Name for `emotone.metrics.build`.
+        instruments: For the metric.
+        emotions: What replies of a system that takes no emotion are compared with; None leaves
+            them out.
+    """
+    asked = "none" if emotions is None else "all"
+    judge = instruments.emotion
+    facts = run_facts(row.pairs, judge, asked=asked, emotions=emotions or ())
+    built = build(metric, instruments, facts)
     return Statistics(
         built.signature,
         {t: [built.stats(pairs) for pairs in many] for t, many in row.replies.items()},

@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from emotone.evaluation.instruments import Wanted, open_instruments
 from emotone.evaluation.manifest import manifest
-from emotone.evaluation.tools import Wanted, open_tools
 from emotone.evaluation.touched import check_judges
-from emotone.metrics import Tools
+from emotone.metrics import Instruments
 from emotone.metrics.pooling import ROUNDS, difference, paired_difference, ratio
 from emotone.types import MECHANISMS, Example
 from recipes.compare.files import RESULTS, ROOT, write_results
@@ -98,7 +98,7 @@ def main() -> None:
     if given.answer_only:
         return
     of_replies = tuple(m for m in MEASURES if m not in LIKELIHOODS)
-    opened = open_tools(Wanted(of_replies, "en", strict=True, cache=out / ".labels"))
+    opened = open_instruments(Wanted(of_replies, "en", strict=True, cache=out / ".labels"))
     rows = rows_of(stages, out, given.samplings)
     for row in rows.values():
         check_judges(opened.judges, row.pairs, trained=())
@@ -107,7 +107,7 @@ def main() -> None:
         "manifest": manifest([given.dialogues], judges=opened.judges, settings=settings),
         "decoding": asdict(DECODING),
         "same_for_all": SAME_FOR_ALL,
-        **scored({**rows, **floors(examples)}, examples, opened.tools, given.rounds),
+        **scored({**rows, **floors(examples)}, examples, opened.instruments, given.rounds),
         "runs": {s.title: trained(s) for s in stages if s.stage != "plain"},
         "tricks": tricks(),
     }
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def scored(
-    rows: Mapping[str, Row], examples: Sequence[Example], tools: Tools, rounds: int
+    rows: Mapping[str, Row], examples: Sequence[Example], instruments: Instruments, rounds: int
 ) -> dict[str, Any]:
     """Measure every row, and what sets it apart from the supervised one."""
     posts = [e.id for e in examples]
@@ -126,7 +126,7 @@ def scored(
     for name, row in rows.items():
         start = time.perf_counter()
         measures = OF_FLOORS.get(name, MEASURES)
-        statistics[name] = {m: measured(row, m, tools, posts) for m in measures}
+        statistics[name] = {m: measured(row, m, instruments, posts) for m in measures}
         samples = {m: s.sampled(posts, rounds) for m, s in statistics[name].items()}
         signatures |= {m: s.signature for m, s in samples.items()}
         of_rows[name] = {
@@ -147,11 +147,11 @@ def scored(
     }
 
 
-def measured(row: Row, metric: str, tools: Tools, posts: Sequence[str]) -> Statistics:
+def measured(row: Row, metric: str, instruments: Instruments, posts: Sequence[str]) -> Statistics:
     """Read the replies of a row, or its likelihoods, once."""
     if metric in LIKELIHOODS:
         return of_likelihoods(row, metric, posts, f"name:{metric}|of:references|v:1")
-    return of_replies(row, metric, tools)
+    return of_replies(row, metric, instruments)
 
 
 def compared(

@@ -10,7 +10,6 @@ ahead, while other runs are still being trained.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from emotone.emotions import Emotion
+from emotone.evaluation.facts import asked_emotions
+from emotone.evaluation.instruments import Wanted, open_instruments
 from emotone.evaluation.likelihoods import NATS, PERPLEXITY, read_likelihoods
 from emotone.evaluation.manifest import manifest
-from emotone.evaluation.score import asked_emotions
 from emotone.evaluation.scores import read_scores
-from emotone.evaluation.tools import Wanted, open_tools
 from emotone.evaluation.touched import check_judges
-from emotone.metrics import Tools
+from emotone.metrics import Instruments
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair
 from emotone.metrics.pooling import ROUNDS, Sampled
@@ -79,14 +78,14 @@ class Language:
 
     Args:
         runs: The runs.
-        tools: Judge and encoder.
+        instruments: Judge and encoder.
         judges: Name of the judge -> hashes of its data.
         judged: Posts whose replies are judged.
         rounds: Resamples of posts.
     """
 
     runs: tuple[Run, ...]
-    tools: Tools
+    instruments: Instruments
     judges: Mapping[str, Any]
     judged: int
     rounds: int
@@ -132,10 +131,10 @@ def opened(runs: tuple[Run, ...], lang: str, cache: Path, judged: int, rounds: i
     """Open judge and encoder, and refuse a judge that labelled what a run was trained on."""
     names = tuple(dict.fromkeys(m.metric for m in MEASURES.values()))
     cache.mkdir(parents=True, exist_ok=True)
-    instruments = open_tools(Wanted(names, lang, strict=True, cache=cache))
+    opened = open_instruments(Wanted(names, lang, strict=True, cache=cache))
     for run in runs:
-        check_judges(instruments.judges, [], trained=run.judges)
-    return Language(runs, instruments.tools, instruments.judges, judged, rounds)
+        check_judges(opened.judges, [], trained=run.judges)
+    return Language(runs, opened.instruments, opened.judges, judged, rounds)
 
 
 def read_rows(language: Language, file: str) -> dict[str, Row]:
@@ -161,7 +160,7 @@ def read_rows(language: Language, file: str) -> dict[str, Row]:
 
 def label(language: Language, rows: Mapping[str, Row]) -> None:
     """Let the judge label the replies that it is to score, and print how fast it was."""
-    judge: Any = language.tools.emotion
+    judge: Any = language.instruments.emotion
     for name, row in rows.items():
         judged = set(deal(row.posts, language.judged))
         texts = [reply.text for example, reply in row.pairs if example.id in judged]
@@ -180,10 +179,7 @@ def scored(language: Language, rows: Mapping[str, Row]) -> dict[str, Any]:
     neutral = neutral_of(pairs)
     asked = asked_emotions(pairs)
     felt = tuple(e for e in asked if e.label != neutral)
-    tools = {
-        view: dataclasses.replace(language.tools, asked="all", asked_emotions=emotions)
-        for view, emotions in (("judged", asked), ("felt", felt))
-    }
+    compared_with = {"judged": asked, "felt": felt}
     samples: dict[str, dict[str, Sampled]] = {}
     of_rows: dict[str, Any] = {}
     for name, row in rows.items():
@@ -194,8 +190,9 @@ def scored(language: Language, rows: Mapping[str, Row]) -> dict[str, Any]:
             if name == PEOPLE and not what.people:
                 continue
             part = viewed(row, what.view, set(judged), felt)
-            statistics = of_replies(part, what.metric, tools.get(what.view, language.tools))
-            over = judged if what.view in tools else posts
+            emotions = compared_with.get(what.view)
+            statistics = of_replies(part, what.metric, language.instruments, emotions)
+            over = posts if emotions is None else judged
             samples[name][key] = statistics.sampled(over, language.rounds)
         of_rows[name] = {
             "seeds": sorted(row.replies),
@@ -203,7 +200,7 @@ def scored(language: Language, rows: Mapping[str, Row]) -> dict[str, Any]:
             "judged_posts": len(judged),
             "replies": len(row.pairs),
             **numbers_of(row.replies, samples[name]),
-            "by_emotion": by_emotion(row, judged, tools["judged"], language.rounds),
+            "by_emotion": by_emotion(row, judged, language, asked),
         }
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     return {
@@ -227,14 +224,17 @@ def viewed(row: Row, view: str, judged: Container[str], felt: Sequence[Emotion])
     return of_judged.part(lambda ps: [p for p in ps if asked_emotion(p[1]) in (None, *felt)])
 
 
-def by_emotion(row: Row, judged: Sequence[str], tools: Tools, rounds: int) -> dict[str, Any]:
+def by_emotion(
+    row: Row, judged: Sequence[str], language: Language, asked: Sequence[Emotion]
+) -> dict[str, Any]:
     """Accuracy of the replies asked for each emotion."""
     of_judged = viewed(row, "judged", set(judged), ())
     accuracies: dict[str, Any] = {}
-    for emotion in tools.asked_emotions:
+    for emotion in asked:
         part = of_judged.part(lambda ps, e=emotion: [p for p in ps if asked_emotion(p[1]) == e])
         if all(pairs for many in part.replies.values() for pairs in many):
-            sampled = of_replies(part, "emotion_accuracy", tools).sampled(judged, rounds)
+            accuracy = of_replies(part, "emotion_accuracy", language.instruments, asked)
+            sampled = accuracy.sampled(judged, language.rounds)
             accuracies[emotion.label] = number(sampled, "emotion_accuracy")
     return accuracies
 

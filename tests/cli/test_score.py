@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,40 @@ def test_a_comparison_with_another_system(run: Run, judge: WordJudge, tmp_path: 
     assert found["difference"] == pytest.approx(0.8)
     assert found["p"] < 0.05
     assert row["manifest"]["against"][0]["name"] == "2.jsonl"
+
+
+OUTSIDE = """
+from emotone.metrics import Spec
+from emotone.metrics.base import Measure, mean_stats
+
+
+def shout(instruments, facts):
+    return Measure("shout", "name:shout|v:1", lambda pairs: mean_stats([1.0 for _ in pairs]))
+
+
+METRICS = (Spec(name="shout", make=shout, title="Loud replies", group="Volume", digits=1),)
+"""
+
+
+def test_a_metric_from_outside_is_scored_and_reported_where_it_is_not_installed(
+    run: Run, judge: WordJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "lab_of_tests").mkdir()
+    (tmp_path / "lab_of_tests" / "__init__.py").touch()
+    (tmp_path / "lab_of_tests" / "shout.py").write_text(OUTSIDE, encoding="utf-8")
+    place = tmp_path / "run"
+    path = written(place / "replies.jsonl")
+    names = "lab_of_tests.shout,length_words"
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        options = ["--metrics", names, "--rounds", "5", "-o", str(place / "scores.json")]
+        assert run("score", "-i", str(path), *options).code == 0
+        del sys.modules["lab_of_tests.shout"], sys.modules["lab_of_tests"]
+    assert list(read_scores(place / "scores.json").metrics) == ["shout", "length_words"]
+    assert run("report", str(place)).code == 0
+    tables = (place / "report" / "tables.md").read_text(encoding="utf-8")
+    assert "| **Volume** |" in tables
+    assert "| Loud replies ↑ | 1.0 " in tables
 
 
 def test_a_judge_that_touched_the_training_is_refused(run: Run, judge: WordJudge, tmp_path: Path):
@@ -265,7 +300,6 @@ def test_help_is_still_help(run: Run):
 def test_a_reader_that_goes_away_before_the_end_is_met_with_silence():
     """Run `emotone models list` into a reader that is gone at once."""
     import subprocess
-    import sys
 
     command = [sys.executable, "-m", "emotone", "models", "list"]
     with subprocess.Popen(
@@ -283,7 +317,6 @@ def test_reports_and_scores_load_no_model_library():
         "print(sorted({'torch', 'transformers', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
     import subprocess
-    import sys
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

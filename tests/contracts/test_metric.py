@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from emotone import metrics
 from emotone.errors import EmotoneError, UnknownName, Unsupported
-from emotone.metrics.significance import interval, paired_test, score
-from unit.metrics.doubles import corpora, pair, tools
+from emotone.metrics.instruments import Need
+from emotone.metrics.significance import interval, paired_test, with_interval
+from unit.metrics.doubles import build, corpora, facts, instruments, pair
 
 NAMES = metrics.names()
 #: Sums in another order differ in the last digits.
@@ -44,10 +46,6 @@ def same(a: float, b: float) -> bool:
     return (math.isnan(a) and math.isnan(b)) or abs(a - b) <= CLOSE
 
 
-def build(name: str):
-    return metrics.build(name, tools())
-
-
 def test_the_metrics_of_the_room_are_found():
     assert len(NAMES) > 35
     assert sorted(set(NAMES)) == NAMES
@@ -58,7 +56,7 @@ def test_the_metrics_of_the_room_are_found():
 def test_a_metric_is_named_as_it_is_called(name: str):
     assert build(name).name == name
     assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
-    assert metrics.build(name.replace("_", "-"), tools()).name == name
+    assert build(name.replace("_", "-")).name == name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -152,7 +150,7 @@ def test_a_whole_weight_is_that_many_replies(name: str, pairs, weights):
 def test_scores_and_paired_tests_are_made_from_it(name: str):
     metric = build(name)
     stats = metric.stats(CORPUS)
-    made = score(metric, stats, groups=GROUPS, rounds=100)
+    made = with_interval(metric, stats, groups=GROUPS, rounds=100)
     assert made.name == name
     assert made.signature == metric.signature
     assert made.value == stats.value()
@@ -168,70 +166,101 @@ def test_scores_and_paired_tests_are_made_from_it(name: str):
     assert itself.low == itself.high == 0
 
 
-LACKS = {
-    "emotion": (
-        "emotion_accuracy",
-        "emotion_macro_f1",
-        "emotional_share",
-        "asked_share",
-        "asked_probability",
-    ),
-    "empathy": tuple(n for n in NAMES if n.startswith("emp_")),
-    "embed": (
-        "similarity_reference",
-        "similarity_post",
-        "similarity_neutral",
-        "topic_reference",
-        "topic_post",
-    ),
-    "neutral": ("similarity_neutral",),
-    "embed_tokens": ("greedy_match",),
-    "perplexity": ("perplexity", "ecm_perplexity", "bits_per_character"),
-}
+SPECS = metrics.specs()
+NEEDS = [(name, need) for name in NAMES for need in SPECS[name].needs]
 
 
-@pytest.mark.parametrize(("tool", "name"), [(t, n) for t, found in LACKS.items() for n in found])
-def test_a_metric_without_its_tool_says_which(tool: str, name: str):
+@pytest.mark.parametrize(("name", "need"), NEEDS)
+def test_a_metric_without_what_it_needs_says_which(name: str, need: str):
     with pytest.raises(Unsupported, match=rf"^{name} needs .+, but none was given"):
-        metrics.build(name, replace(tools(), **{tool: None}))
+        build(name, **{need: None})
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_metric_either_says_what_it_lacks_or_works_without(name: str):
-    if any(name in found for found in LACKS.values()):
-        with pytest.raises(Unsupported, match=f"^{name} needs "):
-            metrics.build(name, metrics.Tools())
-    else:
-        assert len(metrics.build(name, metrics.Tools()).stats(CORPUS)) == len(CORPUS)
+def test_a_metric_works_with_what_it_declares_and_nothing_else(name: str):
+    rest = {n: None for n in get_args(Need) if n not in SPECS[name].needs}
+    assert len(build(name, **rest).stats(CORPUS)) == len(CORPUS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_is_declared_with_all_that_a_reader_of_reports_and_docs_needs(name: str):
+    spec = SPECS[name]
+    assert spec.name == name
+    assert spec.title
+    assert spec.title != name
+    assert [other for other in SPECS.values() if other.title == spec.title] == [spec]
+    assert spec.measures
+    assert spec.range or spec.share
+    assert spec.display() == metrics.displays()[name]
+
+
+def test_a_metric_that_uses_what_it_does_not_declare_is_told_so(monkeypatch):
+    careless = dataclasses.replace(SPECS["emotion_accuracy"], needs=())
+    monkeypatch.setitem(SPECS, "emotion_accuracy", careless)
+    with pytest.raises(Unsupported, match="uses what it does not declare; name it in `needs`"):
+        build("emotion_accuracy", emotion=None)
+    with pytest.raises(UnknownName, match="need of metric emotion_accuracy 'emotions'; did you"):
+        dataclasses.replace(careless, needs=("emotions",))
 
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(UnknownName, match="unknown metric 'distinkt_2'; did you mean 'distinct_2'"):
-        metrics.build("distinkt_2", tools())
+        build("distinkt_2")
 
 
 OUTSIDE = """
 from emotone.metrics.base import Measure, mean_stats
 
 METRICS = {
-    "marks": lambda tools: Measure(
+    "marks": lambda instruments: Measure(
         "marks", "name:marks|v:1", lambda pairs: mean_stats([r.text.count("!") for _, r in pairs])
     )
 }
 """
+DECLARED = """
+from emotone.metrics import Spec
+from emotone.metrics.base import Measure, mean_stats
 
 
-def test_a_metric_from_outside_is_loaded_by_its_dotted_name(tmp_path: Path, monkeypatch):
-    (tmp_path / "metrics_outside").mkdir()
-    (tmp_path / "metrics_outside" / "__init__.py").touch()
-    (tmp_path / "metrics_outside" / "marks.py").write_text(OUTSIDE, encoding="utf-8")
-    (tmp_path / "metrics_outside" / "other.py").write_text("METRICS = {}\n", encoding="utf-8")
+def shout(instruments, facts):
+    return Measure("shout", "name:shout|v:1", lambda pairs: mean_stats([1.0 for _ in pairs]))
+
+
+METRICS = (Spec(name="shout", make=shout, title="Loud replies", needs=("emotion",), better="down"),)
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch):
+    folder = tmp_path / "metrics_outside"
+    folder.mkdir()
+    for name, text in {
+        "": "",
+        "marks": OUTSIDE,
+        "shout": DECLARED,
+        "other": "METRICS = {}",
+    }.items():
+        (folder / f"{name or '__init__'}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    metric = metrics.build("metrics_outside.marks", tools())
-    assert metric.stats([pair("ha! ha!"), pair("no")]).value() == 1.0
-    with pytest.raises(UnknownName, match="its METRICS hold no 'other'"):
-        metrics.build("metrics_outside.other", tools())
-    with pytest.raises(UnknownName, match="Importing it failed"):
-        metrics.build("metrics_outside.none", tools())
+    yield
     for module in [m for m in sys.modules if m.startswith("metrics_outside")]:
         del sys.modules[module]
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_metric_from_outside_is_loaded_by_its_dotted_name():
+    metric = metrics.build("metrics_outside.marks", instruments(), facts())
+    assert metric.stats([pair("ha! ha!"), pair("no")]).value() == 1.0
+    assert metrics.spec("metrics_outside.marks").title == "marks"
+    with pytest.raises(UnknownName, match="its METRICS hold no 'other'"):
+        metrics.build("metrics_outside.other")
+    with pytest.raises(UnknownName, match="Importing it failed"):
+        metrics.build("metrics_outside.none")
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_metric_from_outside_may_be_declared_as_those_of_the_package_are():
+    assert metrics.spec("metrics_outside.shout").title == "Loud replies"
+    assert metrics.build("metrics_outside.shout", instruments()).name == "shout"
+    with pytest.raises(Unsupported, match=r"^shout needs a judge of emotion, but none was given"):
+        metrics.build("metrics_outside.shout")

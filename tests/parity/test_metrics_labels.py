@@ -7,19 +7,18 @@ from itertools import product
 import numpy as np
 import pytest
 
-from emotone import metrics
 from emotone.metrics import f1
 from emotone.metrics.base import mean_stats
 from emotone.metrics.significance import interval, paired_test
 from emotone.types import MECHANISMS
-from unit.metrics.doubles import TELLS, CountIdentifier, pair, random_corpus, tools
+from unit.metrics.doubles import TELLS, CountIdentifier, build, pair, random_corpus
 
 CORPORA = 1000
 CLOSE = 1e-9
 
 
 def value(name: str, pairs) -> float:
-    return metrics.build(name, tools()).stats(pairs).value()
+    return build(name).stats(pairs).value()
 
 
 def test_accuracy_and_macro_f1_of_emotions_are_scikit_learn_s():
@@ -133,7 +132,7 @@ def test_the_paired_test_is_the_share_of_all_swaps():
 
 def test_a_pair_of_runs_of_distinct_is_swapped_as_texts_are():
     """Against swapping the texts themselves, reading the corpora anew each time."""
-    metric = metrics.build("distinct_2", tools())
+    metric = build("distinct_2")
     rng = np.random.default_rng(5)
     a = [pair(r.text, id=str(i)) for i, (_, r) in enumerate(random_corpus(rng, 7))]
     b = [pair(e.reply or "", id=str(i)) for i, (e, _) in enumerate(random_corpus(rng, 7))]

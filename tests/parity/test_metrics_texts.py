@@ -8,10 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from emotone import metrics
 from emotone.metrics.distinct import distinct_n, per_reply
 from emotone.metrics.self_bleu import scores
-from unit.metrics.doubles import pair, random_corpus, tools
+from unit.metrics.doubles import build, pair, random_corpus
 
 CORPORA = 1000
 #: The same arithmetic in another order differs in the last digits.
@@ -21,7 +20,7 @@ HAN = ("你好", "我", "很", "高兴", "ok", "吗", "？", "3", "难过", "，
 
 
 def value(name: str, pairs) -> float:
-    return metrics.build(name, tools()).stats(pairs).value()
+    return build(name).stats(pairs).value()
 
 
 def corpus(seed: int, words=None):
@@ -62,7 +61,7 @@ def test_bleu_of_weights_is_sacrebleu_s_of_repeats():
         weights[0] += 1
         again = [p for p, w in zip(pairs, weights, strict=True) for _ in range(w)]
         theirs = BLEU().corpus_score([r.text for _, r in again], [[e.reply for e, _ in again]])
-        ours = metrics.build("bleu", tools()).stats(pairs).value(weights)
+        ours = build("bleu").stats(pairs).value(weights)
         assert ours == pytest.approx(theirs.score, abs=CLOSE)
 
 

@@ -3,102 +3,113 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from emotone.errors import DataError
+from emotone.evaluation.groups import groups_of
 from emotone.evaluation.scores import Number
-from emotone.evaluation.summaries import Pair, in_order, part
-
-if TYPE_CHECKING:
-    from emotone.metrics import Tools
-    from emotone.protocols import Metric, Stats
+from emotone.metrics import Instruments, RunFacts, build, spec
+from emotone.metrics.base import Pair, SumStats
+from emotone.metrics.significance import with_interval
+from emotone.protocols import Metric, Stats
 
 #: Samples of the bootstrap.
 ROUNDS = 1000
 
 Advance = Callable[[str], None]
+Numbers = Mapping[str, Number]
 
 
-def in_part(name: str, part: str) -> bool:
-    """Tell whether an example id belongs to a part: it has it whole, between signs or ends.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Numbers of a run, each by the name of its metric.
 
-    "emotional" holds "emotional-17" and "queries-emotional-17", not "unemotional-17" or
-    "emotionally-17".
+    Args:
+        total: Over all replies.
+        per_emotion: Over the replies asked for each emotion.
+        per_part: Over named parts of the examples.
+        at_full: Over the replies asked for one emotion at intensity 100.
     """
-    inside = rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])"
-    return re.search(inside, name) is not None
+
+    total: Numbers
+    per_emotion: Mapping[str, Numbers]
+    per_part: Mapping[str, Numbers]
+    at_full: Numbers
 
 
-Numbers = dict[str, Number]
-
-
-def numbers(
+def measure_all(
     pairs: Sequence[Pair],
     metrics: Sequence[str],
-    tools: Tools,
+    instruments: Instruments,
+    facts: RunFacts,
     *,
     parts: Sequence[str] = (),
     rounds: int = ROUNDS,
     seed: int = 0,
-    names: Mapping[str, str] | None = None,
+    of_replies: bool = True,
     advance: Advance | None = None,
-) -> tuple[Numbers, dict[str, Numbers], dict[str, Numbers], Numbers]:
-    """Measure all replies, those of each emotion, of each named part, and of one emotion at 100.
+) -> Measured:
+    """Measure all replies, and those of each group.
 
-    Arguments are those of `score_run`; `names` gives metrics other names in the result.
+    Args:
+        pairs: Examples and replies.
+        metrics: Names for `emotone.metrics.build`.
+        instruments: For the metrics.
+        facts: Of the run.
+        parts: Names of parts of the examples; see `groups.in_part`.
+        rounds: Samples of the bootstrap, of example ids.
+        seed: Seed of the samples.
+        of_replies: Whether the texts are a system's replies and not references; see `key_of`.
+        advance: Called with the name of each metric that is done.
 
     Raises:
         DataError: If no id belongs to a part.
-        Unsupported: If a metric needs a tool that is None.
+        Unsupported: If a metric needs what is not given.
     """
-    from emotone.metrics import build
-
-    moods: dict[str, list[int]] = {}
-    for i, (_, reply) in enumerate(pairs):
-        moods.setdefault(part(reply), []).append(i)
-    places = {name: [i for i, (e, _) in enumerate(pairs) if in_part(e.id, name)] for name in parts}
-    for name, rows in places.items():
-        if not rows:
-            raise DataError(f"no example id belongs to part {name!r}; name parts that ids carry")
+    groups = groups_of(pairs, parts)
     total: dict[str, Number] = {}
-    per_emotion: dict[str, dict[str, Number]] = {name: {} for name in in_order(list(moods))}
-    per_part: dict[str, dict[str, Number]] = {name: {} for name in parts}
-    at_100 = [i for i, (_, r) in enumerate(pairs) if r.emotion is not None and r.emotion.at_full]
-    whole = {"100": at_100} if at_100 else {}
-    full: dict[str, dict[str, Number]] = {"100": {}}
+    at_full: dict[str, Number] = {}
+    per_emotion: dict[str, dict[str, Number]] = {key: {} for key in groups.per_emotion}
+    per_part: dict[str, dict[str, Number]] = {part: {} for part in groups.per_part}
+    tables = [(places, per_emotion[key]) for key, places in groups.per_emotion.items()]
+    tables += [(places, per_part[part]) for part, places in groups.per_part.items()]
+    if groups.at_full:
+        tables.append((groups.at_full, at_full))
     for name in metrics:
-        metric = build(name, tools)
-        key = (names or {}).get(metric.name, metric.name)
+        metric = build(name, instruments, facts)
+        key = key_of(name, metric, of_replies=of_replies)
         stats = metric.stats(pairs)
         total[key] = _number(metric, stats, pairs, rounds, seed)
-        groups_of = ((moods, per_emotion), (places, per_part), (whole, full))
-        for groups, into in groups_of:
-            for label, rows in groups.items():
-                chosen = [pairs[i] for i in rows]
-                into[label][key] = (
-                    total[key]
-                    if len(rows) == len(pairs)
-                    else _number(metric, _some(metric, stats, rows, chosen), chosen, rounds, seed)
-                )
+        for places, numbers in tables:
+            group = [pairs[i] for i in places]
+            numbers[key] = (
+                total[key]
+                if len(group) == len(pairs)
+                else _number(metric, _stats_of(metric, stats, places, group), group, rounds, seed)
+            )
         if advance:
             advance(key)
-    return total, per_emotion, per_part, full["100"]
+    return Measured(total, per_emotion, per_part, at_full)
+
+
+def key_of(name: str, metric: Metric, *, of_replies: bool) -> str:
+    """Name a metric in `scores.json`.
+
+    "perplexity" is that of references under the system itself (`emotone perplexity`); that of
+    replies under another model has a name of its own.
+    """
+    own = spec(name).of_replies if of_replies else None
+    return metric.name if own is None else own.name
 
 
 def _number(metric: Metric, stats: Stats, pairs: Sequence[Pair], rounds: int, seed: int) -> Number:
-    from emotone.metrics.significance import score as scored
-
     ids = [example.id for example, _ in pairs]
-    made = scored(metric, stats, groups=ids, rounds=rounds, seed=seed)
-    return Number(made.value, made.low, made.high, made.n, made.signature)
+    score = with_interval(metric, stats, groups=ids, rounds=rounds, seed=seed)
+    return Number(score.value, score.low, score.high, score.n, score.signature)
 
 
-def _some(metric: Metric, stats: Stats, rows: Sequence[int], pairs: Sequence[Pair]) -> Stats:
+def _stats_of(metric: Metric, stats: Stats, places: Sequence[int], group: Sequence[Pair]) -> Stats:
     """Return the statistics of some replies, without reading texts again where they add up."""
-    from emotone.metrics.base import SumStats
-
     if isinstance(stats, SumStats):
-        return dataclasses.replace(stats, rows=stats.rows[list(rows)])
-    return metric.stats(pairs)
+        return dataclasses.replace(stats, rows=stats.rows[list(places)])
+    return metric.stats(group)

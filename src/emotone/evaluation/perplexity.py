@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emotone.emotions import EmotionMix
 from emotone.errors import DataError, Unsupported
 from emotone.evaluation.scores import Scores
-from emotone.evaluation.summaries import Pair
+from emotone.metrics.base import Pair
 from emotone.protocols import LikelihoodResponder, Responder
 from emotone.types import Decoding, Dialogue, Example, Reply
 
@@ -40,8 +40,8 @@ def perplexity(
         responder: The system.
         examples: With replies; those without one are left out.
         emotion: Asked for every example; None takes the examples' own.
-        rounds: Draws of the bootstrap.
-        seed: Seed of the draws.
+        rounds: Samples of the bootstrap.
+        seed: Seed of the samples.
         manifest: Goes into the result.
         progress: Called with the number of references just read.
 
@@ -49,13 +49,14 @@ def perplexity(
         Unsupported: If the system does not say how likely a reply is.
         DataError: If no example has a reply.
     """
-    from emotone.evaluation.measure import numbers
-    from emotone.metrics import Tools
+    from emotone.evaluation.facts import run_facts
+    from emotone.evaluation.measure import measure_all
+    from emotone.metrics import Instruments
 
     able = check_likelihoods(responder)
     # A reply is what names system and model as replies.jsonl does; one token of it is enough.
-    said = responder.reply([Dialogue.of("Hello.")], [None], decoding=Decoding(max_tokens=1))[0]
-    system, model = said.system, said.model
+    reply = responder.reply([Dialogue.of("Hello.")], [None], decoding=Decoding(max_tokens=1))[0]
+    system, model = reply.system, reply.model
     takes = responder.capabilities.taxonomy is not None
     pairs: list[Pair] = []
     for example in examples:
@@ -69,16 +70,26 @@ def perplexity(
     def counts(rows: Sequence[Pair]) -> np.ndarray:
         return _counts(able.nats, rows, progress)
 
-    tools = Tools(perplexity=remembered(counts), perplexity_name=f"{system}:{model},references")
-    total, per_emotion, _, at_full = numbers(pairs, METRICS, tools, rounds=rounds, seed=seed)
+    instruments = Instruments(
+        perplexity=remembered(counts), perplexity_name=f"{system}:{model},references"
+    )
+    measured = measure_all(
+        pairs,
+        METRICS,
+        instruments,
+        run_facts(pairs, None),
+        rounds=rounds,
+        seed=seed,
+        of_replies=False,
+    )
     return Scores(
         system,
         model,
         len(pairs),
-        total,
-        per_emotion,
+        measured.total,
+        measured.per_emotion,
         manifest=dict(manifest or {}),
-        at_full=at_full,
+        at_full=measured.at_full,
     )
 
 
@@ -142,8 +153,8 @@ def remembered(counts: Callable[[Sequence[Pair]], np.ndarray]) -> Callable[..., 
 
     def key(pair: Pair) -> tuple[str, str | None, str]:
         example, reply = pair
-        said = " ".join(f"{p.speaker}{p.text}" for p in example.dialogue.posts)
-        return said, None if reply.emotion is None else str(reply.emotion), reply.text
+        posts = " ".join(f"{p.speaker}{p.text}" for p in example.dialogue.posts)
+        return posts, None if reply.emotion is None else str(reply.emotion), reply.text
 
     def ask(rows: Sequence[Pair]) -> np.ndarray:
         import numpy as np
@@ -163,13 +174,13 @@ def _counts(
 ) -> np.ndarray:
     import numpy as np
 
-    found: list[tuple[float, int, int]] = []
+    counts: list[tuple[float, int, int]] = []
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        made = nats(
+        likelihoods = nats(
             [e.dialogue for e, _ in part], [r.emotion for _, r in part], [r.text for _, r in part]
         )
-        found += [(*row, len(r.text)) for row, (_, r) in zip(made, part, strict=True)]
+        counts += [(*row, len(r.text)) for row, (_, r) in zip(likelihoods, part, strict=True)]
         if progress:
             progress(len(part))
-    return np.array(found, np.float64).reshape(-1, 3)
+    return np.array(counts, np.float64).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Judges that remember: what was judged once is not judged again when replies are re-scored.
+"""Judges that remember: each text is judged once, also when replies are scored again later.
 
 Labels are kept in one file a judge, by the judge's name (version and weights included) and the
 hash of the text. The file holds no text.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ from emotone.types import MECHANISMS, EmotionScores, EmpathyLevels
 
 #: Texts a judge reads before its labels are written.
 BATCH = 256
-
-Progress = Callable[[int], None]
 
 
 @dataclass(slots=True)
@@ -39,14 +37,33 @@ class Labels:
     judge: str
     known: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def add(self, rows: dict[str, Any]) -> None:
-        """Keep labels and append them to the file."""
-        self.known.update(rows)
+    def of(
+        self,
+        items: Sequence[tuple[str, ...]],
+        judge: Callable[[list[tuple[str, ...]]], Sequence[Any]],
+    ) -> list[Any]:
+        """Return the label of each item, in order.
+
+        Args:
+            items: One text each, or several that are judged together.
+            judge: Gives a JSON-ready label to each item; asked in batches, about new items only.
+        """
+        keys = [_key(item) for item in items]
+        new = {k: item for k, item in zip(keys, items, strict=True) if k not in self.known}
+        names = list(new)
+        for start in range(0, len(names), BATCH):
+            part = names[start : start + BATCH]
+            self._add(dict(zip(part, judge([new[k] for k in part]), strict=True)))
+        return [self.known[k] for k in keys]
+
+    def _add(self, labels: dict[str, Any]) -> None:
+        """Append labels to the file."""
+        self.known.update(labels)
         if self.path is None:
             return
         lines = "".join(
             json.dumps({"key": key, "judge": self.judge, "label": label}) + "\n"
-            for key, label in rows.items()
+            for key, label in labels.items()
         )
         try:
             self.path.parent.mkdir(exist_ok=True)
@@ -59,33 +76,35 @@ class Labels:
             ) from error
 
 
-def open_labels(folder: Path | None, judge: str) -> Labels:
-    """Read what is known of a judge's labels; lines that are not its own or not whole are left out.
+def open_labels(folder: Path | None, judge: str, valid: Callable[[Any], bool]) -> Labels:
+    """Read what is known of a judge's labels; lines that are not valid or not its own are left out.
 
     Args:
         folder: Where label files are kept; None remembers nothing beyond this run.
         judge: Name of the judge, with all that its labels depend on.
+        valid: Whether a label has the shape of this judge's.
     """
     if folder is None:
         return Labels(None, judge)
     path = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', judge)[:100]}.jsonl"
-    made = Labels(path, judge)
-    if path.exists():
+    labels = Labels(path, judge)
+    if not path.exists():
+        return labels
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror}); remove it") from error
+    for line in lines:
         try:
-            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        except OSError as error:
-            raise DataError(f"cannot read {path} ({error.strerror}); remove it") from error
-        for line in lines:
-            try:
-                row = json.loads(line)
-                if row["judge"] == judge:
-                    made.known[row["key"]] = row["label"]
-            except (ValueError, KeyError, TypeError):
-                continue  # half a line of a killed run; its texts are judged again
-        if lines[-1]:
-            with path.open("a", encoding="utf-8") as out:
-                out.write("\n")  # so that what is added starts a line of its own
-    return made
+            row = json.loads(line)
+            if row["judge"] == judge and valid(row["label"]):
+                labels.known[row["key"]] = row["label"]
+        except (ValueError, KeyError, TypeError):
+            continue  # half a line of a killed run; its texts are judged again
+    if lines[-1]:
+        with path.open("a", encoding="utf-8") as out:
+            out.write("\n")  # so that what is added starts a line of its own
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +114,10 @@ class RememberedEmotion:
     Args:
         judge: Who judges.
         labels: What is known.
-        progress: Called with the number of texts just judged.
     """
 
     judge: EmotionClassifier
     labels: Labels
-    progress: Progress | None = None
 
     @property
     def name(self) -> str:
@@ -114,16 +131,12 @@ class RememberedEmotion:
 
     def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
         """Score each text, in order."""
-        keys = [_key(t) for t in texts]
-        for part in _new(keys, texts, self.labels):
-            made = self.judge.classify(list(part.values()))
-            self.labels.add({k: dict(s.probabilities) for k, s in zip(part, made, strict=True)})
-            if self.progress:
-                self.progress(len(part))
-        return [self._scores(self.labels.known[k]) for k in keys]
 
-    def _scores(self, probabilities: dict[str, float]) -> EmotionScores:
-        return EmotionScores(max(probabilities, key=probabilities.__getitem__), probabilities)
+        def label(items: list[tuple[str, ...]]) -> list[dict[str, float]]:
+            return [dict(s.probabilities) for s in self.judge.classify([t for (t,) in items])]
+
+        rows = self.labels.of([(text,) for text in texts], label)
+        return [EmotionScores(max(row, key=row.__getitem__), row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +146,10 @@ class RememberedEmpathy:
     Args:
         judge: Who judges.
         labels: What is known.
-        progress: Called with the number of pairs just judged.
     """
 
     judge: EmpathyIdentifier
     labels: Labels
-    progress: Progress | None = None
 
     @property
     def name(self) -> str:
@@ -147,41 +158,35 @@ class RememberedEmpathy:
 
     def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
         """Score each (context, response), in order."""
-        keys = [_key(*pair) for pair in pairs]
-        for part in _new(keys, pairs, self.labels):
-            made = self.judge.identify(list(part.values()))
-            self.labels.add({k: asdict(s) for k, s in zip(part, made, strict=True)})
-            if self.progress:
-                self.progress(len(part))
-        return [EmpathyLevels(**self.labels.known[k]) for k in keys]
+
+        def label(items: list[tuple[str, ...]]) -> list[dict[str, int]]:
+            return [asdict(levels) for levels in self.judge.identify([(c, r) for c, r in items])]
+
+        return [EmpathyLevels(**row) for row in self.labels.of(pairs, label)]
 
 
-def remember_emotion(
-    judge: EmotionClassifier, folder: Path | None = None, progress: Progress | None = None
-) -> RememberedEmotion:
+def remember_emotion(judge: EmotionClassifier, folder: Path | None = None) -> RememberedEmotion:
     """Let a judge of emotion remember, in a folder or for this run only."""
-    labels = open_labels(folder, judge.name)
-    size = len(judge.taxonomy.labels)
-    labels.known = {
-        k: v
-        for k, v in labels.known.items()
-        if isinstance(v, dict) and len(v) == size and set(v) == set(judge.taxonomy.labels)
-    }
-    return RememberedEmotion(judge, labels, progress)
+    names = set(judge.taxonomy.labels)
+
+    def valid(label: Any) -> bool:
+        return isinstance(label, dict) and set(label) == names
+
+    return RememberedEmotion(judge, open_labels(folder, judge.name, valid))
 
 
-def remember_empathy(
-    judge: EmpathyIdentifier, folder: Path | None = None, progress: Progress | None = None
-) -> RememberedEmpathy:
+def remember_empathy(judge: EmpathyIdentifier, folder: Path | None = None) -> RememberedEmpathy:
     """Let an empathy identifier remember, in a folder or for this run only."""
-    labels = open_labels(folder, str(getattr(judge, "name", type(judge).__name__)))
-    levels = set(MECHANISMS)
-    labels.known = {
-        k: v
-        for k, v in labels.known.items()
-        if isinstance(v, dict) and set(v) == levels and set(v.values()) <= {0, 1, 2}
-    }
-    return RememberedEmpathy(judge, labels, progress)
+
+    def valid(label: Any) -> bool:
+        return (
+            isinstance(label, dict)
+            and set(label) == {*MECHANISMS}
+            and {*label.values()} <= {0, 1, 2}
+        )
+
+    name = str(getattr(judge, "name", type(judge).__name__))
+    return RememberedEmpathy(judge, open_labels(folder, name, valid))
 
 
 def remember_embed(embed: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:
@@ -199,15 +204,7 @@ def remember_embed(embed: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[
     return remembered
 
 
-def _key(*texts: str) -> str:
-    # Lengths keep ("ab", "c") and ("a", "bc") apart.
-    said = json.dumps(texts, ensure_ascii=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
-
-
-def _new(keys: Sequence[str], items: Sequence[Any], labels: Labels) -> Iterator[dict[str, Any]]:
-    """Yield what is not known yet, each once, in batches of key -> item."""
-    waiting = {k: i for k, i in zip(keys, items, strict=True) if k not in labels.known}
-    names = list(waiting)
-    for start in range(0, len(names), BATCH):
-        yield {k: waiting[k] for k in names[start : start + BATCH]}
+def _key(texts: tuple[str, ...]) -> str:
+    # As a JSON list, ("ab", "c") and ("a", "bc") stay apart.
+    listed = json.dumps(texts, ensure_ascii=True)
+    return hashlib.sha256(listed.encode()).hexdigest()[:32]

@@ -1,18 +1,22 @@
-"""What a table cannot show: asked against judged, intensity against effect, and distributions."""
+"""What a table cannot show: requested against judged, intensity against effect, distributions."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from emotone.emotions import FULL, TAXONOMIES, Emotion
-from emotone.errors import DataError
+from emotone.emotions import Emotion
+from emotone.evaluation.groups import in_order
 from emotone.evaluation.scores import NO_EMOTION, Confusion, DosePoint, Histogram, Number
+from emotone.metrics import RunFacts
+from emotone.metrics.base import Pair, mean_stats
+from emotone.metrics.common import Common
+from emotone.metrics.instruments import Tokens
+from emotone.metrics.significance import interval
 from emotone.protocols import EmotionClassifier
-from emotone.types import Example, Reply
-
-Pair = tuple[Example, Reply]
-Tokens = Callable[[str, str, str], list[str]]
+from emotone.types import EmotionScores
 
 #: Lower ends of the bins of length in tokens; the last bin is open.
 _LENGTHS = (0, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
@@ -20,116 +24,98 @@ _LENGTHS = (0, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 500)
 _REPEATS = (0.0, 0.001, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-def part(reply: Reply) -> str:
-    """Name the part of a run that a reply belongs to: "joy", "joy:60", a mix, or "none"."""
-    if reply.emotion is None:
-        return NO_EMOTION
-    at_full = reply.emotion.at_full
-    return at_full.label if at_full else str(reply.emotion)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The replies of a run with what the judge of emotion says of each.
+
+    Args:
+        judge: Name of the judge.
+        common: Requested and judged labels in one taxonomy.
+        pairs: Examples and replies.
+        scores: The judge's scores of each reply.
+    """
+
+    judge: str
+    common: Common
+    pairs: Sequence[Pair]
+    scores: Sequence[EmotionScores]
 
 
-def in_order(names: Sequence[str]) -> list[str]:
-    """Sort names of parts: "none" first, then emotions in their taxonomy's order, then mixes."""
-    rank: dict[str, int] = {}
-    for taxonomy in TAXONOMIES.values():
-        for label in taxonomy.labels:
-            rank.setdefault(label, len(rank))
-
-    def place(name: str) -> tuple[int, int, int, float, str]:
-        label, _, value = name.partition(":")
-        mixed = " + " in name
-        number = FULL if mixed or not value else float(value)
-        return (name != NO_EMOTION, mixed, rank.get(label, len(rank)), number, name)
-
-    return sorted(names, key=place)
+def judge_replies(
+    pairs: Sequence[Pair], judge: EmotionClassifier | None, facts: RunFacts
+) -> Judged | None:
+    """Let the judge of emotion read every reply of a run; None where there is no judge."""
+    if judge is None or facts.common is None:
+        return None
+    scores = judge.classify([reply.text for _, reply in pairs])
+    return Judged(judge.name, facts.common, pairs, scores)
 
 
-def confusion(pairs: Sequence[Pair], judge: EmotionClassifier) -> Confusion | None:
+def confusion(judged: Judged) -> Confusion | None:
     """Count how often replies asked for each emotion were judged as each label.
 
-    Counted are replies asked for one emotion above 0 that the judge can say, and those asked for
-    none in a row of their own. None where no reply counts.
+    Counted are replies asked for one emotion above 0 that the judge has a label for, and those
+    asked for none in a row of their own. None where no reply counts.
     """
-    from emotone.metrics.asked import one_taxonomy
-
-    common = one_taxonomy(_asked_taxonomy(pairs, judge), judge.taxonomy)
-    rows: list[tuple[str, str]] = []
-    for _, reply in pairs:
+    common = judged.common
+    counts: Counter[tuple[str, str]] = Counter()
+    for (_, reply), scores in zip(judged.pairs, judged.scores, strict=True):
         if reply.emotion is None:
-            rows.append((NO_EMOTION, reply.text))
+            counts[NO_EMOTION, common.of_judge[scores.label]] += 1
         elif (emotion := reply.emotion.only) and emotion.label not in common.unsaid:
-            rows.append((emotion.label, reply.text))
-    if not rows:
+            counts[common.of_asked[emotion.label], common.of_judge[scores.label]] += 1
+    if not counts:
         return None
-    made = judge.classify([text for _, text in rows])
-    counts = Counter(
-        (common.of_asked.get(asked, asked), common.of_judge[s.label])
-        for (asked, _), s in zip(rows, made, strict=True)
-    )
-    asked = in_order(list({a for a, _ in counts}))
-    judged = common.labels
-    return Confusion(
-        judge.name, tuple(asked), judged, tuple(tuple(counts[a, j] for j in judged) for a in asked)
-    )
+    rows = in_order({asked for asked, _ in counts})
+    table = tuple(tuple(counts[asked, label] for label in common.labels) for asked in rows)
+    return Confusion(judged.judge, tuple(rows), common.labels, table)
 
 
-def _asked_taxonomy(pairs: Sequence[Pair], judge: EmotionClassifier) -> str:
-    names = sorted({r.emotion.taxonomy for _, r in pairs if r.emotion is not None})
-    if len(names) > 1:
-        raise DataError(
-            f"emotions of {' and '.join(names)} are asked in one run; score one taxonomy at a time"
-        )
-    return names[0] if names else judge.taxonomy.name
+def dose(judged: Judged, *, rounds: int = 1000, seed: int = 0) -> dict[str, tuple[DosePoint, ...]]:
+    """Measure, for each emotion and intensity, how often replies are judged as the emotion.
 
-
-def dose(
-    pairs: Sequence[Pair], judge: EmotionClassifier, *, rounds: int = 1000, seed: int = 0
-) -> dict[str, tuple[DosePoint, ...]]:
-    """Measure, for each emotion and intensity, how often the emotion is heard.
-
-    Replies without an emotion stand at intensity 0 of every emotion. Emotions that the judge
-    cannot say have no curve.
+    Replies without an emotion stand at intensity 0 of every emotion. Emotions that the judge has
+    no label for have no curve.
 
     Returns:
-        Emotion -> points of rising intensity; only emotions that were asked alone.
+        Emotion -> points of rising intensity; only emotions that were asked for alone.
     """
-    from emotone.metrics.asked import one_taxonomy
-    from emotone.metrics.base import mean_stats
-    from emotone.metrics.significance import interval
+    common = judged.common
+    plain: list[int] = []
+    places: dict[Emotion, dict[float, list[int]]] = {}
+    for i, (_, reply) in enumerate(judged.pairs):
+        if reply.emotion is None:
+            plain.append(i)
+        elif len(reply.emotion.parts) == 1:
+            ((emotion, intensity),) = reply.emotion.parts  # any intensity, negative ones too
+            places.setdefault(emotion, {}).setdefault(intensity, []).append(i)
 
-    plain = [p for p in pairs if p[1].emotion is None]
-    groups: dict[Emotion, dict[float, list[Pair]]] = {}
-    for pair in pairs:
-        mix = pair[1].emotion
-        if mix is not None and len(mix.parts) == 1:
-            ((emotion, intensity),) = mix.parts  # any intensity, negative ones too
-            groups.setdefault(emotion, {}).setdefault(intensity, []).append(pair)
-
-    def number(values: list[float], ids: list[str], share: bool) -> Number:
+    def number(values: Sequence[float], at: Sequence[int], share: bool) -> Number:
         stats = mean_stats(values, share=share)
+        ids = [judged.pairs[i][0].id for i in at]
         low, high = interval(stats, groups=ids, rounds=rounds, seed=seed)
-        return Number(stats.value(), low, high, len(values), f"judge:{judge.name}")
+        return Number(stats.value(), low, high, len(values), f"judge:{judged.judge}")
+
+    def point(label: str, intensity: float, at: Sequence[int]) -> DosePoint:
+        scores = [judged.scores[i] for i in at]
+        hits = [float(common.of_judge[s.label] == label) for s in scores]
+        probabilities = [
+            sum(p for name, p in s.probabilities.items() if common.of_judge[name] == label)
+            for s in scores
+        ]
+        return DosePoint(intensity, number(hits, at, True), number(probabilities, at, False))
 
     curves: dict[str, tuple[DosePoint, ...]] = {}
-    for emotion, by_intensity in groups.items():
-        common = one_taxonomy(emotion.taxonomy, judge.taxonomy)
+    for emotion, by_intensity in places.items():
         if emotion.label in common.unsaid:
             continue
-        label, of_judge = common.of_asked[emotion.label], common.of_judge
         if plain:
             by_intensity.setdefault(0.0, []).extend(plain)
-        points: list[DosePoint] = []
-        for intensity, rows in sorted(by_intensity.items()):
-            made = judge.classify([reply.text for _, reply in rows])
-            ids = [example.id for example, _ in rows]
-            heard = [float(of_judge[s.label] == label) for s in made]
-            sure = [
-                sum(p for name, p in s.probabilities.items() if of_judge[name] == label)
-                for s in made
-            ]
-            points.append(DosePoint(intensity, number(heard, ids, True), number(sure, ids, False)))
-        curves[emotion.label] = tuple(points)
-    return {label: curves[label] for label in in_order(list(curves))}
+        label = common.of_asked[emotion.label]
+        curves[emotion.label] = tuple(
+            point(label, intensity, at) for intensity, at in sorted(by_intensity.items())
+        )
+    return {label: curves[label] for label in in_order(curves)}
 
 
 def distributions(pairs: Sequence[Pair], tokens: Tokens) -> dict[str, Histogram]:
@@ -155,7 +141,5 @@ def distributions(pairs: Sequence[Pair], tokens: Tokens) -> dict[str, Histogram]
 
 
 def _bins(values: Sequence[float], lows: Sequence[float]) -> tuple[int, ...]:
-    from bisect import bisect_right
-
     counts = Counter(bisect_right(lows, v) - 1 for v in values)
     return tuple(counts[i] for i in range(len(lows)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emotone.errors import UsageError
 from emotone.evaluation.manifest import beside, read_manifest
-from emotone.evaluation.summaries import Pair
+from emotone.metrics.base import Pair
 from emotone.types import JudgeName, judge_names
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from emotone.metrics.base import Measure, Pair, SumStats
-from emotone.metrics.tools import Tools
+from emotone.metrics.instruments import Instruments, RunFacts
+from emotone.metrics.spec import OVERLAP, Spec
 from emotone.protocols import Metric
 
 ORDER = 4
@@ -65,13 +66,12 @@ def read(pairs: Sequence[Pair]) -> SumStats:
     rows = np.zeros((len(pairs), 2 * ORDER + 3))
     for i, (example, reply) in enumerate(pairs):
         if example.reply is not None:
-            found = scorers[example.lang].sentence_score(reply.text, [example.reply])
-            rows[i] = [*found.counts, *found.totals, found.sys_len, found.ref_len, 1]
+            score = scorers[example.lang].sentence_score(reply.text, [example.reply])
+            rows[i] = [*score.counts, *score.totals, score.sys_len, score.ref_len, 1]
     return SumStats(rows, finish)
 
 
-def _bleu(tools: Tools) -> Metric:
-    del tools
+def _bleu(instruments: Instruments, facts: RunFacts) -> Metric:
     from importlib.metadata import version
 
     tokens = ",".join(f"{name}({lang})" for lang, name in TOKENIZERS.items())
@@ -79,4 +79,16 @@ def _bleu(tools: Tools) -> Metric:
     return Measure("bleu", f"{signature}{version('sacrebleu')}|v:1", read)
 
 
-METRICS = {"bleu": _bleu}
+METRICS = (
+    Spec(
+        name="bleu",
+        make=_bleu,
+        title="BLEU",
+        group=OVERLAP,
+        digits=2,
+        measures="corpus BLEU-4 against the reference, as sacrebleu",
+        range="0 to 100",
+        source="Papineni et al. 2002, Post 2018",
+        misleads="there are many good replies; 0 if no reply has four tokens",
+    ),
+)

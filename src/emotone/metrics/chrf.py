@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from emotone.metrics.base import Measure, Pair, SumStats
-from emotone.metrics.tools import Tools
+from emotone.metrics.instruments import Instruments, RunFacts
+from emotone.metrics.spec import OVERLAP, Spec
 from emotone.protocols import Metric
 
 ORDER = 6
@@ -60,9 +61,20 @@ def _grams(text: str, n: int) -> Counter[str]:
     return Counter(text[i : i + n] for i in range(len(text) - n + 1))
 
 
-def _chrf(tools: Tools) -> Metric:
-    del tools
+def _chrf(instruments: Instruments, facts: RunFacts) -> Metric:
     return Measure("chrf", "name:chrf|nrefs:1|case:mixed|nc:6|nw:0|space:no|v:1", read)
 
 
-METRICS = {"chrf": _chrf}
+METRICS = (
+    Spec(
+        name="chrf",
+        make=_chrf,
+        title="chrF",
+        group=OVERLAP,
+        digits=2,
+        measures="chrF2 over the corpus, as sacrebleu",
+        range="0 to 100",
+        source="Popović 2015",
+        misleads="there are many good replies",
+    ),
+)

@@ -1,78 +1,71 @@
-"""Whether replies have the emotion that was asked: accuracy, macro-F1 and the confusion matrix.
+"""Whether replies have the requested emotion: accuracy and macro-F1.
 
 Only replies count that were asked for one emotion above 0, at whatever intensity; mixes and
-takings-away have no one right label. The judge must not be the one that trained or chose.
+negative intensities have no single right label. The judge must not be the one that trained or
+chose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-from emotone.metrics import asked, f1
-from emotone.metrics.base import Measure, Pair, SumStats, mean_of
-from emotone.metrics.tools import Tools, need
+from emotone.metrics import f1
+from emotone.metrics.asked import Asked, read_asked, without
+from emotone.metrics.base import Measure, SumStats, mean_of
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import EMOTION, Make, Spec
 from emotone.protocols import Metric
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Asked against judged emotions.
-
-    Args:
-        asked: Labels of the rows, those that were asked.
-        judged: Labels of the columns, all that may be judged.
-        counts: Number of replies, [A, J]; fractions where a reply stands for every asked emotion.
-    """
-
-    asked: tuple[str, ...]
-    judged: tuple[str, ...]
-    counts: np.ndarray
-
-
-def confusion(pairs: Sequence[Pair], tools: Tools) -> Confusion:
-    """Count asked against judged emotions.
-
-    Raises:
-        Unsupported: If there is no judge of emotion.
-    """
-    judge = need(tools.emotion, "the confusion matrix", "a judge of emotion")
-    found = asked.read(pairs, judge, tools)
-    counts = found.weights.T @ found.judged
-    rows = np.flatnonzero(found.weights.any(axis=0))
-    return Confusion(tuple(found.labels[i] for i in rows), found.labels, counts[rows])
 
 
 def _macro(sums: np.ndarray) -> np.ndarray:
     return f1.macro(sums, present="true")
 
 
-def _accuracy(found: asked.Asked) -> SumStats:
-    right = (found.weights * found.judged).sum(axis=1)
-    counts = found.weights.any(axis=1).astype(np.float64)
+def _accuracy(asked: Asked) -> SumStats:
+    right = (asked.weights * asked.judged).sum(axis=1)
+    counts = asked.weights.any(axis=1).astype(np.float64)
     whole = bool(np.isin(right, (0.0, 1.0)).all())
     return SumStats(np.stack([right, counts], axis=1), mean_of, share=whole)
 
 
-def _macro_f1(found: asked.Asked) -> SumStats:
-    return SumStats(f1.columns(found.weights, found.judged), _macro, columns=found.labels)
+def _macro_f1(asked: Asked) -> SumStats:
+    return SumStats(f1.columns(asked.weights, asked.judged), _macro, columns=asked.labels)
 
 
-def _metric(
-    name: str, settings: str, finish: Callable[[asked.Asked], SumStats]
-) -> Callable[[Tools], Metric]:
-    def make(tools: Tools) -> Metric:
-        judge = need(tools.emotion, name, "a judge of emotion")
-        left_out = asked.without(tools)
-        signature = f"name:{name}|judge:{judge.name}|asked:{tools.asked}{settings}{left_out}|v:1"
-        return Measure(name, signature, lambda pairs: finish(asked.read(pairs, judge, tools)))
+def _make(name: str, settings: str, finish: Callable[[Asked], SumStats]) -> Make:
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        judge = need(instruments.emotion)
+        signature = f"name:{name}|judge:{judge.name}|asked:{facts.asked}{settings}{without(facts)}"
+        return Measure(
+            name, f"{signature}|v:1", lambda pairs: finish(read_asked(pairs, judge, facts))
+        )
 
     return make
 
 
-METRICS = {
-    "emotion_accuracy": _metric("emotion_accuracy", "", _accuracy),
-    "emotion_macro_f1": _metric("emotion_macro_f1", "|labels:asked", _macro_f1),
-}
+METRICS = (
+    Spec(
+        name="emotion_accuracy",
+        make=_make("emotion_accuracy", "", _accuracy),
+        needs=("emotion",),
+        title="Emotion accuracy",
+        group=EMOTION,
+        share=True,
+        measures="judged label is the requested one",
+        source="ECM",
+        misleads="a judge that trained the system scores what it taught",
+    ),
+    Spec(
+        name="emotion_macro_f1",
+        make=_make("emotion_macro_f1", "|labels:asked", _macro_f1),
+        needs=("emotion",),
+        title="Emotion macro-F1",
+        group=EMOTION,
+        share=True,
+        measures="mean F1 over requested labels",
+        source="standard",
+        misleads="needs replies of every emotion",
+    ),
+)

@@ -1,8 +1,8 @@
 """Whether replies are as empathic as the references: levels against levels, by one identifier.
 
 The identifier judges reply and reference after the same dialogue. It must not be the one that
-gave the reward. Weighted F1 is the paper's; it flatters whoever always says the commonest level,
-so macro-F1 and that floor stand beside it.
+gave the reward. Weighted F1 is the paper's; it flatters a system that always has the commonest
+level, so macro-F1 and that floor stand beside it.
 
 Source: EmpRL (arXiv 2408.02976), its published scoring script; weighted F1 of each mechanism and
 their mean.
@@ -11,13 +11,15 @@ their mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from emotone.errors import DataError
 from emotone.metrics import f1
 from emotone.metrics.base import Measure, Pair, SumStats
-from emotone.metrics.tools import Tools, need
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import EMPATHY, Make, Spec
 from emotone.protocols import EmpathyIdentifier, Metric
 from emotone.types import MECHANISMS, Dialogue
 
@@ -47,8 +49,8 @@ def read(pairs: Sequence[Pair], judge: EmpathyIdentifier) -> np.ndarray:
         raise DataError(f"the identifier gave {len(levels)} levels for {2 * len(rows)} texts")
     one_hot = np.eye(LEVELS)
     for m, mechanism in enumerate(MECHANISMS):
-        said = one_hot[[getattr(level, mechanism) for level in levels]]
-        judged, true = said[: len(rows)], said[len(rows) :]
+        of_both = one_hot[[getattr(level, mechanism) for level in levels]]
+        judged, true = of_both[: len(rows)], of_both[len(rows) :]
         out[rows, m * _WIDTH : (m + 1) * _WIDTH] = f1.columns(true, judged)
     return out
 
@@ -72,9 +74,9 @@ def _one(value: Value, m: int) -> Value:
     return lambda sums: value(sums[..., m * _WIDTH : (m + 1) * _WIDTH])
 
 
-def _metric(name: str, finish: Value) -> Callable[[Tools], Metric]:
-    def make(tools: Tools) -> Metric:
-        judge = need(tools.empathy, name, "an identifier of empathy")
+def _make(name: str, finish: Value) -> Make:
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        judge = need(instruments.empathy)
         judged_by = getattr(judge, "name", type(judge).__name__)
         signature = f"name:{name}|judge:{judged_by}|context:dialogue|against:reference|v:1"
         return Measure(
@@ -84,18 +86,65 @@ def _metric(name: str, finish: Value) -> Callable[[Tools], Metric]:
     return make
 
 
-_VALUES: dict[str, Value] = {
-    "emp_f1": f1.weighted,
-    "emp_macro_f1": _macro,
-    "emp_accuracy": f1.accuracy,
-}
-_FINISH: dict[str, Value] = {
-    **{name: _mean(value) for name, value in _VALUES.items()},
-    **{f"{name}_floor": _mean(_floor(value)) for name, value in _VALUES.items()},
-    **{
-        f"{name}_{mechanism}": _one(value, m)
-        for name, value in _VALUES.items()
+def _family(
+    name: str, value: Value, title: str, *, measures: str, source: str = "own", misleads: str
+) -> tuple[Spec, ...]:
+    """Declare a value over all mechanisms, of each of them, and of the commonest level."""
+
+    def declared(tail: str, finish: Value, named: str, **more: Any) -> Spec:
+        return Spec(
+            name=f"{name}{tail}",
+            make=_make(f"{name}{tail}", finish),
+            needs=("empathy",),
+            title=f"{title}{named}",
+            group=EMPATHY,
+            share=True,
+            **more,
+        )
+
+    parts = {
+        f"_{mechanism}": declared(
+            f"_{mechanism}",
+            _one(value, m),
+            f", {mechanism}",
+            measures=f"the same for one mechanism: {measures}",
+        )
         for m, mechanism in enumerate(MECHANISMS)
-    },
-}
-METRICS = {name: _metric(name, finish) for name, finish in _FINISH.items()}
+    }
+    parts["_floor"] = declared(
+        "_floor",
+        _mean(_floor(value)),
+        ", of the commonest level",
+        better="",
+        measures="what always giving the references' commonest level gets",
+    )
+    return (
+        declared("", _mean(value), "", measures=measures, source=source, misleads=misleads),
+        *(parts[tail] for tail in sorted(parts)),
+    )
+
+
+METRICS = (
+    *_family(
+        "emp_f1",
+        f1.weighted,
+        "Empathy F1, weighted",
+        measures="F1 weighted by how often a level is true, mean of mechanisms",
+        source="EmpRL",
+        misleads="always giving the commonest level scores high",
+    ),
+    *_family(
+        "emp_macro_f1",
+        _macro,
+        "Empathy macro-F1",
+        measures="mean F1 over levels, mean of mechanisms",
+        misleads="rare levels weigh much",
+    ),
+    *_family(
+        "emp_accuracy",
+        f1.accuracy,
+        "Empathy accuracy",
+        measures="share of levels that are equal",
+        misleads="always giving the commonest level scores high",
+    ),
+)

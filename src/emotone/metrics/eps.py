@@ -1,4 +1,4 @@
-"""Emotion probability scores: how emotional replies are, and how much of the asked emotion.
+"""Emotion probability scores: how emotional replies are, and how much of the requested emotion.
 
 After EPS and EAS of "Emotion Vectors" (arXiv 2502.04075), whose judge, labels and template are
 not published; therefore under names of our own and not comparable with its numbers.
@@ -6,23 +6,24 @@ not published; therefore under names of our own and not comparable with its numb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from emotone.errors import DataError, Unsupported
-from emotone.metrics import asked
+from emotone.metrics.asked import Asked, read_asked, without
 from emotone.metrics.base import Measure, Pair, SumStats, mean_of, mean_stats
-from emotone.metrics.tools import Tools, need
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import EMOTION, Make, Spec
 from emotone.protocols import Metric
 
 #: A reply is emotional where the judge gives neutral less than this.
 THRESHOLD = 0.5
 
 
-def _emotional(tools: Tools) -> Metric:
+def _emotional(instruments: Instruments, facts: RunFacts) -> Metric:
     name = "emotional_share"
-    judge = need(tools.emotion, name, "a judge of emotion")
+    judge = need(instruments.emotion)
     neutral = judge.taxonomy.neutral
     if neutral is None:
         raise Unsupported(
@@ -41,42 +42,64 @@ def _emotional(tools: Tools) -> Metric:
     return Measure(name, f"name:{name}|judge:{judge.name}|below:{THRESHOLD}|v:1", read)
 
 
-def _signature(name: str, judge: str, tools: Tools) -> str:
-    return f"name:{name}|judge:{judge}|asked:{tools.asked}{asked.without(tools)}|v:1"
+def _best(asked: Asked) -> SumStats:
+    # Where several labels of the judge are one of the requested set, their sum competes.
+    best = np.eye(len(asked.labels))[asked.probabilities.argmax(axis=1)]
+    rows = _of_requested(asked, best)
+    return SumStats(rows, mean_of, share=bool(np.isin(rows[:, 0], (0.0, 1.0)).all()))
 
 
-def _of_asked(found: asked.Asked, values: np.ndarray) -> np.ndarray:
-    counts = found.weights.any(axis=1).astype(np.float64)
-    return np.stack([(found.weights * values).sum(axis=1), counts], axis=1)
+def _probability(asked: Asked) -> SumStats:
+    return SumStats(_of_requested(asked, asked.probabilities), mean_of)
 
 
-def _share(tools: Tools) -> Metric:
-    name = "asked_share"
-    judge = need(tools.emotion, name, "a judge of emotion")
-
-    def read(pairs: Sequence[Pair]) -> SumStats:
-        found = asked.read(pairs, judge, tools)
-        # Where several labels of the judge are one of the asked set, their sum competes.
-        best = np.eye(len(found.labels))[found.probabilities.argmax(axis=1)]
-        rows = _of_asked(found, best)
-        return SumStats(rows, mean_of, share=bool(np.isin(rows[:, 0], (0.0, 1.0)).all()))
-
-    return Measure(name, _signature(name, judge.name, tools), read)
+def _of_requested(asked: Asked, values: np.ndarray) -> np.ndarray:
+    counts = asked.weights.any(axis=1).astype(np.float64)
+    return np.stack([(asked.weights * values).sum(axis=1), counts], axis=1)
 
 
-def _probability(tools: Tools) -> Metric:
-    name = "asked_probability"
-    judge = need(tools.emotion, name, "a judge of emotion")
+def _make(name: str, finish: Callable[[Asked], SumStats]) -> Make:
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        judge = need(instruments.emotion)
+        signature = f"name:{name}|judge:{judge.name}|asked:{facts.asked}{without(facts)}|v:1"
+        return Measure(name, signature, lambda pairs: finish(read_asked(pairs, judge, facts)))
 
-    def read(pairs: Sequence[Pair]) -> SumStats:
-        found = asked.read(pairs, judge, tools)
-        return SumStats(_of_asked(found, found.probabilities), mean_of)
-
-    return Measure(name, _signature(name, judge.name, tools), read)
+    return make
 
 
-METRICS = {
-    "emotional_share": _emotional,
-    "asked_share": _share,
-    "asked_probability": _probability,
-}
+METRICS = (
+    Spec(
+        name="asked_share",
+        make=_make("asked_share", _best),
+        needs=("emotion",),
+        title="Asked emotion, share of replies",
+        group=EMOTION,
+        share=True,
+        measures="the requested emotion has the highest probability",
+        source="after EV",
+        misleads="as accuracy, but merged labels compete together",
+    ),
+    Spec(
+        name="asked_probability",
+        make=_make("asked_probability", _probability),
+        needs=("emotion",),
+        title="Asked emotion, mean probability",
+        group=EMOTION,
+        share=True,
+        measures="mean probability of the requested emotion",
+        source="after EV",
+        misleads="depends on how sure of itself the judge is",
+    ),
+    Spec(
+        name="emotional_share",
+        make=_emotional,
+        needs=("emotion",),
+        title="Emotional replies",
+        group=EMOTION,
+        better="",
+        share=True,
+        measures="P(neutral) is below one half",
+        source="after EV",
+        misleads="emotional posts lead to emotional replies from anyone",
+    ),
+)

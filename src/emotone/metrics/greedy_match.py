@@ -14,7 +14,8 @@ import numpy as np
 
 from emotone.errors import DataError
 from emotone.metrics.base import Measure, Pair, SumStats, mean_stats
-from emotone.metrics.tools import Tools, need
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import OVERLAP, Spec
 from emotone.protocols import Metric
 
 #: Texts encoded at once, so that states of one batch only are held.
@@ -43,12 +44,12 @@ def _unit(states: np.ndarray) -> np.ndarray:
     return plain / np.maximum(np.linalg.norm(plain, axis=1, keepdims=True), 1e-12)
 
 
-def _greedy(tools: Tools) -> Metric:
+def _greedy(instruments: Instruments, facts: RunFacts) -> Metric:
     name = "greedy_match"
-    encode = need(tools.embed_tokens, name, "an encoder of tokens (embed_tokens)")
+    encode = need(instruments.embed_tokens)
 
     def read(pairs: Sequence[Pair]) -> SumStats:
-        found = np.full(len(pairs), np.nan)
+        scores = np.full(len(pairs), np.nan)
         rows = [i for i, (example, _) in enumerate(pairs) if example.reply is not None]
         for start in range(0, len(rows), BATCH):
             some = rows[start : start + BATCH]
@@ -57,10 +58,23 @@ def _greedy(tools: Tools) -> Metric:
             if len(replies) != len(some) or len(references) != len(some):
                 raise DataError(f"the encoder did not give one array for each of {len(some)} texts")
             for i, reply, reference in zip(some, replies, references, strict=True):
-                found[i] = match(reply, reference)
-        return mean_stats(found)
+                scores[i] = match(reply, reference)
+        return mean_stats(scores)
 
-    return Measure(name, f"name:{name}|encoder:{tools.embed_name}|idf:no|baseline:no|v:1", read)
+    signature = f"name:{name}|encoder:{instruments.embed_name}|idf:no|baseline:no|v:1"
+    return Measure(name, signature, read)
 
 
-METRICS = {"greedy_match": _greedy}
+METRICS = (
+    Spec(
+        name="greedy_match",
+        make=_greedy,
+        needs=("embed_tokens",),
+        title="Greedy token match",
+        group=OVERLAP,
+        share=True,
+        measures="F1 of the nearest token states of reply and reference, mean",
+        source="Zhang et al. 2020",
+        misleads="no weights, no baseline: not BERTScore's scale",
+    ),
+)

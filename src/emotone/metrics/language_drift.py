@@ -1,4 +1,4 @@
-"""Share of replies that are not in the asked language, by script and, for English, small words.
+"""Share of replies not in the requested language, by script and, for English, function words.
 
 A reply is in Chinese if at least half of its letters are Han and none is kana or hangul. It is in
 English if at least half of its letters are ASCII and, from six words on, at least one word in
@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 
 from emotone.metrics.base import Measure, mean_stats
-from emotone.metrics.tools import Tools
+from emotone.metrics.instruments import Instruments, RunFacts
+from emotone.metrics.spec import FLUENCY, Spec
 from emotone.protocols import Metric
 
 _LISTED = (
@@ -46,8 +47,7 @@ def drifts(text: str, lang: str) -> bool | None:
     return len(words) >= LONG and known < len(words) * SHARE
 
 
-def _drift(tools: Tools) -> Metric:
-    del tools
+def _drift(instruments: Instruments, facts: RunFacts) -> Metric:
     return Measure(
         "language_drift",
         "name:language_drift|rule:script+function_words|v:1",
@@ -58,4 +58,15 @@ def _drift(tools: Tools) -> Metric:
     )
 
 
-METRICS = {"language_drift": _drift}
+METRICS = (
+    Spec(
+        name="language_drift",
+        make=_drift,
+        title="Replies in another language",
+        group=FLUENCY,
+        better="down",
+        measures="replies not in the requested language, by script and English function words",
+        range="0 to 1",
+        misleads="short replies in another language of the Latin script pass",
+    ),
+)

@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from emotone.errors import DataError
 from emotone.metrics.base import Measure, Pair, SumStats, mean_of, mean_stats
-from emotone.metrics.tools import Tools, need
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import FLUENCY, Display, Spec
 from emotone.protocols import Metric, Stats
 
 LN2 = math.log(2)
 
 
-def counts(pairs: Sequence[Pair], tools: Tools, metric: str) -> np.ndarray:
-    """Return nats, tokens and characters of each text, [N, 3]; a row of NaN is no text.
+Likelihood = Callable[[Sequence[Pair]], np.ndarray]
+
+
+def counts(pairs: Sequence[Pair], likelihood: Likelihood) -> np.ndarray:
+    """Return nats, tokens and characters of each text, [N, 3]; zeros where likelihood gives NaN.
 
     Raises:
-        DataError: If the tool returns another shape, or a negative or infinite number.
+        DataError: If the likelihood has another shape, or a negative or infinite number.
     """
-    likelihood = need(tools.perplexity, metric, "the likelihood of texts under a model")
     if not pairs:
         return np.zeros((0, 3))
-    found = np.asarray(likelihood(pairs), np.float64)
-    if found.shape != (len(pairs), 3):
+    rows = np.asarray(likelihood(pairs), np.float64)
+    if rows.shape != (len(pairs), 3):
         raise DataError(
-            f"the likelihoods of {len(pairs)} texts have shape {found.shape}; "
+            f"the likelihoods of {len(pairs)} texts have shape {rows.shape}; "
             "give nats, tokens and characters of each"
         )
-    if np.isinf(found).any() or (found[~np.isnan(found)] < 0).any():
+    if np.isinf(rows).any() or (rows[~np.isnan(rows)] < 0).any():
         raise DataError("a likelihood is negative or infinite; give nats, tokens and characters")
-    return np.where(np.isnan(found).any(axis=1, keepdims=True), 0.0, found)
+    return np.where(np.isnan(rows).any(axis=1, keepdims=True), 0.0, rows)
 
 
 def _exp_of_mean(sums: np.ndarray) -> np.ndarray:
@@ -44,34 +48,84 @@ def _exp_of_mean(sums: np.ndarray) -> np.ndarray:
         return np.exp(mean_of(sums))
 
 
-def token_weighted(found: np.ndarray) -> Stats:
+def token_weighted(counted: np.ndarray) -> Stats:
     """Perplexity: exp(sum of nats / sum of tokens)."""
-    return SumStats(found[:, :2], _exp_of_mean)
+    return SumStats(counted[:, :2], _exp_of_mean)
 
 
-def sequence_weighted(found: np.ndarray) -> Stats:
+def sequence_weighted(counted: np.ndarray) -> Stats:
     """ECM's perplexity: exp(mean over texts of the nats a token of each text)."""
-    per_text = np.full(len(found), np.nan)
-    np.divide(found[:, 0], found[:, 1], out=per_text, where=found[:, 1] > 0)
+    nats, tokens, _ = counted.T
+    per_text = np.full(len(counted), np.nan)
+    np.divide(nats, tokens, out=per_text, where=tokens > 0)
     return SumStats(mean_stats(per_text).rows, _exp_of_mean)
 
 
-def bits(found: np.ndarray) -> Stats:
+def bits(counted: np.ndarray) -> Stats:
     """Bits per character: sum of nats / ln 2 / sum of characters."""
-    return SumStats(found[:, [0, 2]] / np.array([LN2, 1.0]), mean_of)
+    return SumStats(counted[:, [0, 2]] / np.array([LN2, 1.0]), mean_of)
 
 
-def _metric(name: str, finish: Callable[[np.ndarray], Stats]) -> Callable[[Tools], Metric]:
-    def make(tools: Tools) -> Metric:
-        need(tools.perplexity, name, "the likelihood of texts under a model")
-        signature = f"name:{name}|model:{tools.perplexity_name}|v:1"
-        return Measure(name, signature, lambda pairs: finish(counts(pairs, tools, name)))
+def _declared(
+    name: str,
+    finish: Callable[[np.ndarray], Stats],
+    title: str,
+    *,
+    tail: str = "",
+    digits: int = 2,
+    measures: str,
+    range: str,
+    source: str = "standard",
+    misleads: str,
+) -> Spec:
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        likelihood = need(instruments.perplexity)
+        signature = f"name:{name}|model:{instruments.perplexity_name}|v:1"
+        return Measure(name, signature, lambda pairs: finish(counts(pairs, likelihood)))
 
-    return make
+    def shown(of: str) -> dict[str, Any]:
+        title_of = f"{title} of {of}{tail}"
+        return {"title": title_of, "group": FLUENCY, "better": "down", "digits": digits}
+
+    return Spec(
+        name=name,
+        make=make,
+        needs=("perplexity",),
+        **shown("references"),
+        of_replies=Display(name=f"reply_{name}", **shown("replies")),
+        measures=measures,
+        range=range,
+        source=source,
+        misleads=misleads,
+    )
 
 
-METRICS = {
-    "perplexity": _metric("perplexity", token_weighted),
-    "ecm_perplexity": _metric("ecm_perplexity", sequence_weighted),
-    "bits_per_character": _metric("bits_per_character", bits),
-}
+METRICS = (
+    _declared(
+        "perplexity",
+        token_weighted,
+        "Perplexity",
+        measures="exp(nats / tokens), over all texts",
+        range="1 up",
+        misleads="between vocabularies; of dull replies, which are likely",
+    ),
+    _declared(
+        "ecm_perplexity",
+        sequence_weighted,
+        "Perplexity",
+        tail=", mean over sentences",
+        measures="exp(mean over texts of nats a token)",
+        range="1 up",
+        source="ECM's code",
+        misleads="short texts weigh as much as long ones",
+    ),
+    _declared(
+        "bits_per_character",
+        bits,
+        "Bits per character",
+        digits=3,
+        measures="nats / ln 2 / characters",
+        range="0 up",
+        misleads="between languages: a Han character says more than a letter",
+    ),
+)

@@ -10,7 +10,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from emotone.metrics.base import Measure, Pair, SumStats, check_weights, mean_of
-from emotone.metrics.tools import Tools
+from emotone.metrics.instruments import Instruments, RunFacts
+from emotone.metrics.spec import DIVERSITY, FLUENCY, Spec
 from emotone.protocols import Metric
 
 SIZE = 4
@@ -27,10 +28,10 @@ def repeats(tokens: Sequence[str], n: int = SIZE) -> tuple[int, int]:
 class CommonestStats:
     """Texts of replies, for the share of the commonest.
 
-    A reply drawn twice would be a copy that nobody gave, so intervals leave replies out.
+    A reply that is sampled twice would be a copy that nobody gave, so intervals leave replies out.
 
     Args:
-        texts: What each reply says, [N]; blanks at the ends left off.
+        texts: Text of each reply, [N], without blanks at its ends.
     """
 
     texts: tuple[str, ...]
@@ -57,16 +58,16 @@ class CommonestStats:
         return type(self)(self.texts + other.texts)
 
 
-def _repeated(tools: Tools) -> Metric:
+def _repeated(instruments: Instruments, facts: RunFacts) -> Metric:
     def read(pairs: Sequence[Pair]) -> SumStats:
-        rows = [repeats(tools.tokens(r.text, e.lang, "word")) for e, r in pairs]
+        rows = [repeats(instruments.tokens(r.text, e.lang, "word")) for e, r in pairs]
         return SumStats(np.array(rows, np.float64).reshape(len(rows), 2), mean_of)
 
-    return Measure("repeated_4", f"name:repeated_4|tok:{tools.tokens_name}|unit:word|v:1", read)
+    signature = f"name:repeated_4|tok:{instruments.tokens_name}|unit:word|v:1"
+    return Measure("repeated_4", signature, read)
 
 
-def _commonest(tools: Tools) -> Metric:
-    del tools
+def _commonest(instruments: Instruments, facts: RunFacts) -> Metric:
     return Measure(
         "commonest_share",
         "name:commonest_share|v:1",
@@ -74,4 +75,26 @@ def _commonest(tools: Tools) -> Metric:
     )
 
 
-METRICS = {"repeated_4": _repeated, "commonest_share": _commonest}
+METRICS = (
+    Spec(
+        name="repeated_4",
+        make=_repeated,
+        title="Repeated 4-grams",
+        group=FLUENCY,
+        better="down",
+        measures="word 4-grams that occurred before in the same reply / all",
+        range="0 to 1",
+        misleads="blind to replies under four words",
+    ),
+    Spec(
+        name="commonest_share",
+        make=_commonest,
+        title="Share of the commonest reply",
+        group=DIVERSITY,
+        better="down",
+        digits=4,
+        measures="share of the commonest reply",
+        range="0 to 1",
+        misleads="a change of one sign makes another reply",
+    ),
+)

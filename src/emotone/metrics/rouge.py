@@ -14,7 +14,8 @@ from typing import Any
 
 from emotone.errors import Unsupported
 from emotone.metrics.base import Measure, Pair, SumStats, mean_stats
-from emotone.metrics.tools import Tools
+from emotone.metrics.instruments import Instruments, RunFacts
+from emotone.metrics.spec import OVERLAP, Spec
 from emotone.protocols import Metric
 
 
@@ -22,24 +23,25 @@ from emotone.protocols import Metric
 class _Chinese:
     """The segmenter, in the shape that the library takes."""
 
-    tools: Tools
+    instruments: Instruments
 
     def tokenize(self, text: str) -> list[str]:
-        return self.tools.tokens(text, "zh", "word")
+        return self.instruments.tokens(text, "zh", "word")
 
 
-def _scorers(tools: Tools) -> dict[str, Any]:
+def _scorers(instruments: Instruments) -> dict[str, Any]:
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
         raise Unsupported("rouge_l needs the library rouge-score; pip install rouge-score") from (
             error
         )
-    return {"en": RougeScorer(["rougeL"]), "zh": RougeScorer(["rougeL"], tokenizer=_Chinese(tools))}
+    chinese = RougeScorer(["rougeL"], tokenizer=_Chinese(instruments))
+    return {"en": RougeScorer(["rougeL"]), "zh": chinese}
 
 
-def _rouge(tools: Tools) -> Metric:
-    scorers = _scorers(tools)
+def _rouge(instruments: Instruments, facts: RunFacts) -> Metric:
+    scorers = _scorers(instruments)
 
     def read(pairs: Sequence[Pair]) -> SumStats:
         return mean_stats(
@@ -51,8 +53,19 @@ def _rouge(tools: Tools) -> Metric:
             ]
         )
 
-    signature = f"name:rouge_l|nrefs:1|stem:no|tok:rouge_score(en),{tools.tokens_name}(zh)|v:1"
-    return Measure("rouge_l", signature, read)
+    tokens = f"rouge_score(en),{instruments.tokens_name}(zh)"
+    return Measure("rouge_l", f"name:rouge_l|nrefs:1|stem:no|tok:{tokens}|v:1", read)
 
 
-METRICS = {"rouge_l": _rouge}
+METRICS = (
+    Spec(
+        name="rouge_l",
+        make=_rouge,
+        title="ROUGE-L",
+        group=OVERLAP,
+        share=True,
+        measures="F1 of the longest common subsequence, mean",
+        source="Lin 2004",
+        misleads="there are many good replies",
+    ),
+)

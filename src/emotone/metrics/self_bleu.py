@@ -3,7 +3,7 @@
 Each sampled reply is scored by sentence BLEU-4 against all other sampled replies as references
 (exponential smoothing, effective order, closest reference length, as sacrebleu), and the mean is
 taken, 0 to 100. The value rises with the number of references, so at most `SAMPLE` replies are
-drawn, by a hash of the example's id, so that all systems are measured on the same posts; runs
+sampled, by a hash of the example's id, so that all systems are measured on the same posts; runs
 compare only with equal samples. Intervals hold the references fixed. Two runs have no paired test:
 every reply's score rests on the whole of its run, so replies cannot be swapped.
 
@@ -15,14 +15,15 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from emotone.metrics.base import Measure, Pair, SumStats, mean_stats
 from emotone.metrics.bleu import ORDER, score_of
-from emotone.metrics.tools import Tools
+from emotone.metrics.instruments import Instruments, RunFacts
+from emotone.metrics.spec import DIVERSITY, Spec
 from emotone.protocols import Metric
 
 SAMPLE = 1000
@@ -110,26 +111,37 @@ def _two_most(rows: Sequence[Counter[tuple[str, ...]]]) -> dict[tuple[str, ...],
 def _closest(lengths: np.ndarray) -> np.ndarray:
     """Return for each length the closest other one, the shorter of two equally close."""
     ordered = sorted(lengths.tolist())
-    found = np.zeros(len(lengths))
+    closest = np.zeros(len(lengths))
     for i, length in enumerate(lengths.tolist()):
         at = bisect_left(ordered, length)
         below, after = ordered[at - 1 : at] if at else [], ordered[at + 1 : at + 2]
-        found[i] = min(below + after, key=lambda other: (abs(other - length), other))
-    return found
+        closest[i] = min(below + after, key=lambda other: (abs(other - length), other))
+    return closest
 
 
-def _self_bleu(tools: Tools) -> Metric:
-    tokens: Callable[[str, str, str], list[str]] = tools.tokens
-
+def _self_bleu(instruments: Instruments, facts: RunFacts) -> Metric:
     def read(pairs: Sequence[Pair]) -> SelfBleuStats:
         places = sample(pairs)
-        drawn = [pairs[i] for i in places]
-        found = np.full(len(pairs), np.nan)
-        found[places] = scores([tokens(r.text, e.lang, "word") for e, r in drawn])
-        return SelfBleuStats(mean_stats(found))
+        sampled = [pairs[i] for i in places]
+        values = np.full(len(pairs), np.nan)
+        values[places] = scores([instruments.tokens(r.text, e.lang, "word") for e, r in sampled])
+        return SelfBleuStats(mean_stats(values))
 
-    signature = f"name:self_bleu|tok:{tools.tokens_name}|sample:{SAMPLE}|seed:{SEED}"
+    signature = f"name:self_bleu|tok:{instruments.tokens_name}|sample:{SAMPLE}|seed:{SEED}"
     return Measure("self_bleu", f"{signature}|smooth:exp|eff:yes|v:2", read)
 
 
-METRICS = {"self_bleu": _self_bleu}
+METRICS = (
+    Spec(
+        name="self_bleu",
+        make=_self_bleu,
+        title="Self-BLEU",
+        group=DIVERSITY,
+        better="down",
+        digits=2,
+        measures="BLEU-4 of a reply against the others, mean over a sample",
+        range="0 to 100",
+        source="Zhu et al. 2018",
+        misleads="rises with the size of the sample, which is fixed",
+    ),
+)

@@ -46,7 +46,7 @@ class PairedTest:
     p: float
 
 
-def score(
+def with_interval(
     metric: Metric,
     stats: Stats,
     *,

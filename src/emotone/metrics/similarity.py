@@ -12,7 +12,8 @@ import numpy as np
 
 from emotone.errors import DataError
 from emotone.metrics.base import Measure, Pair, SumStats, mean_stats
-from emotone.metrics.tools import Tools, need
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import OVERLAP, Make, Spec
 from emotone.protocols import Metric
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -25,12 +26,12 @@ def cosines(pairs: Sequence[Pair], others: Sequence[str | None], embed: Embed) -
         DataError: If the encoder does not return one unit vector a text.
     """
     rows = [i for i, other in enumerate(others) if other is not None]
-    found = np.full(len(pairs), np.nan)
+    values = np.full(len(pairs), np.nan)
     if rows:
         mine = units([pairs[i][1].text for i in rows], embed)
         other = units([others[i] or "" for i in rows], embed)
-        found[rows] = (mine * other).sum(axis=1)
-    return mean_stats(found)
+        values[rows] = (mine * other).sum(axis=1)
+    return mean_stats(values)
 
 
 def units(texts: Sequence[str], embed: Embed) -> np.ndarray:
@@ -39,43 +40,82 @@ def units(texts: Sequence[str], embed: Embed) -> np.ndarray:
     Raises:
         DataError: If the encoder does not return one unit vector a text.
     """
-    found = np.asarray(embed(texts), np.float64)
-    lengths = np.linalg.norm(found, axis=-1)
-    if found.shape[:1] != (len(texts),) or not np.allclose(lengths, 1.0, atol=1e-3):
-        raise DataError(f"the encoder gave {found.shape} for {len(texts)} texts; give unit vectors")
-    return found
+    vectors = np.asarray(embed(texts), np.float64)
+    lengths = np.linalg.norm(vectors, axis=-1)
+    if vectors.shape[:1] != (len(texts),) or not np.allclose(lengths, 1.0, atol=1e-3):
+        raise DataError(
+            f"the encoder gave {vectors.shape} for {len(texts)} texts; give unit vectors"
+        )
+    return vectors
 
 
-def _metric(
-    name: str, other: Callable[[Pair, Tools], str | None], *, neutral: bool = False
-) -> Callable[[Tools], Metric]:
-    def make(tools: Tools) -> Metric:
-        embed = need(tools.embed, name, "an encoder of sentences (embed)")
-        if neutral:
-            need(tools.neutral, name, "the replies without an emotion (neutral)")
+def _make(name: str, other: Callable[[Pair, RunFacts], str | None]) -> Make:
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        embed = need(instruments.embed)
         return Measure(
             name,
-            f"name:{name}|encoder:{tools.embed_name}|v:1",
-            lambda pairs: cosines(pairs, [other(pair, tools) for pair in pairs], embed),
+            f"name:{name}|encoder:{instruments.embed_name}|v:1",
+            lambda pairs: cosines(pairs, [other(pair, facts) for pair in pairs], embed),
         )
 
     return make
 
 
-def _neutral(pair: Pair, tools: Tools) -> str | None:
+def _reference(pair: Pair, facts: RunFacts) -> str | None:
+    return pair[0].reply
+
+
+def _post(pair: Pair, facts: RunFacts) -> str | None:
+    return pair[0].dialogue.posts[-1].text
+
+
+def _plain(pair: Pair, facts: RunFacts) -> str | None:
     """Return the plain reply of the same seed, or else of the lowest.
 
     A reply that is itself plain has nothing to adhere to.
     """
     example, reply = pair
-    plain = (tools.neutral or {}).get(example.id)
+    plain = need(facts.plain).get(example.id)
     if reply.emotion is None or not plain:
         return None
     return plain.get(reply.seed, plain[min(plain)])
 
 
-METRICS = {
-    "similarity_reference": _metric("similarity_reference", lambda pair, _: pair[0].reply),
-    "similarity_post": _metric("similarity_post", lambda pair, _: pair[0].dialogue.posts[-1].text),
-    "similarity_neutral": _metric("similarity_neutral", _neutral, neutral=True),
-}
+METRICS = (
+    Spec(
+        name="similarity_reference",
+        make=_make("similarity_reference", _reference),
+        needs=("embed",),
+        title="Similarity to the reference",
+        group=OVERLAP,
+        share=True,
+        measures="cosine with the reference",
+        range="-1 to 1",
+        source="Reimers and Gurevych 2019",
+        misleads="any two sentences are somewhat alike",
+    ),
+    Spec(
+        name="similarity_post",
+        make=_make("similarity_post", _post),
+        needs=("embed",),
+        title="Similarity to the post",
+        group=OVERLAP,
+        better="",
+        share=True,
+        measures="cosine with the last post",
+        range="-1 to 1",
+        misleads="repeating the post is highest",
+    ),
+    Spec(
+        name="similarity_neutral",
+        make=_make("similarity_neutral", _plain),
+        needs=("embed", "plain"),
+        title="Similarity to the plain reply",
+        group=OVERLAP,
+        share=True,
+        measures="cosine with the same system's reply without an emotion, of the same seed or else"
+        " the lowest",
+        range="-1 to 1",
+        misleads="1 for a system that ignores the emotion",
+    ),
+)

@@ -1,10 +1,10 @@
 """Whether replies are on topic: nearer to their own reference than to those of other posts.
 
 The value is the mean cosine of replies with their own text (the reference, or the last post) less
-their mean cosine with the texts of all other posts that were answered in the same asked emotion.
-Chance is 0: replies that say the same to every post get exactly 0, however alike all texts are to
+their mean cosine with the texts of all other posts that were answered in the same emotion. Chance
+is 0: replies that say the same to every post get exactly 0, however alike all texts are to
 an encoder. With one asked emotion, a text that is only in the mood of the reply is no nearer than
-the others. No pairing is drawn: with n posts, own less other is n / (n - 1) times own less all,
+the others. No pairing is random: with n posts, own less other is n / (n - 1) times own less all,
 and the mean over all pairs is a product of sums. It is the covariance of replies and texts.
 """
 
@@ -19,8 +19,9 @@ import numpy as np
 
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Measure, Pair, check_weights
+from emotone.metrics.instruments import Instruments, RunFacts, need
 from emotone.metrics.similarity import units
-from emotone.metrics.tools import Tools, need
+from emotone.metrics.spec import OVERLAP, Make, Spec
 from emotone.protocols import Metric
 
 Key = tuple[str, str]
@@ -54,17 +55,17 @@ class TopicStats:
 
         Places of one post stand together.
         """
-        found: dict[str, list[tuple[str, int]]] = {}
+        by_emotion: dict[str, list[tuple[str, int]]] = {}
         for i, key in enumerate(self.keys):
             if key is not None:
-                found.setdefault(key[0], []).append((key[1], i))
-        made: list[tuple[np.ndarray, np.ndarray]] = []
-        for rows in found.values():
+                by_emotion.setdefault(key[0], []).append((key[1], i))
+        strata: list[tuple[np.ndarray, np.ndarray]] = []
+        for rows in by_emotion.values():
             rows.sort()
             starts = [k for k, row in enumerate(rows) if not k or rows[k - 1][0] != row[0]]
             if len(starts) > 1:
-                made.append((np.array([i for _, i in rows]), np.array(starts)))
-        return made
+                strata.append((np.array([i for _, i in rows]), np.array(starts)))
+        return strata
 
     @cached_property
     def _own(self) -> np.ndarray:
@@ -85,7 +86,7 @@ class TopicStats:
 
     def at_once(self, weights: np.ndarray) -> np.ndarray:
         """Return the value for each row of weights [R, N], as [R]."""
-        found, total = np.zeros((2, len(weights)))
+        values, total = np.zeros((2, len(weights)))
         for places, starts in self._strata:
             weight = weights[:, places]
             size = weight.sum(axis=1)
@@ -95,10 +96,10 @@ class TopicStats:
             sums = ((weight @ self.replies[places]) * (weight @ self.texts[places])).sum(axis=1)
             with np.errstate(invalid="ignore", divide="ignore"):
                 value = size * (size * (weight @ self._own[places]) - sums) / left
-            found += np.where(counts, value, 0.0)
+            values += np.where(counts, value, 0.0)
             total += np.where(counts, size, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(total > 0, found / total, np.nan)
+            return np.where(total > 0, values / total, np.nan)
 
     def join(self, other: Self) -> Self:
         """Put the replies of another run after these."""
@@ -116,9 +117,9 @@ class TopicStats:
         )
 
 
-def _metric(name: str, own: Callable[[Pair], str | None]) -> Callable[[Tools], Metric]:
-    def make(tools: Tools) -> Metric:
-        embed = need(tools.embed, name, "an encoder of sentences (embed)")
+def _make(name: str, own: Callable[[Pair], str | None]) -> Make:
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        embed = need(instruments.embed)
 
         def read(pairs: Sequence[Pair]) -> TopicStats:
             texts = [own(pair) for pair in pairs]
@@ -136,13 +137,36 @@ def _metric(name: str, own: Callable[[Pair], str | None]) -> Callable[[Tools], M
             both[0, rows], both[1, rows] = mine, other
             return TopicStats(both[0], both[1], tuple(keys))
 
-        signature = f"name:{name}|encoder:{tools.embed_name}|others:all,same emotion|v:1"
+        signature = f"name:{name}|encoder:{instruments.embed_name}|others:all,same emotion|v:1"
         return Measure(name, signature, read)
 
     return make
 
 
-METRICS = {
-    "topic_reference": _metric("topic_reference", lambda pair: pair[0].reply),
-    "topic_post": _metric("topic_post", lambda pair: pair[0].dialogue.posts[-1].text),
-}
+METRICS = (
+    Spec(
+        name="topic_reference",
+        make=_make("topic_reference", lambda pair: pair[0].reply),
+        needs=("embed",),
+        title="Similarity to the reference, less to others",
+        group=OVERLAP,
+        share=True,
+        measures="cosine with the reference, less the mean with the references of all other posts"
+        " answered in the same emotion",
+        range="-2 to 2",
+        misleads="near 0 where all posts are of one topic; 0 is chance, whatever the encoder",
+    ),
+    Spec(
+        name="topic_post",
+        make=_make("topic_post", lambda pair: pair[0].dialogue.posts[-1].text),
+        needs=("embed",),
+        title="Similarity to the post, less to others",
+        group=OVERLAP,
+        better="",
+        share=True,
+        measures="cosine with the last post, less the mean with the last posts of all others"
+        " answered in the same emotion",
+        range="-2 to 2",
+        misleads="repeating the post is highest",
+    ),
+)

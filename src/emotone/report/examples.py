@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emotone.evaluation.summaries import in_order, part
+from emotone.evaluation.groups import emotion_key, in_order
 from emotone.report.gather import Run
 
 #: Longest reply that is shown whole, in characters.
@@ -38,7 +38,7 @@ def side_by_side(runs: Sequence[Run], count: int) -> list[Talk]:
         for example, reply in run.replies:
             posts.setdefault(example.id, example.dialogue.posts[-1].text)
             moods = answered.setdefault(example.id, {}).setdefault(k, {})
-            moods.setdefault(part(reply), reply.text)
+            moods.setdefault(emotion_key(reply), reply.text)
     most = max(map(len, answered.values()), default=0)
     shared = [name for name, by_run in answered.items() if len(by_run) == most]
     count = min(count, len(shared))

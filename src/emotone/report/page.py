@@ -6,17 +6,18 @@ import json
 from collections.abc import Sequence
 from html import escape
 
+from emotone.evaluation.groups import in_order
 from emotone.evaluation.scores import Confusion, Histogram, Number
-from emotone.evaluation.summaries import in_order
 from emotone.report import svg
 from emotone.report.examples import Talk
 from emotone.report.gather import Run
-from emotone.report.names import known
+from emotone.report.names import names_of
 from emotone.report.style import CSS
 from emotone.report.tables import (
     Table,
     by_group,
     differences,
+    heads_of,
     mood,
     overall,
     published,
@@ -53,7 +54,7 @@ def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool
     sections = [
         ("overall", "Overall", _overall(runs)),
         ("emotions", "Emotion by emotion", _emotions(runs)),
-        ("confusion", "Asked and heard", _confusions(runs)),
+        ("confusion", "Requested and judged", _confusions(runs)),
         ("dose", "Intensity and effect", _doses(runs)),
         ("parts", "Parts of the examples", _parts(runs)),
         ("spread", "Length and repetition", _spread(runs)),
@@ -65,7 +66,7 @@ def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool
     filled = [(name, head, body) for name, head, body in sections if body]
     links = "".join(f'<a href="#{name}">{escape(head)}</a>' for name, head, _ in filled)
     count = sum(run.scores.n for run in runs)
-    summary = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {count:,} replies."
+    counted = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {count:,} replies."
     body = "".join(
         f'<section aria-labelledby="{name}"><h2 id="{name}">{escape(head)}</h2>{body}</section>\n'
         for name, head, body in filled
@@ -78,34 +79,29 @@ def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="generator" content="emotone">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
-        f'<header><h1>{escape(title)}</h1><p class="soft">{summary} Values with 95 % intervals,'
+        f'<header><h1>{escape(title)}</h1><p class="soft">{counted} Values with 95 % intervals,'
         f" which resample posts.</p>{warned}"
         f'<nav aria-label="Sections">{links}</nav></header>\n{body}</main>\n</body>\n</html>\n'
     )
 
 
-def table(made: Table) -> str:
+def table(given: Table) -> str:
     """Write a table as HTML, in a frame that scrolls sideways on narrow screens."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in made.head)
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in given.head)
     rows: list[str] = []
-    at = 0
-    heads: dict[int, str] = {}
-    for name, count in made.groups:
-        if count:
-            heads[at] = name
-        at += count
-    for i, row in enumerate(made.rows):
+    heads = heads_of(given)
+    for i, row in enumerate(given.rows):
         if i in heads:
             rows.append(
-                f'<tr class="group"><th colspan="{len(made.head)}" scope="rowgroup">'
+                f'<tr class="group"><th colspan="{len(given.head)}" scope="rowgroup">'
                 f"{escape(heads[i])}</th></tr>"
             )
         cells = "".join(f"<td>{_value(cell)}</td>" for cell in row[1:])
         rows.append(f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>')
-    notes = "".join(f'<p class="notes">{escape(note)}</p>' for note in made.notes)
+    notes = "".join(f'<p class="notes">{escape(note)}</p>' for note in given.notes)
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(made.title)}"><table>'
-        f"<caption>{escape(made.title)}</caption><thead><tr>{head}</tr></thead>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(given.title)}"><table>'
+        f"<caption>{escape(given.title)}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>{notes}\n"
     )
 
@@ -139,6 +135,7 @@ def _emotions(runs: Sequence[Run]) -> str:
     # Lower intensities have curves of their own.
     full = [label for label in labels if ":" not in label]
     labels = full if set(full) - {"none"} else labels
+    names = names_of(runs)
     figures: list[str] = []
     for metric in _DRAWN:
         groups: list[tuple[str, list[tuple[int, Number | None]]]] = []
@@ -152,12 +149,12 @@ def _emotions(runs: Sequence[Run]) -> str:
             if row:
                 groups.append((mood(label), row))
         if groups:
-            fact = known(metric)
-            title = f"{fact.title} by emotion asked, with 95 % intervals; the table has the values"
+            named = names[metric]
+            title = f"{named.title} by emotion asked, with 95 % intervals; the table has the values"
             drawn = svg.bars(
-                f"bars-{metric}", title, groups, digits=min(fact.digits, 3), share=fact.share
+                f"bars-{metric}", title, groups, digits=min(named.digits, 3), share=named.share
             )
-            figures.append(_figure(fact.title, drawn))
+            figures.append(_figure(named.title, drawn))
     listed = by_group(runs, "per_emotion", PER_EMOTION, "By emotion asked")
     return (
         f'{_legend(runs)}<div class="grid">{"".join(figures)}</div>'
@@ -166,18 +163,18 @@ def _emotions(runs: Sequence[Run]) -> str:
 
 
 def _confusions(runs: Sequence[Run]) -> str:
-    grids: list[str] = []
+    tables: list[str] = []
     for run in runs:
         confusion = run.scores.confusion
         if confusion is not None and any(map(sum, confusion.counts)):
-            grids.append(_heat(run.title, confusion))
-    if not grids:
+            tables.append(_heat(run.title, confusion))
+    if not tables:
         return ""
-    caption = (
-        "Rows are the requested emotions, columns those judged: share of the row, and number of"
-        " replies. Framed cells are those where both are the same."
+    about = (
+        "Rows are the requested emotions, columns the judged ones: share of the row, and number of"
+        " replies. Framed cells are those where the two are the same."
     )
-    return f'<p class="soft">{caption}</p><div class="grid broad">{"".join(grids)}</div>'
+    return f'<p class="soft">{about}</p><div class="grid broad">{"".join(tables)}</div>'
 
 
 def _heat(title: str, confusion: Confusion) -> str:
@@ -196,7 +193,7 @@ def _heat(title: str, confusion: Confusion) -> str:
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(title)}">'
         f'<table class="heat"><caption>{escape(title)}, judged by '
         f"<code>{escape(confusion.judge)}</code></caption>"
-        f'<thead><tr><th scope="col">asked \\ heard</th>{head}</tr></thead>'
+        f'<thead><tr><th scope="col">requested \\ judged</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>\n"
     )
 
@@ -214,7 +211,7 @@ def _doses(runs: Sequence[Run]) -> str:
             label,
             svg.curves(
                 f"dose-{i}",
-                f"Share of replies heard as {label} by intensity asked, with 95 % intervals",
+                f"Share of replies judged as {label} by intensity asked, with 95 % intervals",
                 [
                     (k, run.scores.dose[label])
                     for k, run in enumerate(runs)
@@ -224,8 +221,8 @@ def _doses(runs: Sequence[Run]) -> str:
         )
         for i, label in enumerate(labels)
     ]
-    caption = "Share of replies judged to be in the emotion; 0 is a reply without an emotion."
-    return f'<p class="soft">{caption}</p>{_legend(runs)}<div class="grid">{"".join(figures)}</div>'
+    about = "Share of replies judged as the emotion; 0 is a reply without an emotion."
+    return f'<p class="soft">{about}</p>{_legend(runs)}<div class="grid">{"".join(figures)}</div>'
 
 
 def _parts(runs: Sequence[Run]) -> str:
@@ -235,7 +232,7 @@ def _parts(runs: Sequence[Run]) -> str:
 
 
 def _spread(runs: Sequence[Run]) -> str:
-    charts: list[str] = []
+    grids: list[str] = []
     for kind, unit in (("length", "words a reply"), ("repetition", "share of repeated 4-grams")):
         have = [(i, run, run.scores.distributions.get(kind)) for i, run in enumerate(runs)]
         tops = [
@@ -249,27 +246,27 @@ def _spread(runs: Sequence[Run]) -> str:
             for i, run, h in have
             if h is not None
         ]
-        charts.append(f'<div class="grid">{"".join(figures)}</div>')
-    if not charts:
+        grids.append(f'<div class="grid">{"".join(figures)}</div>')
+    if not grids:
         return ""
-    return '<p class="soft">Numbers below are the lower ends of the bins.</p>' + "".join(charts)
+    return '<p class="soft">Numbers below are the lower ends of the bins.</p>' + "".join(grids)
 
 
-def _histogram(name: str, run: Run, place: int, made: Histogram, said: str, top: float) -> str:
-    title = f"{run.title}: share of replies by {said}"
-    return svg.histogram(name, title, made, place, top_share=top)
+def _histogram(name: str, run: Run, place: int, bins: Histogram, unit: str, top: float) -> str:
+    title = f"{run.title}: share of replies by {unit}"
+    return svg.histogram(name, title, bins, place, top_share=top)
 
 
 def _published(runs: Sequence[Run]) -> str:
-    parts: list[str] = []
+    tables: list[str] = []
     for each in published(runs):
         source, caution = each.notes
         plain = Table(each.name, each.title, each.head, each.rows, (), each.groups)
-        parts.append(
+        tables.append(
             f'{table(plain)}<p class="notes">{escape(source)}</p>'
             f'<p class="warn soft">{escape(caution)}</p>'
         )
-    return "".join(parts)
+    return "".join(tables)
 
 
 def _talks(talks: Sequence[Talk], hidden: bool) -> str:
@@ -301,10 +298,11 @@ def _talks(talks: Sequence[Talk], hidden: bool) -> str:
 
 
 def _origin(runs: Sequence[Run]) -> str:
+    names = names_of(runs)
     parts: list[str] = []
     for run in runs:
         rows = "".join(
-            f'<tr><th scope="row">{escape(known(name).title)}</th>'
+            f'<tr><th scope="row">{escape(names[name].title)}</th>'
             f"<td><code>{escape(number.signature)}</code></td></tr>"
             for name, number in run.scores.metrics.items()
         )

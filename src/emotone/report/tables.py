@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emotone.evaluation.scores import Number
+from emotone.metrics.spec import Display
 from emotone.report.gather import Run
-from emotone.report.names import in_order, known, shown
+from emotone.report.names import names_of, shown
 from emotone.report.published import TABLES, Published
 
 
@@ -35,19 +36,20 @@ class Table:
 
 def overall(runs: Sequence[Run]) -> Table:
     """Every metric of every run, with intervals."""
+    names = names_of(runs)
     # What no run has a value of, such as BLEU without references, would be a row of dashes.
-    names = in_order(
+    metrics = names.in_order(
         n for run in runs for n, number in run.scores.metrics.items() if number.value is not None
     )
     rows: list[tuple[str, ...]] = []
     groups: list[tuple[str, int]] = []
-    for group in dict.fromkeys(known(n).group for n in names):
-        inside = [n for n in names if known(n).group == group]
+    for group in dict.fromkeys(names[m].group for m in metrics):
+        inside = [m for m in metrics if names[m].group == group]
         groups.append((group, len(inside)))
-        rows += [
-            (titled(n), *(with_interval(r.scores.metrics.get(n), known(n).digits) for r in runs))
-            for n in inside
-        ]
+        for metric in inside:
+            numbers = (run.scores.metrics.get(metric) for run in runs)
+            cells = (with_interval(number, names[metric].digits) for number in numbers)
+            rows.append((titled(names[metric]), *cells))
     count = tuple(f"{run.title}, n\u00a0=\u00a0{run.scores.n}" for run in runs)
     note = "Brackets hold 95 % intervals over posts. ↑ higher is better, ↓ lower is better."
     return Table("overall", "All metrics", ("Metric", *count), tuple(rows), (note,), tuple(groups))
@@ -62,6 +64,7 @@ def by_group(runs: Sequence[Run], kind: str, metrics: Sequence[str], title: str)
         metrics: Names of metrics; those that no run has are left out.
         title: The caption.
     """
+    names = names_of(runs)
     have = [
         m
         for m in metrics
@@ -78,27 +81,28 @@ def by_group(runs: Sequence[Run], kind: str, metrics: Sequence[str], title: str)
         if parts:
             groups.append((run.title, len(parts)))
         for label, numbers in parts.items():
-            cells = (with_interval(numbers.get(m), known(m).digits) for m in have)
+            cells = (with_interval(numbers.get(m), names[m].digits) for m in have)
             rows.append((mood(label), *cells))
-    head = ("Emotion asked" if kind == "per_emotion" else "Part", *map(titled, have))
+    head = ("Emotion asked" if kind == "per_emotion" else "Part", *(titled(names[m]) for m in have))
     return Table(kind.replace("_", "-"), title, head, tuple(rows), (), tuple(groups))
 
 
 def differences(runs: Sequence[Run]) -> list[Table]:
     """Paired differences of each run that was compared with another."""
+    names = names_of(runs)
     tables: list[Table] = []
     for run in runs:
         for i, against in enumerate(run.scores.against):
             other = f"{against.system} ({against.model})"
             rows = []
-            for name in in_order(against.differences):
-                d, digits = against.differences[name], known(name).digits
+            for name in names.in_order(against.differences):
+                d, digits = against.differences[name], names[name].digits
                 ends = f"[{shown(d.low, digits)}, {shown(d.high, digits)}]"
                 between = f"{shown(d.difference, digits)} {ends}"
                 p = "< 0.001" if d.p is not None and d.p < 0.001 else shown(d.p, 3)
                 rows.append(
                     (
-                        titled(name),
+                        titled(names[name]),
                         shown(d.value, digits),
                         shown(d.other, digits),
                         between,
@@ -173,10 +177,9 @@ def _beside(table: Published, runs: Sequence[Run]) -> Table:
     )
 
 
-def titled(name: str) -> str:
+def titled(metric: Display) -> str:
     """Name a metric, with an arrow where one way is better."""
-    fact = known(name)
-    return f"{fact.title}{ {'up': ' ↑', 'down': ' ↓', '': ''}[fact.better] }"
+    return f"{metric.title}{ {'up': ' ↑', 'down': ' ↓', '': ''}[metric.better] }"
 
 
 def mood(label: str) -> str:
@@ -199,7 +202,7 @@ def markdown(table: Table) -> str:
     lines = [f"### {_md(table.title)}", ""]
     lines.append("| " + " | ".join(map(_md, table.head)) + " |")
     lines.append("|" + "---|" + "---:|" * (len(table.head) - 1))
-    heads = _heads(table)
+    heads = heads_of(table)
     for i, row in enumerate(table.rows):
         if i in heads:
             lines.append("| **" + _md(heads[i]) + "** |" + " |" * (len(table.head) - 1))
@@ -220,7 +223,7 @@ def latex(given: Table) -> str:
         r"\toprule",
         " & ".join(map(_tex, given.head)) + r" \\",
     ]
-    heads = _heads(given)
+    heads = heads_of(given)
     if not heads:
         lines.append(r"\midrule")
     for i, row in enumerate(given.rows):
@@ -232,8 +235,8 @@ def latex(given: Table) -> str:
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def _heads(table: Table) -> dict[int, str]:
-    """Row number -> heading that stands above it."""
+def heads_of(table: Table) -> dict[int, str]:
+    """Find the headings: row number -> heading that stands above it."""
     heads: dict[int, str] = {}
     at = 0
     for title, count in table.groups:

@@ -19,8 +19,8 @@ from recipes.emprl.runs import DECODING, STRIDE, dialogues, find
 from emotone import config as configs
 from emotone.data.examples import example_line
 from emotone.errors import DataError
-from emotone.evaluation.tools import Opened
-from emotone.metrics import Tools
+from emotone.evaluation.instruments import Opened
+from emotone.metrics import Instruments
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
 from emotone.rl.adapters import Adapters, add_adapters, save_adapters
 from emotone.systems.emprl.folder import Card, Measured
@@ -96,14 +96,16 @@ def runs(tmp_path: Path) -> Path:
     return folder
 
 
-def tools() -> Tools:
-    return Tools(empathy=CountIdentifier(), embed=embed, embed_name="letters")
+def instruments() -> Instruments:
+    return Instruments(empathy=CountIdentifier(), embed=embed, embed_name="letters")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judges that need no model."""
-    monkeypatch.setattr(evaluate, "open_tools", lambda _: Opened(tools(), {"counts-1": {}}))
+    monkeypatch.setattr(
+        evaluate, "open_instruments", lambda _: Opened(instruments(), {"counts-1": {}})
+    )
     kinds = {"reference": (0.5, 0.5), "empty": (0.0, -2.0)}
     names = [
         "reaction",
@@ -233,17 +235,17 @@ def row_of(texts: dict[int, list[list[str]]]) -> Row:
 def test_a_row_of_several_trainings_varies_by_training():
     posts = [e.id for e in examples()[::2]]
     words = {1: [["a"] * 8, ["a b c"] * 8], 2: [["a b c d"] * 8, ["a b c d e f"] * 8]}
-    several = of_replies(row_of(words), "length_words", tools())
+    several = of_replies(row_of(words), "length_words", instruments())
     assert several.sampled(posts, 20).values.tolist() == [2, 5]
     assert several.of([1]).sampled(posts, 20).values.tolist() == [1, 3]
 
 
 def test_a_difference_in_every_dialogue_has_a_small_p():
     short, long = (row_of({s: [["a " * (9 * s + k)] * 8] for s in (1, 2, 3)}) for k in (0, 1))
-    a, b = (of_replies(row, "length_words", tools()) for row in (long, short))
+    a, b = (of_replies(row, "length_words", instruments()) for row in (long, short))
     assert p_value(a, b, 200) == pytest.approx(2 / 2**8, abs=0.02)
     assert p_value(a, b.of([1]), 200) is None
-    of_kinds = [of_replies(row, "distinct_1", tools()) for row in (long, short)]
+    of_kinds = [of_replies(row, "distinct_1", instruments()) for row in (long, short)]
     assert p_value(*of_kinds, 200) is None
 
 

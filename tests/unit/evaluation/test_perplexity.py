@@ -13,7 +13,7 @@ from emotone.evaluation.perplexity import fluency_under, perplexity
 from emotone.evaluation.score import score_run
 from emotone.lm.chat import prompt_ids, system_prompt
 from emotone.lm.likelihood import reply_nats
-from emotone.metrics import Tools
+from emotone.metrics import Instruments
 from emotone.models.tiny import tiny_causal_lm
 from emotone.systems import prompted, steered
 from emotone.systems.echo import Echo
@@ -115,7 +115,7 @@ def test_fluency_of_replies_has_names_of_its_own_and_is_computed_once():
     made = score_run(
         rows,
         ["perplexity", "bits_per_character"],
-        Tools(perplexity=fluency.counts, perplexity_name=fluency.name),
+        Instruments(perplexity=fluency.counts, perplexity_name=fluency.name),
         rounds=5,
     )
     assert set(made.metrics) == {"reply_perplexity", "reply_bits_per_character"}

@@ -21,7 +21,7 @@ from emotone.errors import DataError, UsageError
 from emotone.evaluation.likelihoods import write_likelihoods
 from emotone.evaluation.records import reply_line
 from emotone.evaluation.remember import remember_emotion
-from emotone.metrics import Tools
+from emotone.metrics import Instruments
 from emotone.types import Capabilities, Decoding, Dialogue, Example, Reply
 from unit.evaluation.hearing import WordJudge
 from unit.metrics.doubles import embed
@@ -114,8 +114,8 @@ def results(runs: Path) -> dict[str, Any]:
 
 def opened(runs: Path) -> Language:
     judge = remember_emotion(WordJudge("word-score-1-00000000", NLPCC))
-    tools = Tools(emotion=judge, embed=embed, embed_name="letters")
-    return Language(tuple(find(runs)), tools, {"word-score-1-00000000": {}}, 8, 100)
+    instruments = Instruments(emotion=judge, embed=embed, embed_name="letters")
+    return Language(tuple(find(runs)), instruments, {"word-score-1-00000000": {}}, 8, 100)
 
 
 # -- what is read --------------------------------------------------------------------------------
@@ -178,9 +178,9 @@ def test_posts_that_not_every_run_of_a_size_answered_are_left_out(runs: Path, tm
 def test_a_judge_that_labelled_the_training_data_is_refused(runs: Path, monkeypatch):
     from recipes.recurrent import evaluate
 
-    opener = evaluate.open_tools(evaluate.Wanted(("bleu",)))
+    opener = evaluate.open_instruments(evaluate.Wanted(("bleu",)))
     found = dataclasses.replace(opener, judges={"zh-label-1-00000000": {}})
-    monkeypatch.setattr(evaluate, "open_tools", lambda wanted: found)
+    monkeypatch.setattr(evaluate, "open_instruments", lambda wanted: found)
     with pytest.raises(UsageError, match="'zh-label' touched the training"):
         evaluate.opened(tuple(find(runs)), "zh", runs / ".labels", 5, 10)
 
@@ -230,7 +230,7 @@ def test_labels_are_asked_for_once(runs: Path):
     language = opened(runs)
     pairs = read_rows(language, "replies_default.jsonl")
     label(language, pairs)
-    judge: Any = language.tools.emotion
+    judge: Any = language.instruments.emotion
     heard = list(judge.judge.seen)
     assert len(heard) == len(set(heard)) > 0
     scored(language, pairs)

@@ -1,15 +1,17 @@
-"""Small real tools for metrics: judges that read words, encoders that count letters."""
+"""Small real instruments: judges that read words, encoders that count letters."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st
 
+from emotone import metrics
 from emotone.emotions import EKMAN, TAXONOMIES, EmotionMix, Taxonomy
-from emotone.metrics import Tools
 from emotone.metrics.base import Pair
+from emotone.protocols import Metric
 from emotone.types import Dialogue, EmotionScores, EmpathyLevels, Example, Reply
 
 WORDS = ("happy", "sad", "angry", "the", "a", "cat", "dog", "ran", "well", "no", "you", "?")
@@ -77,18 +79,29 @@ def likelihood(pairs: Sequence[Pair]) -> np.ndarray:
     return np.array(rows, float).reshape(-1, 3)
 
 
-def tools(**changes) -> Tools:
+def instruments(**changes) -> metrics.Instruments:
     every = {
         "emotion": WordJudge(),
         "empathy": CountIdentifier(),
         "embed": embed,
         "embed_name": "letters",
         "embed_tokens": embed_tokens,
-        "neutral": {str(i): {0: "the cat ran"} for i in range(100)},
         "perplexity": likelihood,
         "perplexity_name": "replies@letters",
     }
-    return Tools(**(every | changes))
+    return metrics.Instruments(**(every | changes))
+
+
+def facts(**changes) -> metrics.RunFacts:
+    plain = {str(i): {0: "the cat ran"} for i in range(100)}
+    return metrics.RunFacts(**({"plain": plain} | changes))
+
+
+def build(name: str, **changes) -> Metric:
+    """Make a metric; changes are those of the instruments and of the facts together."""
+    of_run = {f.name for f in dataclasses.fields(metrics.RunFacts)} & set(changes)
+    told = {key: changes.pop(key) for key in of_run}
+    return metrics.build(name, instruments(**changes), facts(**told))
 
 
 def pair(

@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from emotone import metrics
 from emotone.emotions import EKMAN, EMPATHETIC, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UnknownName, Unsupported
-from emotone.metrics.asked import asked_emotion, by_emotion, one_taxonomy, unsaid
+from emotone.metrics import RunFacts
+from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import SumStats
-from emotone.metrics.emotion import confusion
-from emotone.metrics.tools import Tools
-from unit.metrics.doubles import WordJudge, corpora, pair, tools
+from emotone.metrics.common import one_taxonomy, unsaid
+from unit.metrics.doubles import WordJudge, build, corpora, pair
 
 
 def stats(name: str, pairs, **changes) -> SumStats:
-    found = metrics.build(name, tools(**changes)).stats(pairs)
+    found = build(name, **changes).stats(pairs)
     assert isinstance(found, SumStats)
     return found
 
@@ -68,7 +67,7 @@ def test_judges_are_not_asked_about_replies_that_do_not_count():
 def test_a_reply_without_emotion_stands_at_chance_when_compared_with_all():
     pairs = [pair("happy"), pair("sad"), pair("sad"), pair("the")]
     some = tuple(Emotion(label, "ekman") for label in ("joy", "sadness", "anger", "fear"))
-    found = stats("emotion_accuracy", pairs, asked="all", asked_emotions=some)
+    found = stats("emotion_accuracy", pairs, asked="all", emotions=some)
     assert found.value() == pytest.approx(3 / 16)  # three of four say one of four asked emotions
     assert found.n == 4
     assert not found.share
@@ -79,7 +78,6 @@ def test_plain_replies_beside_replies_in_a_mood_are_compared_with_nothing():
     mixed = [pair("happy", None, "joy"), pair("sad", None, "sadness"), pair("happy")]
     found = stats("emotion_accuracy", mixed, asked="all")
     assert (found.value(), found.n) == (1.0, 2)
-    assert confusion(mixed, tools(asked="all")).counts.sum() == 2
 
 
 def test_all_emotions_are_the_judge_s_where_none_are_given():
@@ -92,7 +90,7 @@ def test_a_reply_that_was_asked_to_lose_an_emotion_is_not_compared_with_all():
 
 def test_how_replies_are_compared_is_one_of_two_words():
     with pytest.raises(Unsupported, match="asked is 'every'; use 'none' or 'all'"):
-        Tools(asked="every")
+        RunFacts(asked="every")
 
 
 ZH = WordJudge(NLPCC, {"happy": "happiness", "like": "like", "sad": "sadness"})
@@ -124,9 +122,6 @@ def test_asked_emotions_of_a_much_finer_set_go_to_the_judge_s():
         pair("happy", None, "furious", taxonomy="empathetic_dialogues"),
     ]
     assert value("emotion_accuracy", pairs) == 0.5
-    table = confusion(pairs, tools())
-    assert table.asked == ("anger", "joy")
-    assert table.judged == EKMAN.labels
 
 
 def test_taxonomies_without_a_table_are_refused():
@@ -166,11 +161,10 @@ def test_replies_asked_for_what_the_judge_cannot_say_are_left_out():
     for name in ("emotion_accuracy", "emotion_macro_f1", "asked_share"):
         found = stats(name, pairs, emotion=ZH)
         assert (found.value(), found.n) == (1.0, 1)
-    assert confusion(pairs, tools(emotion=ZH)).asked == ("joy",)
     every = tuple(Emotion(label, "ekman") for label in ("joy", "fear"))
     plain = [pair("happy")]
-    assert value("emotion_accuracy", plain, emotion=ZH, asked="all", asked_emotions=every) == 1.0
-    made = metrics.build("asked_share", tools(emotion=ZH, unsaid=("fear", "surprise")))
+    assert value("emotion_accuracy", plain, emotion=ZH, asked="all", emotions=every) == 1.0
+    made = build("asked_share", emotion=ZH, unsaid=("fear", "surprise"))
     assert "|without:fear+surprise|" in made.signature
     assert unsaid([p[1].emotion.parts[0][0] for p in pairs], NLPCC) == ("fear", "surprise")
 
@@ -189,46 +183,6 @@ def test_a_judge_that_leaves_texts_out_is_refused():
     for name in ("emotion_accuracy", "emotional_share"):
         with pytest.raises(DataError, match="gave 1 scores for 2 texts"):
             stats(name, [pair("a", None, "joy"), pair("b", None, "joy")], emotion=Lazy())
-
-
-def test_the_confusion_matrix_counts_asked_by_judged():
-    pairs = [
-        pair("happy", None, "joy"),
-        pair("sad", None, "joy"),
-        pair("sad", None, "sadness"),
-        pair("x", None, "sadness"),
-        pair("x", None, None),
-    ]
-    found = confusion(pairs, tools())
-    assert found.asked == ("joy", "sadness")
-    counted = {
-        (a, j): found.counts[i, k]
-        for i, a in enumerate(found.asked)
-        for k, j in enumerate(found.judged)
-        if found.counts[i, k]
-    }
-    assert counted == {
-        ("joy", "joy"): 1,
-        ("joy", "sadness"): 1,
-        ("sadness", "sadness"): 1,
-        ("sadness", "neutral"): 1,
-    }
-    with pytest.raises(Unsupported, match="the confusion matrix needs a judge of emotion"):
-        confusion(pairs, Tools())
-
-
-@given(corpora())
-def test_the_trace_of_the_confusion_matrix_is_the_accuracy(pairs):
-    found = confusion(pairs, tools())
-    right = sum(found.counts[i, found.judged.index(a)] for i, a in enumerate(found.asked))
-    total = found.counts.sum()
-    accuracy = value("emotion_accuracy", pairs)
-    assert accuracy == pytest.approx(right / total) if total else math.isnan(accuracy)
-
-
-def test_places_are_found_by_asked_emotion():
-    pairs = [pair("a", None, m) for m in ("joy", None, "fear:30", "joy:20", "joy:-5")]
-    assert by_emotion(pairs) == {"joy": [0, 3], "fear": [2]}
 
 
 def test_macro_f1_weighs_rare_asks_as_much_and_leaves_unasked_labels_out():
@@ -254,9 +208,9 @@ def test_emotional_is_where_neutral_has_less_than_half():
 
 def test_emotional_share_needs_a_neutral_label():
     with pytest.raises(Unsupported, match="needs a judge with a neutral label, but words-1 has"):
-        metrics.build("emotional_share", tools(emotion=WordJudge(EMPATHETIC, {})))
+        build("emotional_share", emotion=WordJudge(EMPATHETIC, {}))
 
 
 def test_signatures_name_the_judge_and_how_plain_replies_count():
-    made = metrics.build("emotion_accuracy", tools(asked="all"))
+    made = build("emotion_accuracy", asked="all")
     assert made.signature == "name:emotion_accuracy|judge:words-1|asked:all|v:1"

@@ -7,15 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from emotone import metrics
 from emotone.errors import DataError
 from emotone.metrics.empathy import context
 from emotone.types import Dialogue, Post, Speaker
-from unit.metrics.doubles import CountIdentifier, pair, tools
+from unit.metrics.doubles import CountIdentifier, build, pair
 
 
 def value(name: str, pairs, **changes) -> float:
-    return metrics.build(name, tools(**changes)).stats(pairs).value()
+    return build(name, **changes).stats(pairs).value()
 
 
 def test_replies_like_their_references_are_right_on_every_mechanism():
@@ -26,7 +25,7 @@ def test_replies_like_their_references_are_right_on_every_mechanism():
 
 def test_a_reply_without_a_reference_does_not_count():
     judge = CountIdentifier()
-    metric = metrics.build("emp_accuracy", tools(empathy=judge))
+    metric = build("emp_accuracy", empathy=judge)
     made = metric.stats([pair("sad", "sad"), pair("sad", None)])
     assert made.value() == 1.0
     assert made.n == 1  # type: ignore[attr-defined]
@@ -72,13 +71,13 @@ def test_an_identifier_without_a_name_is_named_by_its_class():
         def identify(self, pairs):
             return CountIdentifier().identify(pairs)
 
-    signature = metrics.build("emp_f1", tools(empathy=Nameless())).signature
+    signature = build("emp_f1", empathy=Nameless()).signature
     assert signature == "name:emp_f1|judge:Nameless|context:dialogue|against:reference|v:1"
 
 
 def test_weights_choose_the_floor_anew():
     pairs = [pair("no", "no")] * 3 + [pair("no", "what ?")] * 2
-    stats = metrics.build("emp_accuracy_floor", tools()).stats(pairs)
+    stats = build("emp_accuracy_floor").stats(pairs)
     # Exploration alone varies: the majority is 3 of 5, and 2 of 2 when only questions count.
     assert stats.value() == pytest.approx((1 + 1 + 0.6) / 3)
     assert stats.value([0, 0, 0, 1, 1]) == 1.0

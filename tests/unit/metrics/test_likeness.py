@@ -10,17 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotone import metrics
 from emotone.errors import DataError
 from emotone.metrics.greedy_match import match
 from emotone.types import Dialogue, Post, Speaker
-from unit.metrics.doubles import corpora, embed, pair, texts, tools
+from unit.metrics.doubles import build, corpora, embed, pair, texts
 
 CLOSE = 1e-9
 
 
 def value(name: str, pairs, **changes) -> float:
-    return metrics.build(name, tools(**changes)).stats(pairs).value()
+    return build(name, **changes).stats(pairs).value()
 
 
 # -- references -----------------------------------------------------------------------------------
@@ -50,7 +49,7 @@ def test_likeness_is_in_its_range(pairs):
 @pytest.mark.parametrize("name", ["bleu", "chrf", "rouge_l", "similarity_reference"])
 def test_replies_without_a_reference_do_not_count(name: str):
     with_one = [pair("the cat ran well", "the cat ran no")]
-    stats = metrics.build(name, tools()).stats([*with_one, pair("dog", None)])
+    stats = build(name).stats([*with_one, pair("dog", None)])
     assert stats.value() == pytest.approx(value(name, with_one))
     assert stats.n == 1  # type: ignore[attr-defined]
     assert math.isnan(value(name, [pair("dog", None)]))
@@ -103,7 +102,7 @@ def test_topic_adherence_compares_with_the_plain_reply_of_the_same_post():
         pair("the cat ran", None, "joy", id="unknown"),
     ]
     plain = {"7": {5: "you", 0: "ran the cat"}, "8": {9: "you", 4: "cat ran the"}}
-    metric = metrics.build("similarity_neutral", tools(neutral=plain))
+    metric = build("similarity_neutral", plain=plain)
     stats = metric.stats(pairs)
     far = float(embed(["you"])[0] @ embed(["the cat ran"])[0])
     assert stats.value() == pytest.approx((1 + far) / 2)
@@ -153,6 +152,4 @@ def test_likelihoods_of_another_shape_are_refused(wrong, match: str):
 
 
 def test_the_signature_names_what_was_scored():
-    assert metrics.build("perplexity", tools()).signature == (
-        "name:perplexity|model:replies@letters|v:1"
-    )
+    assert build("perplexity").signature == ("name:perplexity|model:replies@letters|v:1")

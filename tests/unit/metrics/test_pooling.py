@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from emotone.metrics import Tools, build
+from emotone.metrics import build
 from emotone.metrics.base import mean_stats
 from emotone.metrics.pooling import (
     Estimate,
@@ -40,7 +40,7 @@ def test_what_resampling_would_bias_is_left_out_instead():
         (Example(f"p{i}", Dialogue.of("a")), Reply(" ".join(t), None, "s", "m", 0, 3))
         for i, t in enumerate(rng.choice([*"abcdefghijklmnopqrstuvwxyz"], (200, 3)))
     ]
-    stats = build("distinct_2", Tools()).stats(pairs)
+    stats = build("distinct_2").stats(pairs)
     ids = [e.id for e, _ in pairs]
     found = estimate(sample([stats], [ids], ids, rounds=300))
     low, high = interval(stats, groups=ids, rounds=300)

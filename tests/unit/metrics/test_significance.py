@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from emotone.errors import ConfigError, DataError, Unsupported
-from emotone.metrics import Tools, build, grams, significance
+from emotone.metrics import build, grams, significance
 from emotone.metrics.base import KindStats, Measure, SumStats, mean_of, mean_stats
 from emotone.metrics.repetition import CommonestStats
-from emotone.metrics.significance import interval, paired_test, score
+from emotone.metrics.significance import interval, paired_test, with_interval
 from unit.metrics.doubles import pair
 
 #: Of 300 intervals of 95 %, 285 cover, give or take 4 (two standard errors are 2.5 %); percentile
@@ -183,7 +183,7 @@ def test_the_interval_of_the_commonest_reply_holds_its_value():
 
 
 def test_self_bleu_of_two_runs_is_not_compared():
-    made = [build("self_bleu", Tools()).stats([pair(t), pair("no cat")]) for t in ("a", "b")]
+    made = [build("self_bleu").stats([pair(t), pair("no cat")]) for t in ("a", "b")]
     with pytest.raises(Unsupported, match="cannot be compared in pairs"):
         paired_test(*made)
 
@@ -278,6 +278,6 @@ def test_a_large_distinct_gets_fewer_rounds(monkeypatch):
 
 def test_a_score_counts_the_replies_that_count():
     metric = Measure("mean", "name:mean|v:1", lambda pairs: mean_stats([None] * len(pairs)))
-    made = score(metric, mean_stats([1.0, None, 0.0]))
+    made = with_interval(metric, mean_stats([1.0, None, 0.0]))
     assert (made.name, made.value, made.n) == ("mean", 0.5, 2)
     assert made.low <= 0.5 <= made.high

@@ -9,22 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emotone import metrics
 from emotone.metrics import grams
 from emotone.metrics.base import KindStats
 from emotone.metrics.distinct import distinct_n
+from emotone.metrics.instruments import simple_tokens
 from emotone.metrics.language_drift import drifts
 from emotone.metrics.repetition import CommonestStats
 from emotone.metrics.self_bleu import sample, scores
-from emotone.metrics.tools import simple_tokens
-from unit.metrics.doubles import corpora, pair, tools
+from unit.metrics.doubles import build, corpora, pair
 
 ROWS = st.lists(st.lists(st.sampled_from("abc"), max_size=6), max_size=6)
 
 
 def value(name: str, texts, lang: str = "en", **changes) -> float:
     pairs = [pair(text, id=str(i), lang=lang) for i, text in enumerate(texts)]
-    return metrics.build(name, tools(**changes)).stats(pairs).value()
+    return build(name, **changes).stats(pairs).value()
 
 
 # -- tokens and n-grams ---------------------------------------------------------------------------
@@ -73,7 +72,7 @@ def test_half_a_surrogate_pair_is_a_token_too():
 
 
 def test_distinct_counts_over_the_corpus_and_weights_repeat_no_kind():
-    stats = metrics.build("distinct_2", tools()).stats([pair("a b c"), pair("a b"), pair("d")])
+    stats = build("distinct_2").stats([pair("a b c"), pair("a b"), pair("d")])
     assert stats.value() == pytest.approx(2 / 3)
     assert stats.value([1, 0, 1]) == 1.0
     assert stats.value([0, 1, 1]) == 1.0  # a kind only of what does not count is none
@@ -98,8 +97,10 @@ def test_distinct_within_replies_is_a_mean_over_replies():
 
 
 def test_the_segmenter_given_is_used_and_named():
-    whole = tools(tokens=lambda text, lang, unit: [f"{lang}:{unit}:{text}"], tokens_name="whole")
-    metric = metrics.build("distinct_1", whole)
+    def whole(text, lang, unit):
+        return [f"{lang}:{unit}:{text}"]
+
+    metric = build("distinct_1", tokens=whole, tokens_name="whole")
     assert metric.stats([pair("a b"), pair("a b"), pair("a c")]).value() == pytest.approx(2 / 3)
     assert metric.signature == "name:distinct_1|tok:whole|unit:word|over:corpus|v:1"
 
@@ -185,5 +186,5 @@ def test_drift_is_a_share_of_replies_with_letters():
 @given(corpora())
 def test_shares_are_between_0_and_1(pairs):
     for name in ("repeated_4", "commonest_share", "reply_distinct_1", "language_drift"):
-        found = metrics.build(name, tools()).stats(pairs).value()
+        found = build(name).stats(pairs).value()
         assert math.isnan(found) or 0 <= found <= 1

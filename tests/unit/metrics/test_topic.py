@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from emotone import metrics
 from emotone.metrics.base import Pair
 from emotone.metrics.significance import interval, paired_test
-from unit.metrics.doubles import corpora, embed, pair, random_corpus, tools
+from unit.metrics.doubles import build, corpora, embed, pair, random_corpus
 
 CLOSE = 1e-9
 
@@ -42,7 +41,7 @@ def by_loops(pairs: list[Pair]) -> float:
 @given(pairs=corpora(2, 12))
 def test_the_sums_are_the_definition(pairs):
     once = list({(mood(p), p[0].id): p for p in pairs}.values())
-    found = metrics.build("topic_reference", tools()).stats(once).value()
+    found = build("topic_reference").stats(once).value()
     assert found == pytest.approx(by_loops(once), abs=CLOSE, nan_ok=True)
 
 
@@ -54,7 +53,7 @@ def test_weights_are_those_of_a_weighted_covariance():
     expected = sum(
         np.cov(replies[:, k], texts[:, k], aweights=weight)[0, 1] for k in range(replies.shape[1])
     )
-    found = metrics.build("topic_reference", tools()).stats(pairs).value(list(weight))
+    found = build("topic_reference").stats(pairs).value(list(weight))
     assert found == pytest.approx(expected, abs=CLOSE)
 
 
@@ -66,7 +65,7 @@ def test_one_reply_to_everything_is_at_chance_in_every_resample(name: str):
         for i, post in enumerate(posts)
         for mood in ("joy", "anger")
     ]
-    stats = metrics.build(name, tools()).stats(pairs)
+    stats = build(name).stats(pairs)
     assert stats.value() == pytest.approx(0, abs=CLOSE)
     low, high = interval(stats, groups=[e.id for e, _ in pairs], rounds=200)
     assert (low, high) == pytest.approx((0, 0), abs=CLOSE)
@@ -80,20 +79,18 @@ def test_the_mood_of_the_reference_alone_is_no_topic():
         for mood, (said, reference) in moods.items()
         for i in range(3)
     ]
-    assert metrics.build("topic_reference", tools()).stats(pairs).value() == pytest.approx(
-        0, abs=CLOSE
-    )
+    assert build("topic_reference").stats(pairs).value() == pytest.approx(0, abs=CLOSE)
     unasked = [pair(r.text, e.reply, None, id=e.id) for e, r in pairs]
-    assert metrics.build("topic_reference", tools()).stats(unasked).value() > 0.1
+    assert build("topic_reference").stats(unasked).value() > 0.1
 
 
 def test_replies_on_topic_are_told_from_those_of_other_posts():
     pairs = random_corpus(np.random.default_rng(0), 120)
-    rows = metrics.build("topic_reference", tools()).stats(pairs)
+    rows = build("topic_reference").stats(pairs)
     groups = [e.id for e, _ in pairs]
     assert interval(rows, groups=groups, rounds=300)[0] > 0
     turned = [(e, pairs[(i + 7) % 120][1]) for i, (e, _) in enumerate(pairs)]
-    lost = metrics.build("topic_reference", tools()).stats(turned)
+    lost = build("topic_reference").stats(turned)
     low, high = interval(lost, groups=groups, rounds=300)
     assert low < 0 < high
     assert paired_test(rows, lost, groups=groups, rounds=200).p < 0.01
@@ -102,7 +99,7 @@ def test_replies_on_topic_are_told_from_those_of_other_posts():
 def test_intervals_cover_as_often_as_they_say():
     """Posts of known process; the right answer comes from a large sample."""
     rng = np.random.default_rng(5)
-    metric = metrics.build("topic_reference", tools())
+    metric = build("topic_reference")
     truth = metric.stats(random_corpus(rng, 4000)).value()
     hits = 0
     for _ in range(60):
@@ -117,16 +114,16 @@ def test_texts_of_one_post_are_never_others():
         pair("the cat", "the cat", "joy", id="1"),
         pair("the cat", "the cat", "joy:50", id="1"),
     ]
-    assert math.isnan(metrics.build("topic_reference", tools()).stats(pairs).value())
+    assert math.isnan(build("topic_reference").stats(pairs).value())
     more = [*pairs, pair("you", "you", "joy", id="2"), pair("dog", None, "joy", id="3")]
-    stats = metrics.build("topic_reference", tools()).stats(more)
+    stats = build("topic_reference").stats(more)
     far = float(embed(["the cat"])[0] @ embed(["you"])[0])
     assert stats.value() == pytest.approx(1 - far)
     assert stats.n == 3  # type: ignore[attr-defined]
 
 
 def test_a_run_without_references_joins_one_with_some():
-    metric = metrics.build("topic_reference", tools())
+    metric = build("topic_reference")
     without = metric.stats([pair("you", None, "joy", id="9")])
     some = metric.stats([pair("the cat", "the cat", id="1"), pair("you", "you ran", id="2")])
     for joined in (without.join(some), some.join(without)):  # type: ignore[attr-defined]

@@ -14,15 +14,23 @@ from hypothesis import strategies as st
 
 from emotone.emotions import EmotionMix
 from emotone.errors import DataError
+from emotone.evaluation.compare import compare
 from emotone.evaluation.manifest import manifest
 from emotone.evaluation.records import reply_line
-from emotone.evaluation.score import compare, score_run
-from emotone.evaluation.scores import DosePoint, Histogram, Number, read_scores, write_scores
-from emotone.metrics import Tools
+from emotone.evaluation.score import score_run
+from emotone.evaluation.scores import (
+    DosePoint,
+    Histogram,
+    Number,
+    Scores,
+    read_scores,
+    write_scores,
+)
+from emotone.metrics import Display, Instruments
 from emotone.report import svg
 from emotone.report.examples import side_by_side
-from emotone.report.gather import gather
-from emotone.report.names import in_order, shown
+from emotone.report.gather import Run, gather
+from emotone.report.names import names_of, shown
 from emotone.report.page import POLICY
 from emotone.report.published import TABLES
 from emotone.report.tables import Table, latex, markdown
@@ -47,7 +55,9 @@ def folder(place: Path, rows, **more) -> Path:
     place.mkdir()
     path = place / "replies.jsonl"
     path.write_text("".join(reply_line(e, r) + "\n" for e, r in rows), encoding="utf-8")
-    made = score_run(rows, NAMES, Tools(emotion=WordJudge()), rounds=20, manifest=manifest([path]))
+    made = score_run(
+        rows, NAMES, Instruments(emotion=WordJudge()), rounds=20, manifest=manifest([path])
+    )
     write_scores(dataclasses.replace(made, **more), place / "scores.json")
     return place
 
@@ -55,7 +65,7 @@ def folder(place: Path, rows, **more) -> Path:
 @pytest.fixture
 def two(tmp_path: Path) -> list[Path]:
     others = run("two", 0.5)
-    against = compare(run(), others, NAMES, Tools(emotion=WordJudge()), rounds=20)
+    against = compare(run(), others, NAMES, Instruments(emotion=WordJudge()), rounds=20)
     return [
         folder(tmp_path / "one", run(), against=(against,)),
         folder(tmp_path / "other", others),
@@ -338,14 +348,14 @@ def test_examples_are_spread_evenly_over_posts_that_all_answered(tmp_path: Path)
 
 
 def test_a_run_without_judge_replies_or_emotions_still_has_a_report(tmp_path: Path):
-    made = score_run([pair(0, "hi")], ["bleu"], Tools(), rounds=5)
+    made = score_run([pair(0, "hi")], ["bleu"], Instruments(), rounds=5)
     write_scores(made, tmp_path / "scores.json")
     said = page_of([tmp_path / "scores.json"], tmp_path / "report")
     assert re.findall(r'<h2 id="(\w+)">', said) == ["overall", "spread", "published", "origin"]
 
 
 def test_a_metric_without_a_value_is_no_row(tmp_path: Path):
-    made = score_run([pair(0, "hi")], ["distinct_1", "distinct_1_char"], Tools(), rounds=5)
+    made = score_run([pair(0, "hi")], ["distinct_1", "distinct_1_char"], Instruments(), rounds=5)
     write_scores(made, tmp_path / "scores.json")
     said = page_of([tmp_path], tmp_path / "report")
     assert "Distinct-1 ↑" in said
@@ -359,19 +369,21 @@ def test_numbers_are_written_for_people():
     assert [shown(v, 3) for v in (None, float("nan"), 0.5, -0.0001, -0.5)] == [
         "-", "-", "0.500", "0.000", "-0.500"
     ]  # fmt: skip
-    assert in_order(["mine", "bleu", "emp_f1_reaction", "emotion_accuracy"]) == [
+    assert names_of([]).in_order(["mine", "bleu", "emp_f1_reaction", "emotion_accuracy"]) == [
         "emotion_accuracy", "emp_f1_reaction", "bleu", "mine"
     ]  # fmt: skip
 
 
-def test_every_metric_has_a_name_of_its_own():
-    from emotone import metrics
-    from emotone.report.names import known
-
-    names = metrics.names()
-    assert [n for n in names if known(n).group == "Other"] == []
-    titles = [known(n).title for n in names]
-    assert len(titles) == len(set(titles))
+def test_a_metric_is_called_as_it_or_the_manifest_declares():
+    declared = {"name": "shout", "title": "Loud replies", "group": "Volume", "digits": 1}
+    manifest = {"metrics": {"shout": declared, "worse": {"nme": "worse"}, "no": 3}}
+    run = Run("one", Scores("one", "tiny", 1, {}, manifest=manifest))
+    names = names_of([run])
+    assert names["shout"] == Display(**declared)
+    assert names["reply_perplexity"].title == "Perplexity of replies"
+    assert (names["worse_one"].title, names["worse_one"].group) == ("worse one", "Other")
+    assert names.in_order(["worse", "shout", "bleu"]) == ["bleu", "shout", "worse"]
+    assert names_of([Run("one", Scores("one", "tiny", 1, {}, manifest={"metrics": []}))])
 
 
 def test_published_tables_are_whole_and_name_metrics_that_exist():
