@@ -315,5 +315,6 @@ def _digest_model(model: nn.Module) -> str:
     whole = hashlib.sha256()
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         whole.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
-        whole.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        whole.update(memoryview(flat.view(torch.uint8).numpy()))
     return whole.hexdigest()[:12]
