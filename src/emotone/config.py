@@ -58,6 +58,7 @@ def build(kind: type[C], values: Mapping[str, Any], where: str = "config") -> C:
     Raises:
         ConfigError: If a key is unknown or a value has the wrong type.
     """
+    values = _renamed(kind, values, where)
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]  # pyright: ignore[reportArgumentType]
     converted: dict[str, Any] = {}
@@ -118,11 +119,31 @@ def _lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     return lines
 
 
+def _renamed(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Move the values of older keys, which `kind.RENAMED` may name, to where they are now."""
+    renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
+    # A section may have the name that a value had before.
+    older = {k: v for k, v in values.items() if k in renamed and not isinstance(v, Mapping)}
+    current = {k: v for k, v in values.items() if k not in older}
+    for name, value in older.items():
+        section, _, key = renamed[name].partition(".")
+        given = current.get(section, {})
+        if isinstance(given, Mapping):
+            if key in given:
+                raise ConfigError(
+                    f"{where}: {name} is the older name of {section}.{key}; give one of the two"
+                )
+            current[section] = {**given, key: value}
+    return current
+
+
 def _place(values: dict[str, Any], keys: list[str], value: Any, item: str) -> None:
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
             raise ConfigError(f"override {item!r}: {key} is a value, not a section")
+    if isinstance(values.get(keys[-1]), dict) and not isinstance(value, dict):
+        raise ConfigError(f"override {item!r}: {keys[-1]} is a section, not a value")
     values[keys[-1]] = value
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import given
@@ -178,6 +179,31 @@ def test_an_override_without_key_or_value_is_refused(item: str):
 def test_an_override_below_a_value_is_refused():
     with pytest.raises(ConfigError, match="steps is a value, not a section"):
         config.load(Run, None, ["steps=3", "steps.deep=1"])
+
+
+def test_an_override_in_place_of_a_section_is_refused(tmp_path: Path):
+    path = write(tmp_path, "[optim]\nlr = 1.0\n")
+    with pytest.raises(ConfigError, match="optim is a section, not a value"):
+        config.load(Run, path, ["optim=3"])
+
+
+@dataclass(frozen=True)
+class Grouped:
+    RENAMED: ClassVar[Mapping[str, str]] = {"lr": "optim.lr", "optim": "optim.schedule"}
+
+    steps: int = 10
+    optim: Optim = field(default_factory=Optim)
+
+
+def test_an_older_key_sets_what_it_is_called_now(tmp_path: Path):
+    path = write(tmp_path, "lr = 0.5\n[optim]\nbetas = [0.1]\n")
+    assert config.load(Grouped, path).optim == Optim(0.5, (0.1,))
+    # A section may have the name that a value had.
+    assert config.load(Grouped, None, ["optim=flat"]).optim == Optim(schedule="flat")
+    with pytest.raises(ConfigError, match=r"lr is the older name of optim\.lr; give one"):
+        config.load(Grouped, path, ["optim.lr=1.0"])
+    with pytest.raises(ConfigError, match="lr is 'much'; it takes a value of type float"):
+        config.load(Grouped, None, ["lr=much"])
 
 
 def test_a_file_that_is_no_toml_or_not_there_is_named(tmp_path: Path):

@@ -75,7 +75,7 @@ def add_adapters(model: nn.Module, adapters: Adapters, *, seed: int = 0) -> None
         seed: Seed of their weights.
 
     Raises:
-        ConfigError: If the model has fewer blocks than asked for.
+        ConfigError: If the model has fewer blocks than `top`.
         Unsupported: If the model has adapters already, or none of the targets.
     """
     from peft import LoraConfig
@@ -250,12 +250,12 @@ class FrozenCache:
 
     Args:
         blocks: The blocks below the lowest adapter, in order; none keeps nothing.
-        most: How many texts are kept; one more empties it.
+        capacity: How many texts are kept; one more empties it.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], most: int = 1024) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], capacity: int = 1024) -> None:
         self._blocks = list(blocks)
-        self._most = most
+        self._capacity = capacity
         self._states: dict[_Key, Tensor] | None = None
         self._tuple = False
 
@@ -310,7 +310,7 @@ class FrozenCache:
     ) -> None:
         self._tuple = isinstance(output, tuple)
         states = (output[0] if self._tuple else output).detach()
-        if len(known) + len(keys) > self._most:
+        if len(known) + len(keys) > self._capacity:
             known.clear()
         for key, row, real in zip(keys, states, mask, strict=True):
             known[key] = row[real].clone()

@@ -156,7 +156,7 @@ def estimate_advantages(
     adapting weight was made for, and the group's baseline covers it too.
 
     Args:
-        rewards: What all replies are worth, [B].
+        rewards: Of all replies, [B].
         readings: Log-probabilities and values of this process's replies.
         mask: True at real tokens of this process's replies, [b, T].
         own: Which of the global batch they are, [b].
@@ -165,12 +165,13 @@ def estimate_advantages(
         moments: Running moments of the rewards of the steps before.
         team: The processes.
     """
+    ppo = settings.ppo
     kl = token_kl(readings.logprobs, readings.ref_logprobs, mask)
     reply_kl = gather_rows(team, kl.sum(1), own, len(rewards.total))
     moments = update_moments(moments, rewards.total)
     scores = rewards.total
-    if settings.scale_scores:
-        scores = scale_scores(scores, moments, normalise=settings.normalise_scores)
+    if ppo.scale_scores:
+        scores = scale_scores(scores, moments, normalise=ppo.normalise_scores)
     own_rows = torch.from_numpy(own)
     if readings.values is None:
         compare = leave_one_out if settings.algorithm == "rloo" else group_relative
@@ -178,12 +179,10 @@ def estimate_advantages(
         advantage = compare(penalised, group=settings.group)[own_rows].to(kl)
         return Estimates(advantage[:, None] * mask, None, reply_kl, scores, moments)
     per_token = token_rewards(scores[own_rows].to(kl), kl, mask, kl_weight=kl_weight)
-    if settings.whiten_rewards:
+    if ppo.whiten_rewards:
         per_token = whiten(per_token, mask, shift_mean=False, sum_over=team.sum)
-    advantages, returns = gae(
-        per_token, readings.values, mask, gamma=settings.gamma, lam=settings.gae_lambda
-    )
-    if settings.whiten_advantages:
+    advantages, returns = gae(per_token, readings.values, mask, gamma=ppo.gamma, lam=ppo.gae_lambda)
+    if ppo.whiten_advantages:
         advantages = whiten(advantages, mask, sum_over=team.sum)
     return Estimates(advantages, returns, reply_kl, scores, moments)
 

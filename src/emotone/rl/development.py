@@ -22,7 +22,7 @@ from emotone.rl.policy import Policy
 from emotone.rl.reduce import gather_list, sum_dtype
 from emotone.rl.rewards import RewardFunction
 from emotone.rl.rollout import roll_out
-from emotone.rl.settings import Reinforce
+from emotone.rl.settings import Guards, Reinforce
 from emotone.training.distributed import Ranks
 from emotone.training.seeding import seed_for
 
@@ -34,7 +34,7 @@ class Development:
     Args:
         prompts: Prompts as token ids, N of them.
         replies: A given reply to each, as `ReplyCodec.encode` makes it, N of them.
-        reward: Says what sampled replies are worth; it is called with places among `prompts`.
+        reward: Rewards sampled replies; it is called with places among `prompts`.
 
     Raises:
         DataError: If there are none, or not equally many.
@@ -108,24 +108,24 @@ def evaluate(
 
 
 def failed_guards(
-    evaluation: Mapping[str, Any], first: Mapping[str, Any], settings: Reinforce
+    evaluation: Mapping[str, Any], first: Mapping[str, Any], guards: Guards
 ) -> list[str]:
     """Name the guards that an evaluation fails.
 
     Args:
         evaluation: As of `evaluate`.
         first: The one before the first step.
-        settings: `guard_perplexity`, `guard_distinct`, `guard_length`.
+        guards: `perplexity`, `distinct` and `length`.
 
     Returns:
         Some of "perplexity", "distinct" and "length".
     """
     more_nats = evaluation["dev_nll"] - first["dev_nll"]
     distinct = evaluation["dev_distinct_2"]
-    length, factor = evaluation["dev_length"], settings.guard_length
+    length, factor = evaluation["dev_length"], guards.length
     passed = {
-        "perplexity": more_nats <= math.log(settings.guard_perplexity),
-        "distinct": distinct >= settings.guard_distinct * first["dev_distinct_2"],
+        "perplexity": more_nats <= math.log(guards.perplexity),
+        "distinct": distinct >= guards.distinct * first["dev_distinct_2"],
         "length": first["dev_length"] / factor <= length <= first["dev_length"] * factor,
     }
     return [name for name, held in passed.items() if not held]

@@ -93,6 +93,7 @@ def learn(
     """
     counts = torch.stack([_token_count(passes, team.device) for passes in updates])
     counts = team.sum(counts).tolist()
+    guards = settings.guards
     taken: list[_UpdateStats] = []
     skipped: list[_UpdateStats] = []
     norms: list[float] = []
@@ -102,8 +103,8 @@ def learn(
             limit = settings.clip or math.inf
             norm = float(team.accelerator.clip_grad_norm_(parameters, limit) or 0)
             _check(stats, norm, settings)
-            too_far = bool(settings.kl_limit) and stats.kl > settings.kl_limit
-            if too_far or stats.ratio > settings.ratio_limit:
+            too_far = bool(guards.kl_limit) and stats.kl > guards.kl_limit
+            if too_far or stats.ratio > guards.ratio_limit:
                 skipped.append(stats)
             else:
                 optimizer.step()
@@ -138,7 +139,7 @@ def _backward(
                 batch.take(readings.logprobs),
                 batch.take(estimates.advantages),
                 mask,
-                clip=settings.clip_ratio,
+                clip=settings.ppo.clip_ratio,
                 tokens=tokens,
             )
             loss, value = policy.loss, torch.zeros_like(policy.loss)
@@ -148,10 +149,10 @@ def _backward(
                     batch.take(readings.values),
                     batch.take(estimates.returns),
                     mask,
-                    clip=settings.clip_value,
+                    clip=settings.ppo.clip_value,
                     tokens=tokens,
                 )
-                loss = loss + settings.value_weight * value
+                loss = loss + settings.ppo.value_weight * value
             # Gradients of several processes are averaged, but the loss is a sum over them.
             team.accelerator.backward(loss * team.world)
         sums = torch.stack(
@@ -181,9 +182,9 @@ def _token_count(passes: Sequence[Microbatch], device: torch.device) -> Tensor:
 
 def _check(stats: _UpdateStats, norm: float, settings: Reinforce) -> None:
     # A ratio that overflows is what `ratio_limit` leaves out.
-    loss = stats.policy_loss + settings.value_weight * stats.value_loss
+    loss = stats.policy_loss + settings.ppo.value_weight * stats.value_loss
     finite = math.isfinite(loss) and math.isfinite(norm)
-    if not finite and not stats.ratio > settings.ratio_limit:
+    if not finite and not stats.ratio > settings.guards.ratio_limit:
         raise RunError(
             "the loss or its gradient is NaN or infinite; lower lr or clip, and go on from the"
             " last checkpoint"

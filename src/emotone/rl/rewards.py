@@ -1,6 +1,6 @@
 """From the reward of a reply to the reward of each of its tokens.
 
-The reward function says what a reply is worth; its running moments scale that; each token pays
+A reward function gives the reward of a reply; running moments scale it to a score; each token pays
 for its divergence from the reference, at a weight that may adapt.
 """
 
@@ -23,7 +23,7 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 class Rewards(NamedTuple):
-    """What replies are worth.
+    """Rewards of replies.
 
     Args:
         total: The reward of each, [B], float64.
@@ -35,7 +35,7 @@ class Rewards(NamedTuple):
 
 
 class RewardFunction(Protocol):
-    """Says what replies are worth; equal arguments must give equal rewards.
+    """Rewards replies; equal arguments must give equal rewards.
 
     It is called with places of prompts and not with the prompts, which are token ids, so that it
     may hold whatever it knows of each, such as the context as text and a reference reply.
@@ -53,7 +53,7 @@ class RewardFunction(Protocol):
 
 
 class StepRewards(NamedTuple):
-    """What the replies of a step are worth, those of all processes together.
+    """Rewards of the replies of a step, those of all processes together.
 
     Args:
         total: The reward of each reply, [B], on the CPU.
@@ -70,7 +70,7 @@ def reward_replies(
     """Reward the replies of this process, and gather the rewards of all processes.
 
     Args:
-        reward: Says what replies are worth.
+        reward: Rewards the replies of some prompts.
         prompt_rows: The prompt of each reply of the global batch, [B].
         own: Which replies of the global batch are this process's, [b].
         texts: These replies.
@@ -195,7 +195,7 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_weight: float)
     `r_t = -kl_weight * kl_t + [t is the last] score`.
 
     Args:
-        scores: What replies are worth, [B].
+        scores: Scaled rewards of replies, [B].
         kl: Divergence at each token, in nats, [B, T], as of `token_kl`.
         mask: True at real tokens, [B, T]. A row without any gets nothing.
         kl_weight: What a nat costs.

@@ -207,7 +207,7 @@ class Microbatch:
 def microbatches(rollout: Rollout, settings: Reinforce) -> list[list[Microbatch]]:
     """Cut the replies of this process into updates, and each update into passes.
 
-    An update takes rows that stand together, so that the replies to one prompt share it where they
+    An update takes neighbouring rows, so that the replies to one prompt share it where they
     can. Within it rows of like length share a pass. The cut is the same in each of the `epochs`,
     where trl shuffles rows anew.
 

@@ -30,7 +30,7 @@ class Seq2SeqPolicy(nn.Module):
     Args:
         model: A T5ForConditionalGeneration, or another model of that form. It is trained in place.
         tokenizer: Its tokenizer.
-        separator: What stands between the posts of a dialogue.
+        separator: What is put between the posts of a dialogue.
         max_prompt: Longest prompt in tokens; of a longer dialogue the end is kept.
         max_reply: Longest reply that is learned from, the end token included.
         values: Whether there is a value head; group baselines need none.
@@ -204,9 +204,9 @@ def source_ids(tokenizer: Any, dialogue: Dialogue, separator: str, longest: int)
     """Return the token ids of a dialogue as a policy reads it: the end, if it is too long.
 
     Args:
-        tokenizer: Its special tokens stand around what is kept.
+        tokenizer: Its special tokens stay around what is kept.
         dialogue: The posts.
-        separator: What stands between the posts.
+        separator: What is put between the posts.
         longest: Most tokens, special ones included.
     """
     text = separator.join(post.text for post in dialogue.posts)

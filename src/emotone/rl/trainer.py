@@ -62,7 +62,7 @@ def reinforce(
     settings: Reinforce,
     out: Path,
     development: Development | None = None,
-    made_with: Mapping[str, Any] | None = None,
+    depends_on: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Reinforced:
     """Train a policy by reward, from the start or from where a killed run stood.
@@ -76,11 +76,11 @@ def reinforce(
             the device and ends with the weights of the best evaluation, or the last ones without
             development data.
         prompts: Prompts as token ids, N of them.
-        reward: Says what replies are worth; it is called with places among `prompts`.
+        reward: Rewards sampled replies; it is called with places among `prompts`.
         settings: How.
         out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
         development: Data to choose the best weights by.
-        made_with: What else the run depends on, such as a fingerprint of the reward, of values
+        depends_on: What else the run depends on, such as a fingerprint of the reward, of values
             that JSON has; a resumed run must have the same.
         progress: Whether to show progress on stderr.
 
@@ -88,7 +88,7 @@ def reinforce(
         What came of it.
 
     Raises:
-        ConfigError: If the run to resume was made with something else, processes cannot share the
+        ConfigError: If the run to resume depends on something else, processes cannot share the
             batch, or ppo is to train a policy without a value head.
         CheckpointError: If the checkpoint to resume is damaged.
         DataError: If there are fewer prompts than a step takes, or the reward is NaN or infinite.
@@ -118,7 +118,7 @@ def reinforce(
             team=team,
             request=request,
             out=out,
-            identity=identity(settings, FREE, parameters, made_with or {}, digests),
+            identity=identity(settings.flat(), FREE, parameters, depends_on or {}, digests),
         )
         reason = run.train(progress=progress)
     policy.eval()
@@ -171,10 +171,10 @@ class Learner:
         self.row: dict[str, Any] = {}  # of the log, about the last step
 
     def task(self) -> Task[Progress]:
-        """Say what a run is made of."""
+        """What the run trains, and how one step of it is made."""
         settings = self.settings
         return Task(
-            state=Progress(kl_weight=settings.kl),
+            state=Progress(kl_weight=settings.kl.weight),
             steps=settings.steps,
             parameters=self.parameters,
             optimizer=self.optimizer,
@@ -200,9 +200,10 @@ class Learner:
         point = evaluate(self.policy, self.development, self.settings, self.team, interrupted)
         if point is None:
             return None
-        guards = failed_guards(point, state.curve[0] if state.curve else point, self.settings)
-        row = {**point, "dev_refused": guards}
-        score = None if guards else point["dev_reward"]
+        first = state.curve[0] if state.curve else point
+        failed = failed_guards(point, first, self.settings.guards)
+        row = {**point, "dev_refused": failed}
+        score = None if failed else point["dev_reward"]
         return Measurement({**row, "lr": self.lr(state)}, score, {"step": state.step, **row})
 
     def step(self, state: Progress) -> None:
@@ -284,13 +285,13 @@ class Learner:
             state.kl_negative = row["kl_negative"] = True
             if team.first:
                 note(f"the mean KL divergence of step {state.step + 1} is {kl:.3f}, below 0")
-        if settings.kl_adaptive:
+        if settings.kl.adaptive:
             state.kl_weight = adapt_kl_weight(
                 state.kl_weight,
                 kl,
                 rows=settings.batch,
-                target=settings.kl_target,
-                horizon=settings.kl_horizon,
+                target=settings.kl.target,
+                horizon=settings.kl.horizon,
             )
         moments = estimates.moments
         state.moments = [moments.mean, moments.var, moments.count]

@@ -17,7 +17,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +197,9 @@ def fit(
             team=team,
             request=request,
             out=checkpoint,
-            identity=identity(settings, {"save_every"}, {"displacements": free}, depends_on, {}),
+            identity=identity(
+                asdict(settings), {"save_every"}, {"displacements": free}, depends_on, {}
+            ),
         ).train()
     fitted = (free.detach() * unit).float().cpu()
     return {label: fitted[i] for i, label in enumerate(labels)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def fit(
             team=team,
             request=request,
             out=out,
-            identity=identity(settings, FREE, model.state_dict(), own, digests),
+            identity=identity(asdict(settings), FREE, model.state_dict(), own, digests),
         )
         reason = run.train(progress=progress)
     state = run.state

@@ -72,7 +72,7 @@ def step_of(point: Any) -> int:
 
 
 def identity(
-    settings: Any,
+    settings: Mapping[str, Any],
     free: Collection[str],
     weights: Mapping[str, Tensor],
     depends_on: Mapping[str, Any],
@@ -81,7 +81,7 @@ def identity(
     """Say what a run depends on; a run is resumed only with the same.
 
     Args:
-        settings: A dataclass; those that decide what a step does are taken.
+        settings: By name; those that decide what a step does are taken.
         free: The others.
         weights: Their names and shapes are taken.
         depends_on: What the caller adds, such as a fingerprint of the data; of values that JSON
@@ -90,7 +90,7 @@ def identity(
     """
     shapes = [(name, list(value.shape)) for name, value in weights.items()]
     return {
-        **{k: v for k, v in dataclasses.asdict(settings).items() if k not in free},
+        **{k: v for k, v in settings.items() if k not in free},
         **depends_on,
         "shapes of the model": digest(shapes),
         **digests,

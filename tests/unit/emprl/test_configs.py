@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from emotone import config as configs
+from emotone.rl.settings import KL, PPO, Sampling
 from emotone.systems.emprl import Config
 
 ROOT = Path(__file__).parents[3]
@@ -32,23 +33,12 @@ def test_the_papers_settings_are_those_of_its_code():
     )
     first = paper.supervised
     assert (first.epochs, first.batch, first.lr, first.seed) == (3, 8, 1e-4, 42)
-    ppo, drawn = paper.reinforce, paper.reinforce.sampling
-    assert (ppo.algorithm, ppo.steps, ppo.batch, ppo.rows_a_pass, ppo.epochs) == (
-        "ppo",
-        1600,
-        32,
-        8,
-        4,
-    )
-    assert (ppo.lr, ppo.clip_ratio, ppo.clip_value, ppo.value_weight) == (1e-5, 0.2, 0.2, 0.1)
-    assert (ppo.kl, ppo.kl_target, ppo.kl_horizon, ppo.gamma, ppo.gae_lambda) == (
-        0.2,
-        6.0,
-        10_000,
-        1.0,
-        0.95,
-    )
-    assert (drawn.top_k, drawn.temperature, drawn.min_tokens, drawn.max_tokens) == (20, 0.9, 5, 30)
+    run = paper.reinforce
+    assert (run.algorithm, run.steps, run.batch, run.rows_a_pass) == ("ppo", 1600, 32, 8)
+    assert (run.epochs, run.lr) == (4, 1e-5)
+    ppo = PPO(clip_ratio=0.2, clip_value=0.2, value_weight=0.1, gamma=1.0, gae_lambda=0.95)
+    assert (run.ppo, run.kl) == (ppo, KL(weight=0.2, target=6.0, horizon=10_000))
+    assert run.sampling == Sampling(top_k=20, temperature=0.9, min_tokens=5, max_tokens=30)
     assert not paper.policy.detach_values
     assert paper.reward.form == "product"
 

@@ -5,7 +5,7 @@ import pytest
 from emotone.data.examples import write_jsonl
 from emotone.errors import ConfigError, DataError
 from emotone.systems.emprl.config import Data
-from emotone.systems.emprl.corpus import drawn, read_base, read_corpus, sides
+from emotone.systems.emprl.corpus import read_base, read_corpus, sampled, sides
 from emotone.types import Dialogue, Example, Post, Speaker
 
 
@@ -59,10 +59,10 @@ def test_fewer_rows_are_drawn_by_the_seed(file):
 
 def test_what_is_drawn_keeps_its_order():
     examples = [e for n in range(20) for e in conversation(n)]
-    found = drawn(examples, 7, 3)
+    found = sampled(examples, 7, 3)
     places = [examples.index(e) for e in found]
     assert places == sorted(places)
-    assert drawn(examples, 100, 3) == examples
+    assert sampled(examples, 100, 3) == examples
 
 
 def test_both_sides_of_a_dialogue_are_replies():

@@ -15,7 +15,7 @@ from emotone.lm.candidates import write_candidates
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.fingerprint import fingerprint
 from emotone.systems.emprl.config import ReplySettings
-from emotone.systems.emprl.responder import EmpRL, best, chances
+from emotone.systems.emprl.responder import EmpRL, best_candidate, level_probabilities
 from emotone.systems.emprl.tiny import TinyIdentifier, tiny, tiny_t5
 from emotone.types import Decoding, Dialogue, EmpathyLevels, Post, Speaker
 
@@ -124,22 +124,22 @@ def test_levels_and_dialogues_are_as_many(system):
 
 def test_products_are_taken_for_what_is_asked_and_silence_has_none():
     groups = [["a", " ", "b"], ["c"], []]
-    found = chances(TinyIdentifier(), ["x", "y", "z"], groups, [HIGH, None, LOW])
+    found = level_probabilities(TinyIdentifier(), ["x", "y", "z"], groups, [HIGH, None, LOW])
     assert [len(row) for row in found] == [3, 0, 0]
     said = TinyIdentifier().probabilities([("x", "b")])[0]
     assert found[0][2] == pytest.approx(said[0, 2] * said[1, 1] * said[2, 2])
     assert found[0][1] == 0
-    assert chances(TinyIdentifier(), ["x"], [["a"]], [None])[0].size == 0  # and nobody is asked
+    assert level_probabilities(TinyIdentifier(), ["x"], [["a"]], [None])[0].size == 0
 
 
 def test_the_best_weighs_empathy_and_emotion_alike_and_never_takes_silence():
     texts = ["a", "b", "c"]
-    assert best(texts, np.array([0.1, 0.2, 0.2])) == 1
+    assert best_candidate(texts, np.array([0.1, 0.2, 0.2])) == 1
     emotion = torch.tensor([-0.1, -3.0, -0.5])
-    assert best(texts, np.array([0.1, 0.2, 0.2]), emotion) == 2
-    assert best(texts, np.array([0.5, 0.2, 0.2]), emotion) == 0
-    assert best(["", "b", "\n"], np.array([0.9, 0.0, 0.9])) == 1
-    assert best(["", ""], np.array([0.0, 0.0])) == 0
+    assert best_candidate(texts, np.array([0.1, 0.2, 0.2]), emotion) == 2
+    assert best_candidate(texts, np.array([0.5, 0.2, 0.2]), emotion) == 0
+    assert best_candidate(["", "b", "\n"], np.array([0.9, 0.0, 0.9])) == 1
+    assert best_candidate(["", ""], np.array([0.0, 0.0])) == 0
 
 
 # -- an emotion on the adapted model ------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_the_choice_of_both_is_the_largest_product_over_candidates_under_the_emo
     ]
     heard = mood.scores(prompts, texts, doses)[0]
     assert heard is not None
-    product = chances(TinyIdentifier(), ["My dog died."], texts, [HIGH])[0]
+    product = level_probabilities(TinyIdentifier(), ["My dog died."], texts, [HIGH])[0]
     wanted = texts[0][int((np.log(product) + heard.numpy()).argmax())]
     emotion = EmotionMix.parse("fear:60", system.capabilities.taxonomy)
     (made,) = system.reply([POSTS[1]], [emotion], decoding=SHORT, empathy=[HIGH])

@@ -13,7 +13,7 @@ from emotone.rl.learning import learn
 from emotone.rl.policy import trainable_parameters
 from emotone.rl.rewards import RunningMoments, StepRewards
 from emotone.rl.rollout import Readings, Rollout, microbatches, reread, roll_out
-from emotone.rl.settings import Reinforce, Sampling
+from emotone.rl.settings import PPO, Reinforce, Sampling
 from emotone.training.distributed import ranks
 from unit.rl import trainer_toy as toy
 
@@ -24,13 +24,13 @@ TOTAL = torch.tensor([1.0, 3.0, 0.0, 0.0], dtype=torch.float64)
 PLAIN = {"scale_scores": False, "whiten_rewards": False, "whiten_advantages": False}
 
 
-def estimates(values: torch.Tensor | None = None, **settings):
+def estimates(values: torch.Tensor | None = None, algorithm="ppo", **ppo):
     return estimate_advantages(
         StepRewards(TOTAL, {}),
         Readings(LOGPROBS, REFERENCE, values),
         MASK,
         np.arange(4),
-        settings=Reinforce(batch=4, group=2, **{**PLAIN, **settings}),
+        settings=Reinforce(batch=4, group=2, algorithm=algorithm, ppo=PPO(**{**PLAIN, **ppo})),
         kl_weight=2.0,
         moments=RunningMoments(),
         team=ranks("cpu"),

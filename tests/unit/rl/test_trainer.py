@@ -20,7 +20,7 @@ from emotone.rl.development import Development, distinct_2, failed_guards
 from emotone.rl.policy import trainable_parameters
 from emotone.rl.rewards import Rewards
 from emotone.rl.rollout import prompt_rows
-from emotone.rl.settings import Reinforce, Sampling
+from emotone.rl.settings import KL, PPO, Guards, Reinforce, Sampling
 from emotone.training import run
 from emotone.training.checkpoint import copied
 from unit.rl import trainer_toy as toy
@@ -54,15 +54,15 @@ def test_it_learns_what_is_rewarded(tmp_path, algorithm):
 
 
 def test_a_dear_divergence_holds_it_back(tmp_path):
-    fixed = {"algorithm": "rloo", "lr": 0.01, "steps": 8, "kl_adaptive": False, "dev": False}
-    toy.train(tmp_path / "free", kl=0.0, **fixed)
-    toy.train(tmp_path / "held", kl=30.0, **fixed)
+    fixed = {"algorithm": "rloo", "lr": 0.01, "steps": 8, "dev": False}
+    for name, weight in (("free", 0.0), ("held", 30.0)):
+        toy.train(tmp_path / name, kl={"weight": weight, "adaptive": False}, **fixed)
     assert steps(tmp_path / "held")[-1]["kl"] < 0.3 * steps(tmp_path / "free")[-1]["kl"]
     assert steps(tmp_path / "held")[-1]["kl_coefficient"] == 30.0
 
 
 def test_the_weight_of_the_divergence_adapts(tmp_path):
-    toy.train(tmp_path, kl_target=1e-3, kl_horizon=100, steps=4)
+    toy.train(tmp_path, kl={"target": 1e-3, "horizon": 100}, steps=4)
     rows = steps(tmp_path)
     for row, then in pairwise(rows):
         change = 1 + min(max(row["kl"] / 1e-3 - 1, -0.2), 0.2) * 16 / 100
@@ -152,14 +152,14 @@ def test_an_update_that_went_too_far_is_left_out(tmp_path):
     # Nothing of them is left.
     two, _ = toy.train(tmp_path / "two", **{**short, "epochs": 2})
     assert far(leaping, two) == 0
-    toy.train(tmp_path / "free", Leaping(), ratio_limit=100.0, **short)
+    toy.train(tmp_path / "free", Leaping(), guards={"ratio_limit": 100.0}, **short)
     assert steps(tmp_path / "free")[0]["skipped"] == 0
 
 
 def test_passes_end_when_the_policy_is_far_from_the_one_that_drew(tmp_path):
-    wild = {"lr": 0.3, "steps": 1, "epochs": 6, "dev": False, "ratio_limit": 1e30}
-    toy.train(tmp_path / "free", **wild)
-    toy.train(tmp_path / "held", kl_limit=0.01, **wild)
+    wild = {"lr": 0.3, "steps": 1, "epochs": 6, "dev": False}
+    toy.train(tmp_path / "free", guards={"ratio_limit": 1e30}, **wild)
+    toy.train(tmp_path / "held", guards={"ratio_limit": 1e30, "kl_limit": 0.01}, **wild)
     free, held = steps(tmp_path / "free")[0], steps(tmp_path / "held")[0]
     assert (free["updates"], free["skipped"]) == (6, 0)
     assert 1 <= held["updates"] < 5
@@ -223,7 +223,7 @@ def test_ppo_needs_a_value_head(tmp_path):
 
 def test_the_policy_ends_with_the_best_weights_that_the_guards_let_pass(tmp_path):
     # Replies of "a" alone have few different pairs, so that the guard refuses all that is learned.
-    found, done = toy.train(tmp_path / "guarded", guard_distinct=1.0)
+    found, done = toy.train(tmp_path / "guarded", guards={"distinct": 1.0})
     assert (done.best_step, done.best_reward) == (0, done.curve[0]["dev_reward"])
     assert far(found, toy.Toy()) == 0
     assert [p["dev_refused"] for p in done.curve] == [[], *[["distinct"]] * (len(done.curve) - 1)]
@@ -247,7 +247,7 @@ def test_the_best_is_not_the_last(tmp_path):
         policy,
         prompts=toy.rows(50),
         reward=toy.worth,
-        settings=configs.build(Reinforce, {**toy.QUICK, "steps": 15}),
+        settings=toy.quick(steps=15),
         out=tmp_path,
         development=held,
         progress=False,
@@ -258,7 +258,7 @@ def test_the_best_is_not_the_last(tmp_path):
 
 
 def test_patience_ends_a_run(tmp_path):
-    _, done = toy.train(tmp_path, guard_distinct=1.0, patience=2, steps=100)
+    _, done = toy.train(tmp_path, guards={"distinct": 1.0}, patience=2, steps=100)
     assert (done.stopped, done.steps, done.best_step) == ("patience", 10, 0)
 
 
@@ -287,7 +287,7 @@ def point(nll: float = 2.0, distinct: float = 0.5, length: float = 10.0) -> dict
     ],
 )
 def test_guards(found, why):
-    assert failed_guards(found, point(), Reinforce()) == why
+    assert failed_guards(found, point(), Guards()) == why
 
 
 def test_distinct_2():
@@ -362,6 +362,20 @@ def test_settings_come_from_a_file(tmp_path):
     assert configs.build(Reinforce, {}) == Reinforce()
 
 
+def test_keys_of_before_there_were_groups_still_say_the_same(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text("kl = 0.5\nkl_target = 1.5\nguard_length = 2.0\n[ppo]\ngamma = 0.9\n")
+    found = configs.load(Reinforce, file, ["clip_ratio=0.1", "kl_limit=0.02"])
+    assert found.ppo == PPO(gamma=0.9, clip_ratio=0.1)
+    assert (found.kl, found.guards) == (KL(0.5, 1.5), Guards(kl_limit=0.02, length=2.0))
+    with pytest.raises(ConfigError, match=r"kl_target is the older name of kl\.target"):
+        configs.build(Reinforce, {"kl_target": 1.0, "kl": {"target": 2.0}})
+    # Runs are compared by these keys, those of before there were groups too.
+    flat = Reinforce().flat()
+    assert (flat["kl"], flat["kl_horizon"], flat["guard_distinct"]) == (0.2, 10_000, 0.97)
+    assert not flat.keys() & {"ppo", "guards"}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -370,15 +384,15 @@ def test_settings_come_from_a_file(tmp_path):
         ({"batch": 30, "algorithm": "rloo"}, "batch is 30; use a multiple of group, 4"),
         ({"algorithm": "grpo", "group": 1}, "group is 1; use 2 or more for grpo"),
         ({"lr": 0.0}, "lr is 0.0; use more than 0"),
-        ({"kl": math.nan}, "kl is nan; use 0 or more"),
-        ({"gamma": 1.5}, "gamma is 1.5; use 0 to 1"),
-        ({"sampling": Sampling(min_tokens=40)}, "sampling.min_tokens is 40; use 0 to max_tokens"),
-        ({"guard_length": 0.9}, "guard_length is 0.9; use 1 or more"),
+        ({"kl": {"weight": math.nan}}, "kl: weight is nan; use 0 or more"),
+        ({"ppo": {"gamma": 1.5}}, "ppo: gamma is 1.5; use 0 to 1"),
+        ({"sampling": {"min_tokens": 40}}, "sampling: min_tokens is 40; use 0 to max_tokens"),
+        ({"guards": {"length": 0.9}}, "guards: length is 0.9; use 1 or more"),
     ],
 )
 def test_settings_out_of_range(settings, said):
     with pytest.raises(ConfigError) as error:
-        Reinforce(**settings)
+        configs.build(Reinforce, settings)
     assert said in str(error.value)
 
 

@@ -49,9 +49,9 @@ def last(out: Path) -> Path:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"dropout": True, "updates": 2, "kl_horizon": 50},
+        {"dropout": True, "updates": 2, "kl": {"horizon": 50}},
         {"algorithm": "rloo", "epochs": 1, "warmup": 3, "linear": 12},
-        {"algorithm": "grpo", "precision": "bf16", "scale_scores": False},
+        {"algorithm": "grpo", "precision": "bf16", "ppo": {"scale_scores": False}},
     ],
 )
 def test_ten_steps_equal_six_and_four(tmp_path, settings):
@@ -95,9 +95,9 @@ def test_what_was_written_after_the_checkpoint_is_written_again(tmp_path):
 
 def test_the_best_weights_outlive_the_step_they_are_of(tmp_path):
     # A guard that refuses all but the start makes the first evaluation the best one.
-    best, done = toy.train(tmp_path, steps=4, guard_distinct=1.0, save_every=2, evaluate_every=2)
+    more = {"guards": {"distinct": 1.0}, "save_every": 2, "evaluate_every": 2}
+    best, done = toy.train(tmp_path, steps=4, **more)
     assert (done.best_step, (last(tmp_path) / checkpoint.BEST).exists()) == (0, True)
-    more = {"guard_distinct": 1.0, "save_every": 2, "evaluate_every": 2}
     again, second = toy.train(tmp_path, best, steps=6, **more)
     assert (second.best_step, second.steps) == (0, 6)
     assert same(again, toy.Toy())
@@ -120,7 +120,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
         ({"sampling": {"top_k": 4}}, "sampling"),
         ({"prompts": 49}, "prompts"),
         ({"dev": False}, "development data"),
-        ({"made_with": {"reward": "b"}}, "reward ('a' then, 'b' now)"),
+        ({"depends_on": {"reward": "b"}}, "reward ('a' then, 'b' now)"),
         ({"toy": "wider"}, "shapes of the model"),
         ({"algorithm": "rloo"}, "algorithm ('ppo' then, 'rloo' now)"),
     ],
@@ -128,7 +128,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
 def test_another_run_is_refused(tmp_path, changed, said):
     if "toy" in changed:
         changed = {"toy": toy.Toy(width=16)}
-    begun = {"steps": 1, "made_with": {"reward": "a"}}
+    begun = {"steps": 1, "depends_on": {"reward": "a"}}
     toy.train(tmp_path, **begun)
     with pytest.raises(ConfigError) as error:
         toy.train(tmp_path, **{**begun, **changed})

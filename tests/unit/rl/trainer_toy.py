@@ -170,15 +170,21 @@ QUICK: dict[str, Any] = {
     "rows_a_pass": 8,
     "steps": 12,
     "lr": 0.03,
-    "kl": 0.01,
+    "kl": {"weight": 0.01},
     "evaluate_every": 5,
     "save_every": 1000,
     "threads": 1,
     "sampling": {"top_k": 5, "temperature": 0.9, "min_tokens": 2, "max_tokens": 6},
-    "guard_perplexity": 1e9,
-    "guard_distinct": 0.0,
-    "guard_length": 100.0,
+    "guards": {"perplexity": 1e9, "distinct": 0.0, "length": 100.0},
 }
+
+
+def quick(**settings: Any) -> Reinforce:
+    """`QUICK` with other settings, groups key by key."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            settings[name] = {**QUICK.get(name, {}), **value}
+    return configs.build(Reinforce, {**QUICK, **settings})
 
 
 def train(
@@ -187,7 +193,7 @@ def train(
     *,
     dev: bool = True,
     reward: Any = worth,
-    made_with: dict[str, Any] | None = None,
+    depends_on: dict[str, Any] | None = None,
     progress: bool = False,
     pause: float = 0.0,
     prompts: int = 50,
@@ -204,10 +210,10 @@ def train(
         toy,
         prompts=rows(prompts),
         reward=slow,
-        settings=configs.build(Reinforce, {**QUICK, **settings}),
+        settings=quick(**settings),
         out=out,
         development=development(reward=reward) if dev else None,
-        made_with=made_with,
+        depends_on=depends_on,
         progress=progress,
     )
     return toy, found

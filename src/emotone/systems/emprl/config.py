@@ -13,7 +13,7 @@ from emotone.systems.emprl.new_t5 import T5Sizes
 from emotone.systems.emprl.reward import RewardSettings
 from emotone.training.settings import Training
 
-#: The name that asks for a small T5 made from nothing.
+#: The name that stands for a small T5 made from nothing.
 NEW = "new"
 
 
@@ -28,7 +28,7 @@ class Data:
         dev_share: Share of conversations kept apart, by a hash of their first post.
         dev_rows: Examples of them that are measured, at most.
         base: More dialogues that a new T5 learns from first, both sides of each.
-        rows: Examples of `train` at most, drawn with the run's seed; 0 for all.
+        rows: Examples of `train` at most, sampled with the run's seed; 0 for all.
     """
 
     train: Path = Path("out/emprl/data/ed-train.jsonl")
@@ -55,12 +55,12 @@ class PolicySettings:
     Args:
         model: Catalogue name, folder or hub id, such as "smollm2" or "t5-base"; "new" makes a
             small T5 from nothing.
-        separator: What stands between the posts that a T5 reads.
+        separator: What is put between the posts that a T5 reads.
         system: System prompt of a chat model.
         max_prompt: Tokens that are read; the end of the dialogue is kept.
         max_reply: Tokens of a given reply that are learned.
         detach_values: Whether the value loss leaves the model alone and trains the critic only. The
-            authors' does not; the critic's first errors are large and then change what is said.
+            authors' does not; the critic's first errors are large and then change the replies.
         adapters: The low-rank change of a chat model.
         new: Size of a new T5.
 
@@ -88,8 +88,8 @@ class ReplySettings:
     """How replies are given.
 
     Args:
-        candidates: Replies to choose from where empathy levels or an emotion are asked; 1 takes
-            the first.
+        candidates: Replies to choose from where empathy levels or an emotion are requested; 1
+            takes the first.
         vectors: A file of emotion vectors; "" takes the set that is shipped for the base model.
         batch: Rows a forward pass, candidates included.
     """
@@ -122,7 +122,7 @@ class Config:
         supervised: How the policy learns to reply.
         reinforce: How the reward is raised.
         reward: What is rewarded.
-        identifier: Who hears empathy for the reward; never the one that scores.
+        identifier: Judge of empathy for the reward; never the one that scores.
 
     Source: the released code of EmpRL (arXiv 2408.02976), for the defaults.
     """

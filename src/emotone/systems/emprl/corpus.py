@@ -39,7 +39,7 @@ def read_corpus(data: Data, seed: int) -> Corpus:
 
     Args:
         data: Which.
-        seed: Decides what is drawn where fewer rows are asked.
+        seed: Decides what is sampled where `data.rows` is fewer than there are.
 
     Raises:
         DataError: If a file is missing or malformed, or no example has a reply.
@@ -50,17 +50,17 @@ def read_corpus(data: Data, seed: int) -> Corpus:
         dev = _with_replies(data.dev)
         hashes["dev"] = sha256(data.dev)
     else:
-        kept = [_apart(example, data.dev_share) for example in train]
-        dev = [e for e, apart in zip(train, kept, strict=True) if apart]
-        train = [e for e, apart in zip(train, kept, strict=True) if not apart]
+        is_dev = [_is_dev(example, data.dev_share) for example in train]
+        dev = [e for e, apart in zip(train, is_dev, strict=True) if apart]
+        train = [e for e, apart in zip(train, is_dev, strict=True) if not apart]
     if not train or not dev:
         raise DataError(
             f"{data.train} leaves {len(train)} examples to learn from and {len(dev)} to choose by;"
             " name a file with more conversations, or one of its own with data.dev"
         )
     if data.rows:
-        train = drawn(train, data.rows, seed_for(seed, "rows"))
-    return Corpus(train, drawn(dev, data.dev_rows, 0), hashes)
+        train = sampled(train, data.rows, seed_for(seed, "rows"))
+    return Corpus(train, sampled(dev, data.dev_rows, 0), hashes)
 
 
 def read_base(paths: Sequence[Path]) -> list[Example]:
@@ -81,8 +81,8 @@ def sides(example: Example) -> Iterator[Example]:
         yield replace(example, id=f"{example.id}-other", dialogue=Dialogue(turned), reply=last.text)
 
 
-def drawn(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
-    """Draw so many examples without replacement, in their order; all where there are fewer."""
+def sampled(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Sample so many examples without replacement, in their order; all where there are fewer."""
     if count >= len(examples):
         return list(examples)
     order = np.random.default_rng(seed).permutation(len(examples))[:count]
@@ -102,12 +102,12 @@ def _with_replies(path: Path) -> list[Example]:
             f"there is no file {path}; make it with `emotone data prepare empathetic_dialogues"
             " --from FOLDER --split train --output FILE`, or name another with data.train"
         )
-    found = read_file(path, Problems("raise"))
-    return [example for example in found if example.reply and example.reply.strip()]
+    examples = read_file(path, Problems("raise"))
+    return [example for example in examples if example.reply and example.reply.strip()]
 
 
-def _apart(example: Example, share: float) -> bool:
-    """Tell whether a conversation is kept apart: all its examples are, or none."""
+def _is_dev(example: Example, share: float) -> bool:
+    """Tell whether a conversation is development data: all its examples are, or none."""
     key = text_key(example.dialogue.posts[0].text)
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
     return number < share * 2**32

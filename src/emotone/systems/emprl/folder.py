@@ -39,7 +39,7 @@ class Card:
         kind: "seq2seq": the folder holds a T5 whole; "causal": it holds adapters of `base`.
         base: Catalogue name or hub id of the chat model; "" for a T5.
         stage: "base", "supervised", "ppo", "rloo" or "grpo".
-        separator: What stands between the posts that a T5 reads.
+        separator: What is put between the posts that a T5 reads.
         system: System prompt of a chat model.
         max_prompt: Tokens that are read.
         identifier: Who gave the reward; "" before reinforcement.

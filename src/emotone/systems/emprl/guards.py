@@ -27,7 +27,7 @@ class Signs:
     Args:
         words: Words.
         repetition: Share of word pairs that stood before in the same reply.
-        copied: Share of runs of three words that stand in the context.
+        copied: Share of runs of three words that are in the context too.
         common: Share of the other dialogues that were given the same run of three words, mean
             over the reply's runs.
         empty: Whether there is no word.

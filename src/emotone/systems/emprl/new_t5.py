@@ -140,7 +140,7 @@ def _learned(
 def new_t5(
     tokenizer: PreTrainedTokenizerBase, sizes: T5Sizes, seed: int
 ) -> T5ForConditionalGeneration:
-    """Make a T5 with weights drawn from a seed; embeddings of both sides and output are one.
+    """Make a T5 with random weights of a seed; embeddings of both sides and output are one.
 
     Difference from T5, whose embeddings begin with a standard deviation of 1: here they begin with
     `width ** -0.5`, and the decoder's last norm with `width ** 0.5`, which undoes T5's scaling of

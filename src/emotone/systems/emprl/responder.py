@@ -1,9 +1,9 @@
-"""EmpRL answers: as the policy speaks, with empathy levels and an emotion where they are asked.
+"""EmpRL answers: with the empathy levels and the emotion of a request, or as the policy writes.
 
-The policy was trained to be as empathic as people's replies are, not to take levels. Asked levels
-are met by the best of several candidates: the one that has, in the eyes of the identifier that
-also gave the reward, the largest product of the probabilities of the three levels. An asked
-emotion moves the hidden states of a chat model by its emotion vectors, as in `steered`.
+The policy was trained to be as empathic as people's replies are, not to take levels. Requested
+levels are met by the best of several candidates: the one for which the identifier that also gave
+the reward has the largest product of the probabilities of the three levels. A requested emotion
+moves the hidden states of a chat model by its emotion vectors, as in `steered`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from emotone.steering.vectors import EmotionVectors
 
 NAME = "emprl"
-#: Who hears the asked levels: the judge that may train, so that the scoring one stays a stranger.
+#: Judge of the requested levels: the one that may train, so that the scoring one stays a stranger.
 IDENTIFIER = "empathy-reward"
 #: Probabilities below this count as this much in a logarithm.
 _FLOOR = 1e-30
@@ -51,7 +51,7 @@ class EmpRL:
         card: How it reads, and what stage it comes from.
         settings: How candidates are made.
         vectors: Emotion vectors of a chat model; None for a model that has none.
-        identifier: Hears the asked levels; None opens "empathy-reward" when it is first needed.
+        identifier: Judge of the requested levels; None opens "empathy-reward" when first needed.
     """
 
     def __init__(
@@ -88,16 +88,15 @@ class EmpRL:
         decoding: Decoding,
         empathy: Sequence[EmpathyLevels | None] | None = None,
     ) -> list[Reply]:
-        """Answer each dialogue, with its empathy levels and in its emotion where they are asked.
+        """Answer each dialogue, with its empathy levels and in its emotion where requested.
 
-        A row that is asked for levels gets the candidate with the largest product of their
-        probabilities; where an emotion is asked too, of this product and the probability that the
-        listener gives to the emotion, to the power of its strength. A row with an emotion alone
-        is chosen as in `steered`.
+        A row with levels gets the candidate with the largest product of their probabilities; with
+        an emotion too, of this product and the probability that the listener gives to the emotion,
+        to the power of its strength. A row with only an emotion is chosen as in `steered`.
 
         Raises:
-            Unsupported: If levels are asked and there is one candidate only, or an emotion of a
-                model that has no emotion vectors.
+            Unsupported: If levels are requested and there is one candidate only, or an emotion of
+                a model that has no emotion vectors.
             DataError: If a list has another length.
         """
         self._check(dialogues, emotions, empathy, decoding)
@@ -106,32 +105,32 @@ class EmpRL:
             self._check_choice(decoding)
         doses = self._doses(emotions)
         prompts = [self._prompt(d) for d in dialogues]
-        # A row without a wish has one candidate: there is nothing to choose by.
-        wishes = [bool(e) or any(d.values()) for d, e in zip(doses, levels, strict=True)]
-        counts = [self._settings.candidates if wish else 1 for wish in wishes]
+        # A row that requests nothing has one candidate: there is nothing to choose by.
+        requests = [bool(e) or any(d.values()) for d, e in zip(doses, levels, strict=True)]
+        counts = [self._settings.candidates if requested else 1 for requested in requests]
         candidates = self._write_candidates(prompts, doses, counts, decoding)
         texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [decoding.seed + i for i in range(len(prompts))]
-        picks, likely = self._choose(dialogues, prompts, texts, doses, levels, seeds)
+        picks, probabilities = self._choose(dialogues, prompts, texts, doses, levels, seeds)
         replies: list[Reply] = []
         for i, pick in enumerate(picks):
-            kept = candidates[i].replies[pick]
+            chosen = candidates[i].replies[pick]
             applied = self._report(candidates[i], doses[i], counts[i])
-            if (asked := levels[i]) is not None:
-                heard_by = self._identifier.name
-                applied["empathy"] = str(asked)
-                applied["probability"] = float(f"{likely[i]:.4g}")
-                applied["identifier"] = heard_by
-                applied["judges"] = [*applied["judges"], heard_by]
+            if (requested := levels[i]) is not None:
+                judge = self._identifier.name
+                applied["empathy"] = str(requested)
+                applied["probability"] = float(f"{probabilities[i]:.4g}")
+                applied["identifier"] = judge
+                applied["judges"] = [*applied["judges"], judge]
             replies.append(
                 Reply(
-                    kept.text,
+                    chosen.text,
                     emotions[i],
                     NAME,
                     self._lm.name,
                     seeds[i],
-                    kept.tokens,
-                    kept.logprob,
+                    chosen.tokens,
+                    chosen.logprob,
                     applied,
                 )
             )
@@ -244,77 +243,78 @@ class EmpRL:
         levels: list[EmpathyLevels | None],
         seeds: list[int],
     ) -> tuple[list[int], list[float]]:
-        """Return the kept candidate of each row, and how likely it has the asked levels."""
+        """Choose a candidate of each row; the probability of the requested levels comes with it."""
         mood = self._mood
-        alone = [{} if e else d for d, e in zip(doses, levels, strict=True)]
+        only_emotion = [{} if e else d for d, e in zip(doses, levels, strict=True)]
         both = [d if e else {} for d, e in zip(doses, levels, strict=True)]
-        picks = mood.choose(prompts, texts, alone, seeds) if mood else [0] * len(texts)
-        likely = [0.0] * len(texts)
+        picks = mood.choose(prompts, texts, only_emotion, seeds) if mood else [0] * len(texts)
+        probabilities = [0.0] * len(texts)
         if not any(levels):
-            return picks, likely
-        heard = mood.scores(prompts, texts, both) if mood else [None] * len(texts)
-        found = chances(self._identifier, [context(d) for d in dialogues], texts, levels)
-        for i, asked in enumerate(levels):
-            if asked is not None:
-                picks[i] = best(texts[i], found[i], heard[i])
-                likely[i] = float(found[i][picks[i]])
-        return picks, likely
+            return picks, probabilities
+        emotion = mood.scores(prompts, texts, both) if mood else [None] * len(texts)
+        contexts = [context(dialogue) for dialogue in dialogues]
+        empathy = level_probabilities(self._identifier, contexts, texts, levels)
+        for i, requested in enumerate(levels):
+            if requested is not None:
+                picks[i] = best_candidate(texts[i], empathy[i], emotion[i])
+                probabilities[i] = float(empathy[i][picks[i]])
+        return picks, probabilities
 
     def _report(self, candidates: Candidates, doses: Doses, count: int) -> dict[str, Any]:
-        made: dict[str, Any] = {"tier": "none", "candidates": count}
+        applied: dict[str, Any] = {"tier": "none", "candidates": count}
         if self._mood:
-            made = self._mood.report(candidates.applied, doses, count)
-        made["stage"] = self._card.stage
+            applied = self._mood.report(candidates.applied, doses, count)
+        applied["stage"] = self._card.stage
         # Who gave the reward has shaped every reply, and must not be the one that scores it.
-        made["judges"] = [*made.get("judges", ()), *filter(None, [self._card.identifier])]
-        return made
+        applied["judges"] = [*applied.get("judges", ()), *filter(None, [self._card.identifier])]
+        return applied
 
 
-def chances(
+def level_probabilities(
     identifier: EmpathyReader,
     contexts: Sequence[str],
     candidates: Sequence[Sequence[str]],
     levels: Sequence[EmpathyLevels | None],
 ) -> list[np.ndarray]:
-    """Say how likely each candidate has the levels that its row is asked for.
+    """Compute the probability that each candidate has the requested levels of its row.
 
     Args:
         identifier: Judge of empathy.
         contexts: What each row answers, all posts in one text.
         candidates: Replies of each row.
-        levels: What each row is asked for; None for nothing.
+        levels: Requested levels of each row; None for none.
 
     Returns:
         For each row the product over the three mechanisms of the level's probability, one a
-        candidate; 0 for a reply without a word, and nothing for a row that asks for nothing.
+        candidate; 0 for a reply without a word, and an empty array for a row without levels.
 
     Source: the reward of EmpRL (arXiv 2408.02976), for the product.
     """
-    found = [
-        np.zeros(0 if level is None else len(group))
-        for group, level in zip(candidates, levels, strict=True)
+    products = [
+        np.zeros(0 if level is None else len(row))
+        for row, level in zip(candidates, levels, strict=True)
     ]
-    at = [(i, j) for i, row in enumerate(found) for j in range(len(row))]
+    at = [(i, j) for i, row in enumerate(products) for j in range(len(row))]
     at = [(i, j) for i, j in at if candidates[i][j].strip()]
     if not at:
-        return found
-    said = identifier.probabilities([(contexts[i], candidates[i][j]) for i, j in at])
-    for (i, j), row in zip(at, said, strict=True):
-        asked = levels[i]
-        if asked is not None:
-            wanted = (asked.reaction, asked.interpretation, asked.exploration)
-            found[i][j] = np.prod([row[k, level] for k, level in enumerate(wanted)])
-    return found
+        return products
+    of_levels = identifier.probabilities([(contexts[i], candidates[i][j]) for i, j in at])
+    for (i, j), row in zip(at, of_levels, strict=True):
+        requested = levels[i]
+        if requested is not None:
+            wanted = (requested.reaction, requested.interpretation, requested.exploration)
+            products[i][j] = np.prod([row[k, level] for k, level in enumerate(wanted)])
+    return products
 
 
-def best(texts: Sequence[str], empathy: np.ndarray, emotion: Tensor | None = None) -> int:
+def best_candidate(texts: Sequence[str], empathy: np.ndarray, emotion: Tensor | None = None) -> int:
     """Choose the candidate with the largest product of probabilities; of equal ones the first.
 
     Args:
         texts: The candidates.
-        empathy: Probability of the asked levels of each.
-        emotion: What the listener hears, in nats, as `steering.choose.emotion_scores` has it; a
-            nat of emotion counts as much as a nat of empathy.
+        empathy: Probability of the requested levels of each.
+        emotion: Score of the emotion of each, in nats, as `steering.choose.emotion_scores` has it;
+            a nat of emotion counts as much as a nat of empathy.
     """
     score = np.log(np.maximum(empathy, _FLOOR))
     if emotion is not None:

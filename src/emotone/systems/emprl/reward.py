@@ -44,7 +44,7 @@ class RewardSettings:
         length_weight: Taken off a reply that is as long again as `max_words`, or empty.
         min_words: Shorter replies cost, in proportion to what they lack.
         max_words: Longer replies cost, in proportion to what is too much.
-        copy_weight: Taken off a reply all of whose runs of three words stand in the context.
+        copy_weight: Taken off a reply all of whose runs of three words are in the context.
         copy_limit: Share of copied runs that costs nothing.
         common_weight: Taken off a reply that all other dialogues of the batch were given too.
         common_limit: Share of the other dialogues that may be given the same words at no cost.

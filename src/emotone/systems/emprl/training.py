@@ -76,7 +76,7 @@ def train(config: Config, out: Path) -> Path:
         development=Development(dev.prompts, dev.replies, _reward(config, identifier, corpus.dev)),
         settings=settings,
         out=folder,
-        made_with={
+        depends_on={
             **depends_on,
             **critic,
             "reward": asdict(config.reward),
