@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from emotone.errors import ConfigError, DataError
-from emotone.rl.reduce import SumOver, gather_rows, one_process, sum_dtype
+from emotone.rl.reduce import gather_rows, sum_dtype
 from emotone.training.distributed import Ranks
 
 #: What trl adds to a standard deviation of float32 scores.
@@ -118,32 +118,27 @@ class RunningMoments:
         return (self.var * self.count / (self.count - 1)) ** 0.5
 
 
-def update_moments(
-    moments: RunningMoments, scores: Tensor, *, sum_over: SumOver = one_process
-) -> RunningMoments:
+def update_moments(moments: RunningMoments, scores: Tensor) -> RunningMoments:
     """Take in the scores of one step.
 
     Numbers are float64, where trl's are float32; they agree to float32's precision.
 
     Args:
         moments: Of the steps before.
-        scores: Of this process's replies, [B]; may be empty where other processes have some.
-        sum_over: Adds a tensor over processes; each must call.
+        scores: Of the replies of all processes, [B].
 
     Returns:
-        The moments with this step's scores, the same in every process.
+        The moments with this step's scores.
 
     Source: Chan et al. 1979, the parallel variance; trl 0.9.6, `RunningMoments`.
     """
     x = scores.detach().to(sum_dtype(scores.device))
-    total, count = sum_over(
-        torch.stack([x.sum(), torch.full((), float(len(x)), dtype=x.dtype, device=x.device)])
-    ).tolist()
+    count = float(len(x))
     if count == 0:
         return moments
-    mean = total / count
-    # Around the mean of all processes: sums of raw squares would lose what small spreads are.
-    squares = sum_over((x - mean).square().sum()[None]).item()
+    mean = x.sum().item() / count
+    # Around the mean: sums of raw squares would lose what small spreads are.
+    squares = (x - mean).square().sum().item()
     delta, both = mean - moments.mean, moments.count + count
     old = moments.var * moments.count + delta**2 * moments.count * count / both
     return RunningMoments(moments.mean + delta * count / both, (old + squares) / both, both)

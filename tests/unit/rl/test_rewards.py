@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from emotone.errors import ConfigError
@@ -17,7 +17,7 @@ from emotone.rl.rewards import (
     token_rewards,
     update_moments,
 )
-from unit.rl.batches import in_processes, lengths, mask_of, noise, seeds
+from unit.rl.batches import lengths, mask_of, noise, seeds
 
 scores = st.lists(st.floats(-3, 3).map(lambda x: round(x, 3)), min_size=1, max_size=9)
 
@@ -37,30 +37,6 @@ def test_after_each_step_they_are_those_of_all_scores_so_far(steps):
         want = np.std(seen, ddof=1) if len(seen) > 1 else 1.0
         assert moments.std == pytest.approx(want, abs=1e-6)
         assert moments.count == len(seen)
-
-
-@settings(max_examples=20)
-@given(scores, scores)
-def test_processes_know_what_one_knows(first, second):
-    both = tensor(first + second)
-    before = RunningMoments(0.3, 2.0, 10)
-    parts = [slice(0, len(first)), slice(len(first), None)]
-    both_have = in_processes(
-        parts, lambda r, sum_over: update_moments(before, both[r], sum_over=sum_over)
-    )
-    want = update_moments(before, both)
-    assert both_have[0] == both_have[1]
-    assert both_have[0].mean == pytest.approx(want.mean)
-    assert both_have[0].var == pytest.approx(want.var)
-
-
-def test_a_process_without_rows_takes_part():
-    both = tensor([1.0, 2.0, 4.0])
-    parts = [slice(0, 3), slice(3, 3)]
-    both_have = in_processes(
-        parts, lambda r, s: update_moments(RunningMoments(), both[r], sum_over=s)
-    )
-    assert both_have == [update_moments(RunningMoments(), both)] * 2
 
 
 def test_nothing_begins_at_mean_0_and_deviation_1_and_no_scores_change_nothing():

@@ -10,7 +10,8 @@
 
 k is a mechanism of empathy (emotional reaction, interpretation, exploration), l_k its level in the
 reference reply, p_k an identifier's probability; rho is the policy of theta_0, frozen; ratio is
-pi(y_t) / pi_old(y_t).
+pi(y_t) / pi_old(y_t). R is scaled by running moments (`rl.rewards.scale_scores`), and beta adapts
+to a target (`rl.rewards.adapt_kl_weight`).
 
 One step of the second stage, numbered 1 to 7: `emotone.rl.trainer`. Deviations from the paper or
 its released code, with reasons in docs/systems/emprl.md:
@@ -21,7 +22,8 @@ its released code, with reasons in docs/systems/emprl.md:
 3. The first token of a reply is trained and counted in the KL; the library that the authors use
    skips it.
 4. Whitened rewards stay 0 at padding; gradients are clipped in every update, not in the first only;
-   a loss is the mean over the tokens of an update, not of the means of small batches.
+   a loss is the mean over the tokens of an update, not of the means of small batches, which are
+   cut once and not shuffled anew in each pass; the critic begins at 0, not at random.
 5. A dialogue that is too long loses its beginning, not its end.
 6. The identifier of the reward never scores: the metric has one of its own.
 7. Guards against replies that game the reward (`guards`), off by default.
