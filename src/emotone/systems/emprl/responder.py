@@ -223,7 +223,7 @@ class EmpRL:
     ) -> list[Candidates]:
         if self._mood:
             return self._mood.write_candidates(prompts, doses, counts, decoding)
-        written = write_candidates(
+        replies = write_candidates(
             self._lm.model,
             self._lm.tokenizer,
             prompts,
@@ -232,7 +232,7 @@ class EmpRL:
             batch=self._settings.batch,
             stop=self._stop,
         )
-        return [Candidates(row, None) for row in written]
+        return [Candidates(row, None) for row in replies]
 
     def _choose(
         self,
