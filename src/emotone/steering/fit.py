@@ -318,5 +318,5 @@ def _digest_model(model: nn.Module) -> str:
     for name, value in (*model.named_parameters(), *model.named_buffers()):
         whole.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
-        whole.update(memoryview(flat.view(torch.uint8).numpy()))
+        whole.update(flat.view(torch.uint8).numpy().tobytes())
     return whole.hexdigest()[:12]
