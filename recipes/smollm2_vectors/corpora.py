@@ -1,4 +1,4 @@
-"""The labelled corpora that the three judges of this recipe hear by, read from EMOTONE_DATA.
+"""The labelled corpora that the three judges of this recipe are trained on, read from EMOTONE_DATA.
 
 No judge shares a text with another:
 
@@ -74,7 +74,7 @@ def goemotions(split: str, half: int | None = None) -> Rows:
                 continue
             if half is not None and hashlib.sha1(text.encode()).digest()[0] & 1 != half:
                 continue
-            # The corpus masks names; a mask is no word of a reply.
+            # The corpus masks names; a mask is not a word of a reply.
             rows.append(
                 (text.replace("[NAME]", "Sam").replace("[RELIGION]", "faith"), labels[int(ids)])
             )
@@ -122,9 +122,9 @@ def meld(split: str) -> Rows:
 def balanced(rows: Rows, cap: int, **caps: int) -> Rows:
     """Keep at most `cap` texts a label (or the label's own cap), chosen by the texts' hashes."""
     counts: dict[str, int] = {}
-    kept: Rows = []
+    chosen: Rows = []
     for text, label in sorted(set(rows), key=lambda r: hashlib.sha256(r[0].encode()).digest()):
         counts[label] = counts.get(label, 0) + 1
         if counts[label] <= caps.get(label, cap):
-            kept.append((text, label))
-    return kept
+            chosen.append((text, label))
+    return chosen

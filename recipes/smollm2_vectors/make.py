@@ -3,9 +3,9 @@
 1. fit      directions on the exchanges written for this project            out/vectors/fit1
 2. play     the model, so steered, answers many posts                       out/vectors/play.jsonl
 3. choose   the clearest and likeliest of these, by the label judge, the
-            listener and the unsteered model's likelihood                   out/vectors/chosen.jsonl
+            listener and the unsteered model's likelihood
 4. refit    from step 1 on, on the chosen ones and the clearest exchanges   out/vectors/fit2
-5. sweep    doses, heard by the calibration judge -> the shipped file
+5. sweep    doses, classified by the calibration judge -> the shipped file
 
 `python -m recipes.smollm2_vectors.make` runs what is missing (about 40 minutes on two cores).
 """
@@ -70,9 +70,9 @@ def lines_of(name: str) -> list[str]:
 
 def posts_to_play() -> list[str]:
     """Posts of self-play: those of the exchanges and more; none that tunes or reports."""
-    kept = set(lines_of("posts_tune.txt")) | set(lines_of("posts_eval.txt"))
+    reserved = set(lines_of("posts_tune.txt")) | set(lines_of("posts_eval.txt"))
     own = [e.dialogue.posts[0].text for e in exchanges("neutral")]
-    return [p for p in dict.fromkeys([*lines_of("posts_play.txt"), *own]) if p not in kept]
+    return [p for p in dict.fromkeys([*lines_of("posts_play.txt"), *own]) if p not in reserved]
 
 
 class Work:
@@ -84,10 +84,9 @@ class Work:
         self.lm = load_causal_lm("smollm2", device="cpu")
         self.print = fingerprint(self.lm.model)
         self.lm.model.to(torch.bfloat16)  # pyright: ignore
-        self.heard: Listener | None = None
 
     def reading(self) -> tuple[torch.Tensor, Listener]:
-        """Activation lengths [L], and a listener taught by the written exchanges."""
+        """Activation lengths [L], and a listener trained on the written exchanges."""
         rows = exchanges(*EKMAN.labels)
         pairs = [(prompt_ids(self.lm.tokenizer, e.dialogue, FRIEND), str(e.reply)) for e in rows]
         read = response_means(self.lm.model, self.lm.tokenizer, pairs)
@@ -121,8 +120,8 @@ def play(work: Work, vectors: EmotionVectors) -> list[dict[str, Any]]:
     done = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     system = Steered(work.lm, vectors, Config(candidates=1, batch=96))
     rows = [(p, e) for p in posts_to_play() for e in LABELS]
-    draw = random.Random(3)
-    draw.shuffle(rows)
+    rng = random.Random(3)
+    rng.shuffle(rows)
     with path.open("a", encoding="utf-8") as out:
         for start in range(len(done), len(rows), 96):
             part = rows[start : start + 96]
@@ -144,7 +143,7 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
     """Keep the clearest and likeliest two fifths of each emotion, and the clearest exchanges."""
     judge = label_judge()
     rows = [r for r in rows if 7 <= len(r["reply"].split()) <= 30 and r["reply"][-1] in ".!?"]
-    heard = judge.classify([r["reply"] for r in rows])
+    scores = judge.classify([r["reply"] for r in rows])
     pairs = [
         (prompt_ids(work.lm.tokenizer, Dialogue.of(r["post"]), FRIEND), r["reply"]) for r in rows
     ]
@@ -153,11 +152,11 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
     for start in range(0, len(pairs), 64):
         part = token_nats(work.lm.model, work.lm.tokenizer, pairs[start : start + 64])
         likely += [float(x.mean()) for x in part]
-    kept: list[Example] = []
+    chosen: list[Example] = []
     for label in LABELS:
         scored = [
             (
-                0.7 * math.log(heard[i].probabilities[label] + 1e-4)
+                0.7 * math.log(scores[i].probabilities[label] + 1e-4)
                 + float(own[i, listener.labels.index(label)])
                 - 1.2 * likely[i],
                 i,
@@ -166,7 +165,7 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
             if r["emotion"] == label
         ]
         scored.sort(reverse=True)
-        kept += [
+        chosen += [
             Example(
                 f"play/{i}", Dialogue.of(rows[i]["post"]), EmotionMix.parse(label), rows[i]["reply"]
             )
@@ -175,8 +174,8 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
         written = exchanges(label)
         clear = judge.classify([str(e.reply) for e in written])
         order = sorted(range(len(written)), key=lambda i: -clear[i].probabilities[label])
-        kept += [written[i] for i in order[: int(0.55 * len(order))]]
-    return kept
+        chosen += [written[i] for i in order[: int(0.55 * len(order))]]
+    return chosen
 
 
 def calibrate(work: Work, vectors: EmotionVectors) -> EmotionVectors:
@@ -223,7 +222,7 @@ def main() -> None:
 
     if not second.exists():
         if not first.exists():
-            made = fit(
+            directions = fit(
                 *chat,
                 exchanges(*LABELS),
                 LABELS,
@@ -232,10 +231,10 @@ def main() -> None:
                 checkpoint=OUT / "fit1.state",
                 progress=progress,
             )
-            work.vectors(made, norms, listener).save(first)
+            work.vectors(directions, norms, listener).save(first)
         start = EmotionVectors.load(first)
         rows = play(work, dataclasses.replace(start, listener=None))
-        made = fit(
+        directions = fit(
             *chat,
             choose(work, listener, rows),
             LABELS,
@@ -245,7 +244,7 @@ def main() -> None:
             checkpoint=OUT / "fit2.state",
             progress=progress,
         )
-        work.vectors(made, norms, listener).save(second)
+        work.vectors(directions, norms, listener).save(second)
     calibrate(work, EmotionVectors.load(second)).save(SHIPPED)
     print(f"wrote {SHIPPED}")
 

@@ -64,7 +64,7 @@ def train(out: Path = OUT) -> None:
 
     torch.set_num_threads(2)
     torch.manual_seed(1)
-    draw = random.Random(1)
+    rng = random.Random(1)
     source = str(locate("minilm").path)
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -82,13 +82,13 @@ def train(out: Path = OUT) -> None:
     step = 0
     model.train()
     for _ in range(EPOCHS):
-        draw.shuffle(encoded)
+        rng.shuffle(encoded)
         chunks = [
             sorted(encoded[i : i + BATCH * 20], key=lambda row: len(row[0]))
             for i in range(0, len(encoded), BATCH * 20)
         ]
         batches = [c[i : i + BATCH] for c in chunks for i in range(0, len(c), BATCH)]
-        draw.shuffle(batches)
+        rng.shuffle(batches)
         for batch in batches:
             rate = RATE * min(1.0, (step + 1) / 100) * max(0.02, 1 - step / total)
             optimiser.param_groups[0]["lr"] = rate
@@ -117,12 +117,12 @@ def held_out() -> dict[str, Any]:
     judge = ScoreJudge()
     scores: dict[str, Any] = {}
     for name, data in (("goemotions dev", goemotions("dev")), ("meld dev", meld("dev"))):
-        said = [s.label for s in judge.classify([t for t, _ in data])]
+        predicted = [s.label for s in judge.classify([t for t, _ in data])]
         gold = [e for _, e in data]
         scores[name] = {
             "n": len(data),
-            "accuracy": round(float(accuracy_score(gold, said)), 3),
-            "macro_f1": round(float(f1_score(gold, said, average="macro")), 3),
+            "accuracy": round(float(accuracy_score(gold, predicted)), 3),
+            "macro_f1": round(float(f1_score(gold, predicted, average="macro")), 3),
         }
     return scores
 

@@ -123,7 +123,7 @@ def score(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     cells: dict[str, Any] = {}
     for key, group in groups.items():
         texts = [line["text"] for line in group]
-        heard = judge.classify(texts)
+        scores = judge.classify(texts)
         base = {
             "n": len(texts),
             "known": known_share(texts, vocabulary),
@@ -133,8 +133,8 @@ def score(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "words": statistics.mean(len(words(t)) for t in texts),
         }
         for label in LABELS if key == "none/" else [key.split("/")[1].split(":")[0]]:
-            hits = [s.label == label for s in heard]
-            rates = [s.probabilities[label] for s in heard]
+            hits = [s.label == label for s in scores]
+            rates = [s.probabilities[label] for s in scores]
             ppl = prompted_perplexity(
                 lm.model,
                 lm.tokenizer,
@@ -179,7 +179,13 @@ def score(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _wilson(hits: int, n: int) -> list[float]:
-    """95 % interval of a share. Source: Wilson 1927."""
+    """95 % interval of a share.
+
+    Not `metrics.significance`, which resamples: the published table was made with this, and with
+    the random numbers of `_bootstrap`.
+
+    Source: Wilson 1927.
+    """
     z, p = 1.96, hits / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -187,8 +193,7 @@ def _wilson(hits: int, n: int) -> list[float]:
 
 
 def _bootstrap(values: Sequence[float]) -> list[float]:
-    draw = np.random.default_rng(0)
-    means = draw.choice(values, (2000, len(values))).mean(1)
+    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
     return [round(float(q), 3) for q in np.quantile(means, (0.025, 0.975))]
 
 
@@ -212,12 +217,12 @@ def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         + ", ".join(f"{v['accuracy']} accuracy on {k}" for k, v in s["judge_held_out"].items())
         + f". Decoding: `{s['decoding']}`.",
         "",
-        "heard: share of replies judged as the asked emotion (95 % interval). p: mean judged "
-        "probability. (a) perplexity under the unsteered model told the emotion, over that of "
-        "human texts of the emotion. (b) known words. (c) repeated 4-grams. (d) similarity to the "
+        "share: of replies that the judge classifies as the requested emotion (95 % interval). p: "
+        "its mean probability. (a) perplexity under the unsteered model prompted for the emotion, "
+        "over that of human texts of the emotion. (b) known words. (c) repeated 4-grams. (d) similarity to the "
         "post and Distinct-2, over unsteered replies. (e) words.",
         "",
-        "| system | emotion | intensity | heard | p | (a) | (b) | (c) | (d) sim | (d) D-2 | (e) |",
+        "| system | emotion | intensity | share | p | (a) | (b) | (c) | (d) sim | (d) D-2 | (e) |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for system in ("steered", "both", "prompted", "none"):
@@ -235,7 +240,7 @@ def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         "",
         "## Dose",
         "",
-        "Mean judged probability of the asked emotion, system `steered`.",
+        "Mean probability of the requested emotion to the judge, system `steered`.",
         "",
     ]
     out.append("| emotion | " + " | ".join(str(i) for i in CURVE) + " | Spearman |")
@@ -269,9 +274,9 @@ def fill_readme(result: dict[str, Any]) -> None:
     if not (begin and end):
         raise SystemExit("README.md has lost its results marks")
     rows = [
-        "Share of replies that an independent judge hears as the asked emotion at intensity 100 "
-        "(40 posts that no tuning touched; without an emotion the same judge hears it as in the "
-        "last row). Intervals, fluency, doses and the judge: [docs/results.md](docs/results.md).",
+        "Share of replies that an independent judge classifies as the requested emotion at "
+        "intensity 100 (40 posts that no tuning touched; the last row: the same share of replies "
+        "without an emotion). Intervals, fluency, doses and the judge: [docs/results.md](docs/results.md).",
         "",
         "| system | " + " | ".join(LABELS) + " |",
         "|---" * (len(LABELS) + 1) + "|",

@@ -239,7 +239,7 @@ def curve_of(points: Sequence[DosePoint], limits: Limits) -> Curve:
     smooth = IsotonicRegression().fit_transform(doses, [p.probability for p in rising])
     low, high = float(smooth[0]), float(smooth[-1])
     if high <= low:
-        raise SteeringError("no dose is heard more than none; extract better vectors")
+        raise SteeringError("no dose raises the judged probability; extract better vectors")
     # Beyond the most effective dose, more only costs fluency; a few dozen replies cannot tell
     # probabilities closer than this apart.
     top = int(np.argmax(smooth >= high - 0.02))

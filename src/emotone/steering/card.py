@@ -45,10 +45,10 @@ class VectorsCard:
 def read_card(values: Mapping[str, Any]) -> VectorsCard:
     """Build a card from the JSON of a file's header; keys of later versions are left out."""
     known = {f.name for f in dataclasses.fields(VectorsCard)}
-    kept = {k: v for k, v in values.items() if k in known}
-    kept["norms"] = tuple(kept.get("norms", ()))
-    kept["curves"] = {
+    fields = {k: v for k, v in values.items() if k in known}
+    fields["norms"] = tuple(fields.get("norms", ()))
+    fields["curves"] = {
         label: Curve(tuple((float(i), float(d)) for i, d in curve["knots"]))
-        for label, curve in kept.get("curves", {}).items()
+        for label, curve in fields.get("curves", {}).items()
     }
-    return VectorsCard(**kept)
+    return VectorsCard(**fields)

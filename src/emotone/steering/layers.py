@@ -95,14 +95,14 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     if known is not None:
         return list(model.get_submodule(known.blocks))  # pyright: ignore[reportArgumentType]
     count = getattr(getattr(model, "config", None), "num_hidden_layers", None)
-    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-    if len(found) != 1:
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if len(lists) != 1:
         kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
         raise Unsupported(
-            f"cannot tell the blocks of a {kind!r} model ({len(found)} lists of {count} modules); "
+            f"cannot tell the blocks of a {kind!r} model ({len(lists)} lists of {count} modules); "
             f"add its paths to ARCHITECTURES, which knows {', '.join(ARCHITECTURES)}"
         )
-    return list(found[0])
+    return list(lists[0])
 
 
 def site_module(model: nn.Module, block: nn.Module, site: Site) -> nn.Module:

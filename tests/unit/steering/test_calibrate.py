@@ -24,6 +24,7 @@ from emotone.steering.fluency import (
     tokenizer_words,
     words,
 )
+from emotone.systems import steered
 from emotone.types import EmotionScores
 from unit.steering.test_vectors import toy
 
@@ -59,7 +60,7 @@ def test_a_fluent_dose_beyond_a_collapsed_one_does_not_count():
     assert curve_of(row, Limits()).dose(100) == pytest.approx(0.6)
 
 
-def test_push_that_is_heard_no_better_is_not_used():
+def test_a_dose_that_is_no_more_effective_is_not_used():
     flat = [DosePoint(d, min(0.9, 0.1 + 2 * d), 1.0, GOOD) for d in (0.0, 0.2, 0.4, 0.8, 1.2)]
     assert curve_of(flat, Limits()).dose(100) == pytest.approx(0.4)
 
@@ -82,11 +83,11 @@ def test_each_limit_bites(change, fluent):
     assert point.fluent(Limits(), 12.0) is fluent
 
 
-def test_no_fluent_or_no_heard_dose_raises():
+def test_no_fluent_or_no_effective_dose_raises():
     with pytest.raises(SteeringError, match="no dose keeps within"):
         curve_of(points(limit=0.1), Limits())
     deaf = [DosePoint(d, 0.1, 0.0, GOOD) for d in (0.0, 0.5, 1.0)]
-    with pytest.raises(SteeringError, match="heard more than none"):
+    with pytest.raises(SteeringError, match="no dose raises the judged"):
         curve_of(deaf, Limits())
 
 
@@ -106,12 +107,12 @@ class Ear:
 
 
 def answer(dialogues, raw):
-    made = []
+    replies = []
     for i, (d, dose) in enumerate(zip(dialogues, raw, strict=True)):
         share = min(10, max(0, round(10 * dose.get("joy", 0.0))))
         other = [f"w{chr(97 + (i * 7 + j) % 26)}{chr(97 + j)}" for j in range(10 - share)]
-        made.append(" ".join(["joy"] * share + other) + " " + d.posts[-1].text)
-    return made
+        replies.append(" ".join(["joy"] * share + other) + " " + d.posts[-1].text)
+    return replies
 
 
 def embed(texts):
@@ -152,6 +153,32 @@ def test_a_sweep_is_resumed_and_its_result_is_kept_in_the_card(tmp_path):
     assert card.measured["judge"] == "ear"
     assert card.curves["joy"].dose(100) == pytest.approx(0.4)
     assert len(card.measured["joy"]) == 4
+
+
+def test_a_calibration_does_not_go_on_from_another(tmp_path):
+    system = steered.tiny()
+    settings = SweepSettings(doses=(0.5,), negative=(), limits=Limits(repeats=1.0))
+
+    def calibrate(*posts, candidates=1, factor=1.0):
+        steered.calibrate_vectors(
+            system._lm,
+            factor * system.vectors.only("joy"),
+            posts,
+            Ear(),
+            embed=embed,
+            config=steered.Config(candidates=candidates),
+            settings=settings,
+            checkpoint=tmp_path / "v.sweep.json",
+        )
+
+    with pytest.raises(SteeringError, match="joy: no dose"):  # a random model has no fluent dose
+        calibrate("What now?", "Why?")
+    with pytest.raises(ConfigError, match=r"v\.sweep\.json holds .* with other posts; remove it"):
+        calibrate("What now?", "Where?")
+    with pytest.raises(ConfigError, match="with other system;"):
+        calibrate("What now?", "Why?", candidates=2)
+    with pytest.raises(ConfigError, match="with other vectors;"):
+        calibrate("What now?", "Why?", factor=2.0)
 
 
 def _d(text):
