@@ -219,8 +219,8 @@ def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         "",
         "share: of replies that the judge classifies as the requested emotion (95 % interval). p: "
         "its mean probability. (a) perplexity under the unsteered model prompted for the emotion, "
-        "over that of human texts of the emotion. (b) known words. (c) repeated 4-grams. (d) similarity to the "
-        "post and Distinct-2, over unsteered replies. (e) words.",
+        "over that of human texts of the emotion. (b) known words. (c) repeated 4-grams. "
+        "(d) similarity to the post and Distinct-2, over unsteered replies. (e) words.",
         "",
         "| system | emotion | intensity | share | p | (a) | (b) | (c) | (d) sim | (d) D-2 | (e) |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -276,7 +276,8 @@ def fill_readme(result: dict[str, Any]) -> None:
     rows = [
         "Share of replies that an independent judge classifies as the requested emotion at "
         "intensity 100 (40 posts that no tuning touched; the last row: the same share of replies "
-        "without an emotion). Intervals, fluency, doses and the judge: [docs/results.md](docs/results.md).",
+        "without an emotion). Intervals, fluency, doses and the judge: "
+        "[docs/results.md](docs/results.md).",
         "",
         "| system | " + " | ".join(LABELS) + " |",
         "|---" * (len(LABELS) + 1) + "|",

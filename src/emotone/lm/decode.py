@@ -1,6 +1,6 @@
 """Write replies token by token: the one decoding loop of all chat models.
 
-`transformers.generate` draws from the global random state, so that a row's reply depends on its
+`transformers.generate` samples from the global random state, so that a row's reply depends on its
 neighbours; here every row has a generator of its own, and penalties look at the reply only, not
 at the post (whose words a good reply repeats).
 """
@@ -52,7 +52,7 @@ def write(
     *,
     stop: Sequence[str] = (),
 ) -> list[Written]:
-    """Decode one reply a prompt; row i draws from a generator seeded with `seeds[i]`.
+    """Decode one reply a prompt; row i samples with a generator of seed `seeds[i]`.
 
     Args:
         model: A causal language model, or an encoder-decoder that reads the prompt.
@@ -92,12 +92,12 @@ def stream(
     for tokens, _ in steps(model, tokenizer, [prompt], decoding, [seed], stop):
         if tokens[0] is not None:
             ids.append(tokens[0])
-        said = _text(tokenizer, ids)
-        whole = _cut(said, stop)
-        if whole == said:
-            whole = whole[: len(whole) - _begun(whole, stop)]
+        decoded = _text(tokenizer, ids)
+        text = _cut(decoded, stop)
+        if text == decoded:
+            text = text[: len(text) - _begun(text, stop)]
         # Blanks at the end may still turn out to be the end; half a character is not text yet.
-        ready = whole.strip() if not whole.endswith("�") else sent
+        ready = text.strip() if not text.endswith("�") else sent
         if len(ready) > len(sent) and ready.startswith(sent):
             yield ready[len(sent) :]
             sent = ready
@@ -140,7 +140,7 @@ def steps(
     ids, mask = pad(list(prompts), filler, left=not is_seq2seq(model))
     kind = Seq2SeqSteps if is_seq2seq(model) else CausalSteps
     passes = kind(model, ids.to(device), mask.to(device))
-    draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     replies: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
     soft = max(1, int(decoding.max_tokens * decoding.sentence_end_after))
@@ -157,12 +157,12 @@ def steps(
                 tokens.append(None)
                 logprobs.append(0.0)
                 continue
-            said = _text(tokenizer, reply) if step >= soft or stop else ""
-            over = step >= soft and said.rstrip().endswith(_SENTENCE_END)
-            if _cut(said, stop) != said or (over and step >= decoding.min_tokens):
+            text = _text(tokenizer, reply) if step >= soft or stop else ""
+            over = step >= soft and text.rstrip().endswith(_SENTENCE_END)
+            if _cut(text, stop) != text or (over and step >= decoding.min_tokens):
                 token = ends[0]
             else:
-                token = _choose(tops[0][i], tops[1][i], decoding, draws[i])
+                token = _choose(tops[0][i], tops[1][i], decoding, generators[i])
             tokens.append(token)
             logprobs.append(float(logits[i, token] - total[i]))
             reply.append(token)
@@ -206,13 +206,13 @@ def _candidates(
     return top.values, top.indices
 
 
-def _choose(values: Tensor, index: Tensor, decoding: Decoding, draw: torch.Generator) -> int:
+def _choose(values: Tensor, index: Tensor, decoding: Decoding, generator: torch.Generator) -> int:
     """Choose one token from falling logits [K] and their ids [K]."""
     if decoding.strategy == "greedy":
         return int(index[0])
     probabilities = (values / decoding.temperature).softmax(-1)
-    below = probabilities.cumsum(-1) - probabilities < decoding.top_p
-    return int(index[torch.multinomial(probabilities * below, 1, generator=draw)])
+    nucleus = probabilities.cumsum(-1) - probabilities < decoding.top_p
+    return int(index[torch.multinomial(probabilities * nucleus, 1, generator=generator)])
 
 
 def _repeats(reply: list[int], size: int) -> list[int]:
@@ -232,10 +232,10 @@ def end_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
     """
     ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = list(ends) if isinstance(ends, list | tuple) else [ends]
-    found = [int(e) for e in [tokenizer.eos_token_id, *listed] if e is not None]
-    if not found:
+    tokens = [int(e) for e in [tokenizer.eos_token_id, *listed] if e is not None]
+    if not tokens:
         raise DataError("the model has no end token; set eos_token_id in its generation config")
-    return found
+    return tokens
 
 
 def _text(tokenizer: Any, ids: list[int]) -> str:
