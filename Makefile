@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 TEXT ?= My best friend forgot my birthday.
 EMOTION ?= sadness:80
 # One process of tests a core; they need no more than one thread each.
-WORKERS ?= -n auto --dist loadfile
+WORKERS ?= -n auto --maxprocesses 8 --dist loadfile
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 SEED := $(SEED)
 # Tests that read real corpora find them here; without the folder they skip and say so.
