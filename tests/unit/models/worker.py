@@ -60,14 +60,14 @@ def main() -> None:
 
 def _note_waiting(place: Path) -> None:
     """Make a file once this process says that it waits, so that the other one goes on then."""
-    say = progress.say
+    real_note = progress.note
 
     def note(text: str) -> None:
-        say(text)
+        real_note(text)
         if "waiting for another process" in text:
             place.touch()
 
-    progress.say = note
+    progress.note = note
 
 
 def _cli(arguments: list[str]) -> None:
