@@ -354,7 +354,7 @@ class Capabilities:
         graded: Whether intensities other than 100 mean something.
         mixes: Whether several emotions, or negative ones, can be asked at once.
         empathy: Whether empathy levels can be asked.
-        history: Whether posts before the last are read.
+        history: Whether a dialogue of several posts is accepted.
         streaming: Whether it offers `stream`.
         decoding: Strategy -> the fields of `Decoding` that it uses with it, besides the seed. A
             strategy that is left out is refused, and so is a field with another value than its
