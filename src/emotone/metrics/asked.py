@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from emotone.emotions import Emotion, Taxonomy
 from emotone.errors import DataError, unknown_name
-from emotone.metrics.base import Pair
+from emotone.metrics.base import Measure, Pair, SumStats
 from emotone.metrics.common import common_taxonomy
-from emotone.metrics.instruments import RunFacts
-from emotone.protocols import EmotionClassifier
+from emotone.metrics.instruments import Instruments, RunFacts, need
+from emotone.metrics.spec import Make
+from emotone.protocols import EmotionClassifier, Metric
 from emotone.types import Reply
 
 
@@ -78,9 +79,22 @@ def read_asked(pairs: Sequence[Pair], judge: EmotionClassifier, facts: RunFacts)
     return Asked(common.labels, weights, judged, probabilities)
 
 
-def without(facts: RunFacts) -> str:
-    """Write the requested emotions that the judge has no label for, for signatures."""
-    return f"|without:{'+'.join(facts.unsaid)}" if facts.unsaid else ""
+def of_asked(name: str, finish: Callable[[Asked], SumStats], settings: str = "") -> Make:
+    """Return what makes a metric of requested beside judged emotions.
+
+    Args:
+        name: Name of the metric.
+        finish: What the metric keeps of them.
+        settings: More of its signature, such as "|labels:asked".
+    """
+
+    def make(instruments: Instruments, facts: RunFacts) -> Metric:
+        judge = need(instruments.emotion)
+        without = f"|without:{'+'.join(facts.unsaid)}" if facts.unsaid else ""
+        signature = f"name:{name}|judge:{judge.name}|asked:{facts.asked}{settings}{without}|v:1"
+        return Measure(name, signature, lambda pairs: finish(read_asked(pairs, judge, facts)))
+
+    return make
 
 
 def _felt(taxonomy: Taxonomy) -> tuple[Emotion, ...]:

@@ -7,16 +7,12 @@ chose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from emotone.metrics import f1
-from emotone.metrics.asked import Asked, read_asked, without
-from emotone.metrics.base import Measure, SumStats, mean_of
-from emotone.metrics.instruments import Instruments, RunFacts, need
-from emotone.metrics.spec import EMOTION, Make, Spec
-from emotone.protocols import Metric
+from emotone.metrics.asked import Asked, of_asked
+from emotone.metrics.base import SumStats, mean_of
+from emotone.metrics.spec import EMOTION, Spec
 
 
 def _macro(sums: np.ndarray) -> np.ndarray:
@@ -34,21 +30,10 @@ def _macro_f1(asked: Asked) -> SumStats:
     return SumStats(f1.columns(asked.weights, asked.judged), _macro, columns=asked.labels)
 
 
-def _make(name: str, settings: str, finish: Callable[[Asked], SumStats]) -> Make:
-    def make(instruments: Instruments, facts: RunFacts) -> Metric:
-        judge = need(instruments.emotion)
-        signature = f"name:{name}|judge:{judge.name}|asked:{facts.asked}{settings}{without(facts)}"
-        return Measure(
-            name, f"{signature}|v:1", lambda pairs: finish(read_asked(pairs, judge, facts))
-        )
-
-    return make
-
-
 METRICS = (
     Spec(
         name="emotion_accuracy",
-        make=_make("emotion_accuracy", "", _accuracy),
+        make=of_asked("emotion_accuracy", _accuracy),
         needs=("emotion",),
         title="Emotion accuracy",
         group=EMOTION,
@@ -59,7 +44,7 @@ METRICS = (
     ),
     Spec(
         name="emotion_macro_f1",
-        make=_make("emotion_macro_f1", "|labels:asked", _macro_f1),
+        make=of_asked("emotion_macro_f1", _macro_f1, "|labels:asked"),
         needs=("emotion",),
         title="Emotion macro-F1",
         group=EMOTION,

@@ -6,15 +6,15 @@ not published; therefore under names of our own and not comparable with its numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from emotone.errors import DataError, Unsupported
-from emotone.metrics.asked import Asked, read_asked, without
+from emotone.metrics.asked import Asked, of_asked
 from emotone.metrics.base import Measure, Pair, SumStats, mean_of, mean_stats
 from emotone.metrics.instruments import Instruments, RunFacts, need
-from emotone.metrics.spec import EMOTION, Make, Spec
+from emotone.metrics.spec import EMOTION, Spec
 from emotone.protocols import Metric
 
 #: A reply is emotional where the judge gives neutral less than this.
@@ -58,19 +58,10 @@ def _of_requested(asked: Asked, values: np.ndarray) -> np.ndarray:
     return np.stack([(asked.weights * values).sum(axis=1), counts], axis=1)
 
 
-def _make(name: str, finish: Callable[[Asked], SumStats]) -> Make:
-    def make(instruments: Instruments, facts: RunFacts) -> Metric:
-        judge = need(instruments.emotion)
-        signature = f"name:{name}|judge:{judge.name}|asked:{facts.asked}{without(facts)}|v:1"
-        return Measure(name, signature, lambda pairs: finish(read_asked(pairs, judge, facts)))
-
-    return make
-
-
 METRICS = (
     Spec(
         name="asked_share",
-        make=_make("asked_share", _best),
+        make=of_asked("asked_share", _best),
         needs=("emotion",),
         title="Asked emotion, share of replies",
         group=EMOTION,
@@ -81,7 +72,7 @@ METRICS = (
     ),
     Spec(
         name="asked_probability",
-        make=_make("asked_probability", _probability),
+        make=of_asked("asked_probability", _probability),
         needs=("emotion",),
         title="Asked emotion, mean probability",
         group=EMOTION,
