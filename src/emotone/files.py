@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from emotone.errors import DataError
+from emotone.errors import DataError, RunError
+
+_NAMED = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_NUMBERED = re.compile(rf"/(?:dev|proc/self|proc/{os.getpid()})/fd/([0-9]{{1,9}})")
 
 
 def sha256(path: Path) -> str:
@@ -50,50 +57,134 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
+def is_stream(path: Path) -> bool:
+    """Tell whether what is written to a path goes on to somebody: a device, a pipe, a descriptor.
+
+    So `/dev/stdout` is one though it may lead to a file, for whoever opened that holds it open. No
+    file may be renamed to such a place, and none be kept beside it.
+    """
+    if _descriptor(path) is not None:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def open_stream(path: Path) -> IO[bytes]:
+    """Open what `is_stream` tells, to write on where it is; an open descriptor is not opened anew.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    number = _descriptor(path)
+    try:
+        return path.open("wb") if number is None else os.fdopen(os.dup(number), "wb")
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from error
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return which open file of this process a path names, such as 1 for `/dev/stdout`."""
+    hop = path.absolute()
+    for _ in range(40):  # links, as far as systems follow them
+        name = hop.as_posix()
+        if name in _NAMED:
+            return _NAMED[name]
+        if match := _NUMBERED.fullmatch(name):
+            return int(match[1])
+        if not hop.is_symlink():
+            return None
+        hop = hop.parent / hop.readlink()
+    return None
+
+
+def check_writable(path: Path, *, keeps: str = "") -> None:
     """Refuse a place where no file can be, before any work is done; nothing is left there.
+
+    Args:
+        path: Where the file will be; a link leads to it.
+        keeps: What is kept beside the file, if anything; then it must be a regular one.
 
     Raises:
         DataError: If the place cannot be written.
     """
+    if is_stream(path):
+        if keeps:
+            raise DataError(
+                f"{path} is no regular file, and {keeps} is kept beside the output; name a file"
+            )
+        if not os.access(path, os.W_OK):
+            raise _unwritable(path, "it is not open for writing")
+        return  # opening a pipe would tell its reader that all was written
     new = not path.exists()
     try:
         path.open("ab").close()
     except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
-        ) from error
+        raise _unwritable(path, error.strerror) from error
     if new:
-        path.unlink()
+        path.resolve().unlink()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a file to write in the same folder; at the end it takes the place of `path`.
+    """Give a file to write; at the end it takes the place of `path`, in whose folder it is.
 
-    After an error `path` is as it was, and nothing else is left.
+    After an error `path` is as it was, and nothing else is left. A link stays, and what it leads to
+    is replaced. To a device or a pipe the finished file is copied.
 
     Raises:
         DataError: If the place cannot be written.
+        RunError: If there is no room for the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # A folder of its own: a name that can be guessed is not safe in one that all share.
+    own = Path(tempfile.mkdtemp()) if is_stream(path) else None
+    place = own / path.name if own else Path(os.path.realpath(path))
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         try:
             temporary.open("wb").close()
         except OSError as error:
-            raise DataError(
-                f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
-            ) from error
-        yield temporary
-        sync_file(temporary)
+            raise _unwritable(path, error.strerror) from error
+        with room_for(path):
+            yield temporary
+            if own:
+                with temporary.open("rb") as source, open_stream(path) as target:
+                    shutil.copyfileobj(source, target)
+                return
+            sync_file(temporary)
         try:
-            os.replace(temporary, path)
+            os.replace(temporary, place)
         except OSError as error:
             raise DataError(
                 f"cannot write {path} ({error.strerror}); name a file, not a folder"
             ) from error
     finally:
         temporary.unlink(missing_ok=True)
+        if own:
+            own.rmdir()
+
+
+@contextmanager
+def room_for(path: Path | str) -> Iterator[None]:
+    """Turn a full disk into one sentence.
+
+    Raises:
+        RunError: If what is written inside finds no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise RunError(
+            f"cannot write {path} ({error.strerror}); make room, or name another place"
+        ) from error
+
+
+def _unwritable(path: Path, why: str | None) -> DataError:
+    return DataError(f"cannot write {path} ({why}); name a file in a folder that exists")
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:

@@ -186,10 +186,12 @@ def label(
     from emotone.data.reading import Problems
     from emotone.data.source import SUFFIXES, read_file
     from emotone.errors import UsageError
+    from emotone.files import check_writable
     from emotone.judges import open_judge
 
     if output.suffix not in SUFFIXES:
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
+    check_writable(output)
     classifier = open_judge(judge)
     examples = labelled(_some(read_file(source, Problems()), str(source), None), classifier)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl

@@ -41,7 +41,9 @@ def ememory(
     """Write the emotion words of ECM's external memory, from a word list or labelled examples."""
     from emotone.data import ememory as build
     from emotone.errors import UsageError
+    from emotone.files import check_writable
 
+    check_writable(output)
     words = None if vocabulary is None else _words(vocabulary)
     if from_lexicon is not None and from_examples is None:
         from emotone.data.lexicons import read_lexicon

@@ -57,6 +57,7 @@ def emotion(
 
     if lang not in SCORE:
         raise unknown_name("language", lang, SCORE)
+    _check_output(output)
     rows = _texts(source)
     classifier = open_judge(judge or SCORE[lang], taxonomy)
     _run(rows, output, f"texts by {classifier.name}", lambda part: _emotions(classifier, part))
@@ -89,6 +90,7 @@ def empathy(
     from emotone.judges.identifier import decide
     from emotone.types import MECHANISMS
 
+    _check_output(output)
     rows = _pairs(source)
     identifier: Any = open_identifier(judge)
 
@@ -164,13 +166,20 @@ def _run(
     options.note(f"{len(rows):,} {what} in {spent:.1f} s ({len(rows) / max(spent, 1e-9):,.0f}/s)")
 
 
+def _check_output(output: str) -> None:
+    from emotone.files import check_writable
+
+    if output != "-":
+        check_writable(Path(output))
+
+
 @contextmanager
 def _writing(output: str) -> Iterator[TextIO]:
+    from emotone.files import replacing
+
     if output == "-":
         yield sys.stdout
         return
-    from emotone.files import replacing
-
     with replacing(Path(output)) as part, part.open("w", encoding="utf-8") as out:
         yield out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,11 +70,12 @@ def score(
     """
     from emotone.cli.progress import bar
     from emotone.evaluation.score import score_files
-    from emotone.files import check_writable
+    from emotone.files import check_writable, is_stream
 
-    if output != "-":
-        check_writable(Path(output))
-    place = Path(output) if output != "-" else source[0].parent / "scores.json"
+    path = None if output == "-" else Path(output)
+    if path is not None:
+        check_writable(path)
+    beside = source[0] if path is None or is_stream(path) else path
     scores = score_files(
         source,
         None if metrics is None else _listed(metrics),
@@ -88,31 +90,39 @@ def score(
         rounds=rounds,
         seed=seed,
         device=device,
-        labels=place.parent / ".labels",
+        labels=_labels(beside.parent),
         note=options.note,
         bar=bar,
     )
-    _write(scores, output)
+    _write(scores, path)
 
 
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _write(made: Sequence[Scores], output: str) -> None:
-    from emotone.evaluation.scores import scores_json, write_scores
+def _labels(folder: Path) -> Path | None:
+    """Return where judges' labels are kept for the next time; None where nothing can be kept."""
+    labels = folder / ".labels"
+    if os.access(labels if labels.exists() else folder, os.W_OK):
+        return labels
+    options.note(f"{folder} cannot be written, so the judges' labels are not kept for next time")
+    return None
 
-    if output == "-":
-        for scores in made:
-            # One object is spread out for people; several, one a line, for programs.
-            text = scores_json(scores)
-            print(
-                text.rstrip()
-                if len(made) == 1
-                else json.dumps(json.loads(text), ensure_ascii=False)
-            )
+
+def _write(made: Sequence[Scores], path: Path | None) -> None:
+    from emotone.evaluation.scores import scores_json, write_scores, write_text
+    from emotone.files import is_stream
+
+    if path is None or is_stream(path):
+        texts = [scores_json(scores).rstrip() for scores in made]
+        if len(made) > 1:  # one object is spread out for people; several, one a line, for programs
+            texts = [json.dumps(json.loads(text), ensure_ascii=False) for text in texts]
+        if path is None:
+            print("\n".join(texts))
+        else:
+            write_text(path, "\n".join(texts) + "\n")
         return
-    path = Path(output)
     for scores in made:
         name = path.name if len(made) == 1 else f"{path.stem}.{_slug(scores)}{path.suffix}"
         write_scores(scores, path.with_name(name))

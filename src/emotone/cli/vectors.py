@@ -90,11 +90,13 @@ def extract(
 ) -> None:
     """Make vectors for a model from labelled replies; a killed run goes on where it was."""
     from emotone import config as configs
-    from emotone.files import remove
+    from emotone.files import check_writable, remove
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.steering import extract as extraction
 
     chosen = configs.load(extraction.ExtractSettings, config, settings or ())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(output, keeps="the work of a run that is stopped")
     examples = _examples(source)
     lm = load_causal_lm(model or DEFAULT, device=device)
     checkpoint = output.with_suffix(".fit")
@@ -132,6 +134,7 @@ def calibrate(
     """Measure dose and response, and store the map from intensity to dose."""
     from emotone import config as configs
     from emotone.errors import DataError
+    from emotone.files import check_writable
     from emotone.judges.ngram import read_labelled, train_ngram_judge
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.steering.calibrate import SweepSettings
@@ -140,6 +143,7 @@ def calibrate(
 
     chosen = configs.load(SweepSettings, None, settings or ())
     uncalibrated = open_vectors(str(vectors))
+    check_writable(vectors, keeps="the work of a run that is stopped")
     labelled = read_labelled(_text(judge_texts).split("\n"), str(judge_texts))
     judge = train_ngram_judge(labelled)
     listed = [line.strip() for line in _text(posts).split("\n") if line.strip()]

@@ -142,16 +142,16 @@ def write_parquet(examples: Iterable[Example], path: Path) -> int:
     """
     import polars as pl
 
-    rows = path.with_name(f".{path.name}.rows.jsonl")
-    try:
-        count = write_jsonl(examples, rows)
-        with replacing(path) as temporary:
+    with replacing(path) as temporary:
+        rows = temporary.with_name(f"{temporary.name}.rows.jsonl")
+        try:
+            count = write_jsonl(examples, rows)
             if count:
                 pl.scan_ndjson(rows, schema=_schema()).sink_parquet(temporary)
             else:
                 pl.DataFrame(schema=_schema()).write_parquet(temporary)
-    finally:
-        rows.unlink(missing_ok=True)
+        finally:
+            rows.unlink(missing_ok=True)
     return count
 
 

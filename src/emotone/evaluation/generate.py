@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,7 +19,7 @@ from emotone.errors import DataError, UsageError
 from emotone.evaluation import resume
 from emotone.evaluation.inputs import named_examples, source_lines
 from emotone.evaluation.records import reply_line
-from emotone.files import check_writable
+from emotone.files import check_writable, is_stream, open_stream, room_for
 from emotone.protocols import Responder
 from emotone.requests import check_request
 from emotone.types import Decoding, EmpathyLevels, Example
@@ -95,7 +96,7 @@ def generate_file(
     if note and not capabilities.taxonomy and not mix and any(e.emotion for _, e in share):
         note(f"{system} takes no emotion; those of the examples are left out")
     done: set[str] = set()
-    if path is not None:
+    if path is not None and not is_stream(path):  # that holds nothing to go on from
         now = resume.settings(
             lines,
             system=system,
@@ -111,7 +112,8 @@ def generate_file(
         note(f"{output} holds {len(done)} replies; going on after them")
     left = len(share) - sum(e.id in done for _, e in share)
     with (
-        path.open("a", encoding="utf-8") if path else nullcontext(sys.stdout) as out,
+        room_for(output),
+        _opened(path) as out,
         bar("replies", left) if bar else nullcontext(None) as progress,
     ):
         return generate(
@@ -125,6 +127,15 @@ def generate_file(
             done=done,
             progress=progress,
         )
+
+
+def _opened(path: Path | None) -> AbstractContextManager[TextIO]:
+    """Open a file of replies to go on with, a device or a pipe, or stdout."""
+    if path is None:
+        return nullcontext(sys.stdout)
+    if is_stream(path):
+        return io.TextIOWrapper(open_stream(path), encoding="utf-8")
+    return path.open("a", encoding="utf-8")
 
 
 def _begin(path: Path, now: Mapping[str, Any], source: str | Path, *, restart: bool) -> set[str]:
