@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from emotone.identity import digest
 from emotone.judges.identifier_net import LEVELS, Evidence, IdentifierNet, IdentifierSpec, open_net
-from emotone.training.state import digest
 from recipes.judges import epitome
 from recipes.judges.epitome import Pair
 from recipes.judges.training import frozen_states, pad_states, train

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from emotone.identity import digest
 from emotone.judges.trunk import Trunk, TrunkSpec, open_trunk, pool
-from emotone.training.state import digest
 from recipes.judges import corpora
 from recipes.judges.training import frozen_states, pad_states, train
 

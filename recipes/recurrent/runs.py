@@ -8,7 +8,7 @@ finished is left alone, one that was killed goes on. Before the first starts, th
 after each, the time are printed.
 
 Main runs have three seeds and all pairs. Ablations and sweeps have one seed and 10,000 pairs, and
-the suffix "-10k".
+the suffix "-10k"; the two scales of Emo-Seq's loss have three seeds of these.
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ ABLATIONS: Variants = {
     ("emo_seq", "not_renormalised"): ("guide.renormalise=false",),
     ("emo_seq", "joint"): ("guide.joint=true",),
 }
+#: Emo-Seq's classifier beside the sum over a reply's words, as printed, and beside their mean.
+SCALES: Variants = {
+    ("emo_seq", "full"): (),
+    ("emo_seq", "printed"): ("guide.scale=printed", "guide.weight=1.0"),
+    ("emo_seq", "lambda1"): ("guide.weight=1.0",),
+}
 #: Posts that are answered: of main runs, and of ablations.
 POSTS, FEWER = 300, 150
 LANGS = ("zh", "en")
@@ -93,7 +99,11 @@ def jobs() -> list[Job]:
     every: list[Job] = []
     for seed in SEEDS:
         every += _jobs(MAIN, f"s{seed}", (f"training.seed={seed}",), POSTS)
-    return every + _jobs(ABLATIONS, "10k-s1", ("data.limit=10000", "training.seed=1"), FEWER)
+    for seed in SEEDS:
+        variants = {**ABLATIONS, **SCALES} if seed == 1 else SCALES
+        fewer = ("data.limit=10000", f"training.seed={seed}")
+        every += _jobs(variants, f"10k-s{seed}", fewer, FEWER)
+    return every
 
 
 def _jobs(variants: Variants, end: str, settings: tuple[str, ...], posts: int) -> list[Job]:

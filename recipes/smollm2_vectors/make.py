@@ -25,7 +25,7 @@ from emotone.emotions import EKMAN, EmotionMix
 from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.lm.likelihood import token_nats
 from emotone.models import chat_template_hash, load_causal_lm
-from emotone.steering.calibrate import Limits, SweepSettings
+from emotone.steering.calibrate import Limits, SweepSettings, shipped_posts
 from emotone.steering.card import VectorsCard
 from emotone.steering.extract import data_hash
 from emotone.steering.fingerprint import fingerprint
@@ -70,7 +70,7 @@ def lines_of(name: str) -> list[str]:
 
 def posts_to_play() -> list[str]:
     """Posts of self-play: those of the exchanges and more; none that tunes or reports."""
-    reserved = set(lines_of("posts_tune.txt")) | set(lines_of("posts_eval.txt"))
+    reserved = set(shipped_posts()) | set(lines_of("posts_eval.txt"))
     own = [e.dialogue.posts[0].text for e in exchanges("neutral")]
     return [p for p in dict.fromkeys([*lines_of("posts_play.txt"), *own]) if p not in reserved]
 
@@ -181,7 +181,7 @@ def choose(work: Work, listener: Listener, rows: list[dict[str, Any]]) -> list[E
 def calibrate(work: Work, vectors: EmotionVectors) -> EmotionVectors:
     """Sweep doses and store the curves."""
     corpora = [*goemotions("train"), *empathetic("train"), *dailydialog("train"), *meld("train")]
-    posts = lines_of("posts_tune.txt")
+    posts = shipped_posts()
     human: list[Example] = []
     for label in LABELS:
         texts = [t for t, e in empathetic("valid") if e == label]

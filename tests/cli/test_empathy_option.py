@@ -135,5 +135,5 @@ def test_generate_asks_every_row_and_does_not_go_on_with_other_levels(run, asked
     assert [row["applied"]["empathy"] for row in rows] == [HIGH, HIGH]
     code, _, err = run(*command)
     assert code == 2
-    assert f'was begun with empathy "{HIGH}", not null' in err
+    assert f'was begun with other empathy ("{HIGH}" then, null now)' in err
     assert run(*command, "--empathy", "exploration:2 interpretation:1 reaction:2")[0] == 0

@@ -231,11 +231,11 @@ def test_perplexity_of_references_joins_the_report(run: Run, tiny, source: Path,
 @pytest.mark.parametrize(
     ("change", "piece"),
     [
-        (["--seed", "9"], 'begun with decoding {"strategy"'),
-        (["--max-tokens", "5"], "begun with decoding"),
-        (["-e", "joy"], 'begun with emotion null, not "joy:100"'),
-        (["--set", "batch=2"], 'begun with set [], not ["batch=2"]'),
-        (["--shard", "1/2"], 'begun with shard "1/1", not "1/2"'),
+        (["--seed", "9"], "begun with other decoding.seed (0 then, 9 now)"),
+        (["--max-tokens", "5"], "begun with other decoding.max_tokens (3 then, 5 now)"),
+        (["-e", "joy"], 'begun with other emotion (null then, "joy:100" now)'),
+        (["--set", "batch=2"], 'begun with other set ([] then, ["batch=2"] now)'),
+        (["--shard", "1/2"], 'begun with other shard ("1/1" then, "1/2" now)'),
     ],
 )
 def test_a_run_with_other_settings_does_not_go_on(run, tiny, source: Path, tmp_path, change, piece):
@@ -249,7 +249,7 @@ def test_a_run_with_other_settings_does_not_go_on(run, tiny, source: Path, tmp_p
     assert out.read_bytes() == before
     assert run(*start, *change, "--restart").code == 0
     assert run(*start, *change).code == 0  # and goes on with the new ones
-    assert "begun with" in refused(run(*start))
+    assert "begun with other" in refused(run(*start))
 
 
 def test_other_examples_do_not_go_on_and_a_batch_changes_nothing(run, tiny, source, tmp_path):
@@ -261,7 +261,7 @@ def test_other_examples_do_not_go_on_and_a_batch_changes_nothing(run, tiny, sour
     assert run(*start, "--batch", "2").code == 0
     assert len(answered(out)) == 7
     source.write_text(source.read_text() + '{"post": "one more", "id": "new"}\n')
-    assert "was begun on other examples" in refused(run(*start))
+    assert "was begun with other examples; " in refused(run(*start))
 
 
 def test_restart_leaves_a_file_that_holds_no_replies_alone(run: Run, source: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -95,6 +96,38 @@ def test_too_few_posts_and_wrong_settings_are_refused(tmp_path, monkeypatch, cap
     code = run(monkeypatch, "vectors", "calibrate", out, "--posts", posts, "--judge-texts", texts)
     assert code == 2
     assert "holds 1 posts; give 20 or more" in capsys.readouterr().err
+
+
+def test_the_printed_command_works_and_neutral_lines_of_people_are_fine(
+    tmp_path, monkeypatch, capsys, tiny
+):
+    source, out = tmp_path / "e.jsonl", tmp_path / "my v.safetensors"
+    examples(source)
+    (tmp_path / "my v.sweep.json").write_text("{}")
+    reading = ["vectors", "extract", "-i", source, "-o", out, "--set", "method=reading"]
+    assert run(monkeypatch, *reading, "--model", "mine") == 0
+    assert not (tmp_path / "my v.sweep.json").exists()  # it was of vectors that are no more
+    err = capsys.readouterr().err
+    assert "joy has 3 of the 20 replies" in err
+    printed = err.split("calibrate it next: ")[1].strip()
+    assert printed == f"emotone vectors calibrate '{out}' --model mine"
+    monkeypatch.setattr("emotone.steering.calibrate.shipped_posts", lambda: ["a", "b", "c"])
+    settings = ["doses=[0.5]", "negative=[-0.5]"]
+    command = [*shlex.split(printed)[1:], "--human", source]
+    code = run(monkeypatch, *command, *(part for s in settings for part in ("--set", s)))
+    err = capsys.readouterr().err
+    assert code == 1
+    assert "joy: no dose" in err
+    assert "anger: no dose" in err
+
+
+def test_vectors_that_are_all_zero_are_refused(tmp_path, monkeypatch, capsys, tiny):
+    source, out = tmp_path / "e.jsonl", tmp_path / "v.safetensors"
+    source.write_text('{"post": "a", "emotion": "joy", "reply": "Good day to you!"}\n')
+    command = ["vectors", "extract", "-i", source, "-o", out, "--set", "method=reading"]
+    assert run(monkeypatch, *command) == 2
+    assert "the vectors of joy are all zero" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_list_names_what_ships(monkeypatch, capsys):

@@ -32,6 +32,7 @@ GUIDES = (
     Guide(width=3, weight=0.0),
     Guide(width=0),
     Guide(width=3, tag=False),
+    Guide(width=3, weight=1.0, scale="printed"),
 )
 
 
@@ -172,8 +173,12 @@ def test_the_loss_is_equation_3_16(guide: Guide, layers: int, reads: str):
     made = ours(batch)
     words, heard, tokens = (sum(t[i] for t in terms) for i in range(3))
     assert (made.tokens, made.rows) == (tokens, len(PAIRS))
-    assert float(made.token_loss) == pytest.approx(words, abs=1e-6)
-    assert float(made.row_loss) == pytest.approx(guide.weight * heard, abs=1e-6)
+    if guide.scale == "printed":  # sums of both terms over the replies, in the printed proportion
+        assert float(made.token_loss) == pytest.approx(words + guide.weight * heard, abs=1e-6)
+        assert float(made.row_loss) == 0
+    else:
+        assert float(made.token_loss) == pytest.approx(words, abs=1e-6)
+        assert float(made.row_loss) == pytest.approx(guide.weight * heard, abs=1e-6)
     assert float(made.logged["nll"]) == pytest.approx(words, abs=1e-6)
     assert ("emotion" in made.logged) == bool(guide.weight)
     if guide.weight:

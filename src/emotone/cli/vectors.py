@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,9 @@ from emotone.cli import options
 
 if TYPE_CHECKING:
     from emotone.types import Example
+
+#: Fewer replies of an emotion are remarked on.
+FEW = 20
 
 app = typer.Typer(help="Make, calibrate and look at emotion vectors.", no_args_is_help=True)
 
@@ -93,6 +98,7 @@ def extract(
     from emotone.files import check_writable, remove
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.steering import extract as extraction
+    from emotone.steering.fit import label_of
 
     chosen = configs.load(extraction.ExtractSettings, config, settings or ())
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -100,26 +106,39 @@ def extract(
     examples = _examples(source)
     lm = load_causal_lm(model or DEFAULT, device=device)
     checkpoint = output.with_suffix(".fit")
-    with _bar("fitting") as progress:
+    for label, count in sorted(Counter(map(label_of, examples)).items(), key=str):
+        if label is not None and count < FEW:
+            options.note(
+                f"{label} has {count} of the {FEW} replies that directions need to be good"
+            )
+    title = {"fitted": "fitting", "answers": "answering", "reading": "reading"}[chosen.method]
+    with _bar(title) as progress:
         vectors = extraction.extract(
             lm, examples, settings=chosen, checkpoint=checkpoint, progress=progress
         )
     vectors.save(output)
     remove(checkpoint)
-    options.note(f"wrote {output}; calibrate it next: emotone vectors calibrate {output}")
+    remove(output.with_suffix(".sweep.json"))  # of vectors that are no more
+    command = ["emotone", "vectors", "calibrate", str(output)]
+    command += ["--model", model] if model else []
+    options.note(f"wrote {output}; calibrate it next: {shlex.join(command)}")
 
 
 @app.command("calibrate")
 def calibrate(
     vectors: Annotated[Path, typer.Argument(help="The vector file; it is rewritten in place.")],
-    posts: Annotated[Path, typer.Option("--posts", help="One post a line, 20 or more.")],
+    posts: Annotated[
+        Path | None,
+        typer.Option("--posts", help="One post a line, 20 or more; English ones come with us."),
+    ] = None,
     judge_texts: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--judge-texts",
-            help='Lines of {"text", "label"} to train the judge on; none that made the vectors.',
+            help='Lines of {"text", "label"} to train the judge on, none that made the vectors;'
+            " without them the judge is en-label.",
         ),
-    ],
+    ] = None,
     human: Annotated[
         Path | None,
         typer.Option("--human", help="examples.jsonl with human replies: 1 of the perplexity."),
@@ -135,21 +154,28 @@ def calibrate(
     from emotone import config as configs
     from emotone.errors import DataError
     from emotone.files import check_writable
+    from emotone.judges import LABEL, open_judge
     from emotone.judges.ngram import read_labelled, train_ngram_judge
-    from emotone.models import DEFAULT, load_causal_lm
-    from emotone.steering.calibrate import SweepSettings
+    from emotone.models import load_causal_lm
+    from emotone.steering.calibrate import SweepSettings, shipped_posts
     from emotone.steering.find import open_vectors
     from emotone.systems.steered import calibrate_vectors
 
     chosen = configs.load(SweepSettings, None, settings or ())
     uncalibrated = open_vectors(str(vectors))
     check_writable(vectors, keeps="the work of a run that is stopped")
-    labelled = read_labelled(_text(judge_texts).split("\n"), str(judge_texts))
-    judge = train_ngram_judge(labelled)
-    listed = [line.strip() for line in _text(posts).split("\n") if line.strip()]
-    if len(listed) < 5:
-        raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
-    lm = load_causal_lm(model or DEFAULT, device=device)
+    labelled: list[tuple[str, str]] = []
+    if judge_texts is None:
+        judge = open_judge(LABEL["en"])
+    else:
+        labelled = read_labelled(_text(judge_texts).split("\n"), str(judge_texts))
+        judge = train_ngram_judge(labelled)
+    listed = shipped_posts()
+    if posts is not None:
+        listed = [line.strip() for line in _text(posts).split("\n") if line.strip()]
+        if len(listed) < 5:
+            raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
+    lm = load_causal_lm(model or uncalibrated.card.model, device=device)
     checkpoint = vectors.with_suffix(".sweep.json")
     with _bar("sweeping") as progress:
         calibrated = calibrate_vectors(
@@ -157,7 +183,7 @@ def calibrate(
             uncalibrated,
             listed,
             judge,
-            known_texts=[text for text, _ in labelled],
+            known_texts=[text for text, _ in labelled] or listed,
             human=_examples(human) if human else (),
             settings=chosen,
             checkpoint=checkpoint,
@@ -165,6 +191,8 @@ def calibrate(
         )
     calibrated.save(vectors)
     checkpoint.unlink(missing_ok=True)
+    for label, reason in calibrated.card.measured["uncalibrated"].items():
+        options.note(f"{label} stays uncalibrated: {reason}")
     options.note(f"calibrated {vectors}; see: emotone vectors card {vectors}")
 
 

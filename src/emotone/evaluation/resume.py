@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from emotone.emotions import EmotionMix
-from emotone.errors import UsageError
 from emotone.evaluation.manifest import beside, manifest, read_manifest
 from emotone.evaluation.scores import write_text
+from emotone.identity import check_same, digest_path
 from emotone.types import Decoding, EmpathyLevels
 
 
@@ -39,6 +39,9 @@ def settings(
         overrides: Settings of the system, "key=value".
         shard: Share of the file.
     """
+    named = {"model": model or "", **dict(item.split("=", 1) for item in overrides if "=" in item)}
+    paths = {name: Path(value.strip("\"'")) for name, value in named.items()}
+    files = {name: path for name, path in paths.items() if path.name and path.exists()}
     digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
     return {
         "system": system.replace("-", "_"),
@@ -49,33 +52,27 @@ def settings(
         "set": sorted(overrides),
         "shard": shard,
         "examples": digest,
+        "files": {name: digest_path(path) for name, path in files.items()},
     }
 
 
 def check_resume(output: Path, now: Mapping[str, Any]) -> None:
     """Refuse to go on with a file that was begun with other settings.
 
-    A file without a manifest, as a part of another file is, is taken as it is.
+    A file without a manifest, as a part of another file is, is taken as it is; so is a setting
+    that an earlier version did not write.
 
     Raises:
-        UsageError: If a setting differs; the message names it.
+        ConfigError: If a setting differs; the message names it.
     """
     before = read_manifest(beside(output)).get("settings")
     if not isinstance(before, dict):
         return
-    same = json.loads(json.dumps(dict(now)))
     if isinstance(before.get("decoding"), dict):
         before = {**before, "decoding": every_field(before["decoding"])}
-    for key, value in same.items():
-        if before.get(key) != value:
-            difference = (
-                "was begun on other examples"
-                if key == "examples"
-                else f"was begun with {key} {_shown(before.get(key))}, not {_shown(value)}"
-            )
-            raise UsageError(
-                f"{output} {difference}; name another output, or add --restart to answer all anew"
-            )
+    compared = {key: value for key, value in now.items() if key in before or value is None}
+    remedy = "name another output, or add --restart to answer all anew"
+    check_same({key: before.get(key) for key in compared}, compared, output, remedy)
 
 
 def every_field(decoding: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +88,3 @@ def begin(output: Path, now: Mapping[str, Any], source: str) -> None:
     inputs = [] if source == "-" else [Path(source)]
     record = manifest(inputs, settings=now)
     write_text(beside(output), json.dumps(record, ensure_ascii=False, indent=1) + "\n")
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

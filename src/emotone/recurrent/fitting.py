@@ -12,6 +12,7 @@ import torch
 
 from emotone.config import comparable
 from emotone.data.batch import Batch, collate, passes, plan
+from emotone.identity import digest_path
 from emotone.recurrent.corpus import Corpus, read_corpus
 from emotone.recurrent.folder import save_folder, start_from, start_vocabulary
 from emotone.recurrent.model import initial
@@ -91,7 +92,9 @@ def fit_system(
         order = plan(dev.post_lengths, dev.reply_lengths, DEV_BATCH, 0, 0)
         return (collate(dev.rows(indices)) for indices in order)
 
-    depends_on = {"data": corpus.hashes, "config": _what_matters(config)}
+    depends_on: dict[str, Any] = {"data": corpus.hashes, "config": _what_matters(config)}
+    if config.start is not None:
+        depends_on["start"] = digest_path(config.start)
     fitted = fit(
         network,
         train_plan=batches,

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from emotone.errors import ConfigError, DataError
+from emotone.identity import digest
 from emotone.rl.advantages import estimate_advantages
 from emotone.rl.development import Development, distinct_2, evaluate, failed_guards
 from emotone.rl.learning import LearningStats, learn
@@ -39,7 +40,7 @@ from emotone.training.distributed import Ranks
 from emotone.training.log import note
 from emotone.training.run import Measurement, Run, Task, prepared
 from emotone.training.seeding import reseed, seed_for
-from emotone.training.state import State, digest, identity
+from emotone.training.state import State, identity
 
 #: What a person sees of the log.
 FIGURES = {

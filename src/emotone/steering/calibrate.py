@@ -11,19 +11,24 @@ import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emotone.errors import CheckpointError, ConfigError, SteeringError
+from emotone.errors import CheckpointError, SteeringError
 from emotone.files import write_json
+from emotone.identity import check_same
 from emotone.protocols import EmotionClassifier
 from emotone.steering.dose import Curve
 from emotone.steering.fluency import Embed, Fluency, distinct, known_share, repeated_share
 from emotone.steering.fluency import words as words_of
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Dialogue
+
+#: A few dozen replies cannot tell judged probabilities closer than this apart.
+_TOLD_APART = 0.02
 
 Answer = Callable[[Sequence[Dialogue], Sequence[Mapping[str, float]]], list[str]]
 """Dialogues and raw doses (label -> multiple of the direction) -> replies, in order."""
@@ -202,13 +207,14 @@ def _read_replies(path: Path, depends_on: Mapping[str, Any]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} does not hold the replies of a sweep ({error}); remove it to sweep anew"
         ) from error
-    other = [k for k in {**before, **depends_on} if before.get(k) != depends_on.get(k)]
-    if other:
-        raise ConfigError(
-            f"{path} holds replies of a sweep with other {', '.join(other)}; remove it to sweep "
-            "anew, or calibrate with what it was begun with"
-        )
+    check_same(before, depends_on, path, "remove it to sweep anew")
     return rows
+
+
+def shipped_posts() -> list[str]:
+    """Return twenty English posts to calibrate on; no vectors are made from them."""
+    text = (files("emotone.steering") / "shipped/posts.txt").read_text(encoding="utf-8")
+    return text.splitlines()
 
 
 def curve_of(points: Sequence[DosePoint], limits: Limits) -> Curve:
@@ -238,11 +244,10 @@ def curve_of(points: Sequence[DosePoint], limits: Limits) -> Curve:
     doses = np.array([p.dose for p in rising])
     smooth = IsotonicRegression().fit_transform(doses, [p.probability for p in rising])
     low, high = float(smooth[0]), float(smooth[-1])
-    if high <= low:
+    if high - low <= _TOLD_APART:
         raise SteeringError("no dose raises the judged probability; extract better vectors")
-    # Beyond the most effective dose, more only costs fluency; a few dozen replies cannot tell
-    # probabilities closer than this apart.
-    top = int(np.argmax(smooth >= high - 0.02))
+    # Beyond the most effective dose, more only costs fluency.
+    top = int(np.argmax(smooth >= high - _TOLD_APART))
     knots: list[tuple[float, float]] = [(0.0, 0.0)]
     for intensity in (25.0, 50.0, 75.0):
         wanted = low + (high - low) * intensity / 100
@@ -281,15 +286,25 @@ def _rise(knots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 def calibrated(
     vectors: EmotionVectors, points: Mapping[str, Sequence[DosePoint]], limits: Limits, judge: str
 ) -> EmotionVectors:
-    """Return the vectors with a dose curve for each swept emotion and the sweep in their card."""
-    curves = dict(vectors.card.curves)
+    """Return the vectors with a dose curve for each swept emotion and the sweep in their card.
+
+    An emotion without a curve leaves the others theirs; `measured["uncalibrated"]` says why.
+
+    Raises:
+        SteeringError: If no emotion has a curve.
+    """
+    curves = {k: curve for k, curve in vectors.card.curves.items() if k not in points}
     measured = dict(vectors.card.measured)
+    failures: dict[str, str] = {}
     for label, row in points.items():
+        measured[label] = [_flat(p) for p in row]
         try:
             curves[label] = curve_of(row, limits)
         except SteeringError as error:
-            raise SteeringError(f"{label}: {error}") from error
-        measured[label] = [_flat(p) for p in row]
+            failures[label] = str(error)
+    if failures and not curves:
+        raise SteeringError("; ".join(f"{label}: {reason}" for label, reason in failures.items()))
+    measured["uncalibrated"] = failures
     measured["judge"] = judge
     measured["limits"] = dataclasses.asdict(limits)
     card = dataclasses.replace(vectors.card, curves=curves, measured=measured)

@@ -102,7 +102,7 @@ def extract(
         Vectors without dose curves; `emotone.systems.steered.calibrate_vectors` measures those.
 
     Raises:
-        DataError: If there is nothing to make vectors from.
+        DataError: If there is nothing to make vectors from, or they are all zero.
     """
     model, tokenizer = lm.model, lm.tokenizer
     settings = settings or ExtractSettings()
@@ -133,6 +133,12 @@ def extract(
                 checkpoint=checkpoint,
                 progress=progress,
             )
+    void = [label for label, direction in directions.items() if not direction.any()]
+    if void:
+        raise DataError(
+            f"the vectors of {', '.join(void)} are all zero, since their replies differ from no"
+            " others; add neutral replies, or a second emotion"
+        )
     card = VectorsCard(
         model=lm.name,
         fingerprint=fingerprint(model),

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import CheckpointError, ConfigError, DataError
+from emotone.identity import digest
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
 from emotone.steering.layers import Site, blocks, site_module
@@ -32,7 +33,7 @@ from emotone.steering.record import hidden
 from emotone.training.optim import set_lr
 from emotone.training.run import Run, Task, prepared
 from emotone.training.settings import RunSettings
-from emotone.training.state import State, digest, identity
+from emotone.training.state import State, identity
 from emotone.types import Dialogue, Example
 
 Progress = Callable[[int, int], None]

@@ -7,8 +7,12 @@
     Emb_new(t) = sum over kept words of P(y) Emb(y)              what is expected         (3-13)
     L = -sum_t log P(y_t)  +  lambda * -log M(e | Emb_new)                               (3-14, -16)
 
-What the paper leaves open, and our choice: lambda is 0.1, where 1 costs a fifth of
-the perplexity (docs/systems/recurrent-results.md); a word is kept with P >= 0.01, at least one
+The sum over a reply's n words and the one classifier term stand in this proportion with
+`guide.scale = "printed"`. Our default, "mean", divides the words by n and not the classifier, so
+its lambda weighs n times as much (8.7 on the Chinese pairs): 0.1 there is 0.87 as printed
+(docs/decisions/0016-lambda.md).
+
+What the paper leaves open, and our choice: a word is kept with P >= 0.01, at least one
 and at most 50 a step, and kept probabilities are scaled to sum to 1; the classifier term is one a
 reply, as 3-15 pools over it, its n counting the step that expects the end; the tag e_x has a table
 of its own and so has e_y. The classifier reads embeddings of its own that never change (the word
@@ -26,6 +30,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +61,9 @@ class Guide:
 
     Args:
         weight: lambda of the classifier's loss; 0 leaves the classifier out.
+        scale: "printed" weighs the classifier against the sum over the words of a reply, as the
+            paper does (3-10, 3-16); "mean" against their mean, with which the same lambda is as
+            many times larger as a reply has words.
         threshold: Least probability of a word that is kept in the expectation.
         most: Most words kept a step.
         renormalise: Whether kept probabilities are scaled to sum to 1.
@@ -66,6 +74,7 @@ class Guide:
     """
 
     weight: float = 0.1
+    scale: Literal["mean", "printed"] = "mean"
     threshold: float = 0.01
     most: int = 50
     renormalise: bool = True
@@ -111,7 +120,7 @@ class Config:
         """Check what the guide asks of the sizes."""
         if self.guide.weight and self.sizes.softmax == "sampled":
             raise ConfigError(
-                "the classifier hears the whole distribution; set sizes.softmax = 'full' or"
+                "the classifier reads the whole distribution; set sizes.softmax = 'full' or"
                 " guide.weight = 0"
             )
 
@@ -170,7 +179,12 @@ class EmoSeq(nn.Module):
         return sum_rows(nll, predicted.row, len(batch.source))
 
     def forward(self, batch: Batch) -> Losses:
-        """Return equation 3-16 of a batch, as sums: words over tokens, the classifier over rows."""
+        """Return equation 3-16 of a batch, as sums.
+
+        Words are over tokens. With the printed scale the classifier is too: a batch's sum of 3-16
+        over its replies, divided by its number of tokens as every system's loss is; with "mean"
+        it is over rows.
+        """
         core, rows = self.core, len(batch.source)
         state = self.encode(batch.source, batch.source_lengths, batch.emotion)
         predicted = core.predict(batch, state)
@@ -194,7 +208,10 @@ class EmoSeq(nn.Module):
             self.classifier(mean / lengths[:, None]), batch.emotion, reduction="sum"
         )
         logged = {"nll": nll.sum(), "emotion": guide_loss.detach()}
-        return Losses(loss, len(predicted.target), self.guide.weight * guide_loss, rows, logged)
+        weighted = self.guide.weight * guide_loss
+        if self.guide.scale == "printed":
+            return Losses(loss + weighted, len(predicted.target), loss.new_zeros(()), rows, logged)
+        return Losses(loss, len(predicted.target), weighted, rows, logged)
 
 
 def build(config: Config, corpus: Corpus) -> EmoSeq:

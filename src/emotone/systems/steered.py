@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
+from emotone.identity import digest
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES
 from emotone.protocols import EmotionClassifier
@@ -42,7 +43,6 @@ from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
 from emotone.steering.mood import Doses, Mood
 from emotone.steering.vectors import EmotionVectors
-from emotone.training.state import digest
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
 if TYPE_CHECKING:
@@ -216,8 +216,9 @@ def calibrate_vectors(
         The vectors with a dose curve for each emotion and the measurements in their card.
 
     Raises:
-        SteeringError: If the vectors belong to another model, or an emotion has no fluent dose at
-            which the judge finds it more often than without steering.
+        SteeringError: If the vectors belong to another model, or no emotion has a fluent dose at
+            which the judge finds it more often than without steering. Where some have, the others
+            stand in the card under "uncalibrated".
         ConfigError: If the checkpoint is of other vectors, posts or settings of the system.
     """
     from emotone.models.embed import sentence_embedder
@@ -236,7 +237,7 @@ def calibrate_vectors(
 
     pairs: dict[str, list[tuple[Dialogue, str]]] = {}
     for example in human:
-        if example.reply is not None and (label := label_of(example)) is not None:
+        if example.reply is not None and (label := label_of(example)) in vectors.labels:
             pairs.setdefault(label, []).append((example.dialogue, example.reply))
     points = sweep(
         vectors.labels,

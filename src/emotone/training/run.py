@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from emotone.errors import RunError
+from emotone.identity import check_same
 from emotone.training import checkpoint as checkpoints
 from emotone.training import optim
 from emotone.training.distributed import Ranks, ranks
@@ -32,7 +33,7 @@ from emotone.training.log import Display, Log, note
 from emotone.training.resume import resumed_from
 from emotone.training.seeding import own_randomness
 from emotone.training.settings import RunSettings
-from emotone.training.state import State, as_json, check_identity, from_json, step_of
+from emotone.training.state import State, as_json, from_json, step_of
 from emotone.training.stopping import Stopped, StopRequest, stop_requests
 
 S = TypeVar("S", bound=State)
@@ -207,7 +208,7 @@ class Run(Generic[S]):
     def _go_on_from(self, place: Path) -> None:
         task = self.task
         state = from_json(type(task.state), checkpoints.read_state(place), place)
-        check_identity(state.identity, self.state.identity, place)
+        check_same(state.identity, self.state.identity, place, "name another folder for a new run")
         values = checkpoints.read_tensors(place, checkpoints.MODEL)
         checkpoints.put(task.tensors(), values, str(place))
         if state.best is not None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from emotone.errors import CheckpointError, ConfigError
+from emotone.errors import CheckpointError
+from emotone.identity import digest
 
 S = TypeVar("S", bound="State")
 
@@ -95,26 +94,3 @@ def identity(
         "shapes of the model": digest(shapes),
         **digests,
     }
-
-
-def digest(value: Any) -> str:
-    """Twelve hex digits of a hash of values that JSON has."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
-
-
-def check_identity(was: Mapping[str, Any], now: Mapping[str, Any], place: Path) -> None:
-    """Refuse to go on with something else.
-
-    Raises:
-        ConfigError: If anything differs; it names what.
-    """
-    differ = [
-        f"{key} ({was.get(key)!r} then, {now.get(key)!r} now)"
-        for key in {**was, **now}
-        if was.get(key) != now.get(key)
-    ]
-    if differ:
-        raise ConfigError(
-            f"{place} is of a run with other {', '.join(differ)}; set it as it was, or name another"
-            " folder for a new run"
-        )

@@ -192,7 +192,7 @@ def test_a_file_is_answered_in_python_as_by_the_command_and_goes_on(tmp_path: Pa
     assert [json.loads(line)["text"] for line in lines] == ["one", "two"]
     assert notes == ["echo takes no emotion; those of the examples are left out"]
     assert emotone.generate(source, output, system="echo") == 0
-    with pytest.raises(UsageError, match="was begun with decoding"):
+    with pytest.raises(ConfigError, match=r"with other decoding\.seed \(0 then, 3 now\)"):
         emotone.generate(source, output, system="echo", decoding=Decoding(seed=3))
     again = emotone.generate(source, output, system="echo", decoding=Decoding(seed=3), restart=True)
     assert again == 2

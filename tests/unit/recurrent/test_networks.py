@@ -154,7 +154,7 @@ def test_settings_that_do_not_go_together_are_refused():
         ecm.Config(sizes=Sizes(softmax="sampled"))
     with pytest.raises(ConfigError, match=r"set parts\.external = true"):
         ecm.Parts(external=False, words=__file__)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ConfigError, match="hears the whole distribution"):
+    with pytest.raises(ConfigError, match="reads the whole distribution"):
         emo_seq.Config(sizes=Sizes(softmax="sampled"))
     with pytest.raises(ConfigError, match="set one of them"):
         emo_seq.Guide(tag=False, width=0)

@@ -120,9 +120,9 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
         ({"sampling": {"top_k": 4}}, "sampling"),
         ({"prompts": 49}, "prompts"),
         ({"dev": False}, "development data"),
-        ({"depends_on": {"reward": "b"}}, "reward ('a' then, 'b' now)"),
+        ({"depends_on": {"reward": "b"}}, 'reward ("a" then, "b" now)'),
         ({"toy": "wider"}, "shapes of the model"),
-        ({"algorithm": "rloo"}, "algorithm ('ppo' then, 'rloo' now)"),
+        ({"algorithm": "rloo"}, 'algorithm ("ppo" then, "rloo" now)'),
     ],
 )
 def test_another_run_is_refused(tmp_path, changed, said):

@@ -141,7 +141,7 @@ def test_a_sweep_is_resumed_and_its_result_is_kept_in_the_card(tmp_path):
     again = sweep(["joy"], posts, counted, Ear(), **kwargs)
     assert len(calls) == answered  # everything came from the checkpoint
     assert repr(first) == repr(again)
-    with pytest.raises(ConfigError, match=r"s\.json holds replies of a sweep with other posts"):
+    with pytest.raises(ConfigError, match=r"s\.json was begun with other posts"):
         sweep(["joy"], posts, counted, Ear(), depends_on={"posts": "x"}, **kwargs)
     (tmp_path / "s.json").write_text('{"plain": [', encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"s\.json does not hold the replies of a sweep"):
@@ -153,6 +153,18 @@ def test_a_sweep_is_resumed_and_its_result_is_kept_in_the_card(tmp_path):
     assert card.measured["judge"] == "ear"
     assert card.curves["joy"].dose(100) == pytest.approx(0.4)
     assert len(card.measured["joy"]) == 4
+
+
+def test_an_emotion_that_fails_leaves_the_others_calibrated_and_is_named():
+    flat = [DosePoint(d, 0.1 + 0.015 * (d > 0), 0.0, GOOD) for d in (-0.5, 0.0, 0.5, 1.0)]
+    card = calibrated(toy(curves=False), {"joy": points(), "anger": flat}, Limits(), "ear").card
+    assert set(card.curves) == {"joy"}
+    assert card.measured["uncalibrated"] == {
+        "anger": "no dose raises the judged probability; extract better vectors"
+    }
+    assert len(card.measured["anger"]) == 4
+    with pytest.raises(SteeringError, match="anger: no dose raises"):
+        calibrated(toy(curves=False), {"anger": flat}, Limits(), "ear")
 
 
 def test_a_calibration_does_not_go_on_from_another(tmp_path):
@@ -173,7 +185,7 @@ def test_a_calibration_does_not_go_on_from_another(tmp_path):
 
     with pytest.raises(SteeringError, match="joy: no dose"):  # a random model has no fluent dose
         calibrate("What now?", "Why?")
-    with pytest.raises(ConfigError, match=r"v\.sweep\.json holds .* with other posts; remove it"):
+    with pytest.raises(ConfigError, match=r"begun with other posts; .* or remove it"):
         calibrate("What now?", "Where?")
     with pytest.raises(ConfigError, match="with other system;"):
         calibrate("What now?", "Why?", candidates=2)

@@ -108,7 +108,7 @@ def test_the_best_weights_outlive_the_step_they_are_of(tmp_path):
         ({"lr": 0.1}, "lr (0.01 then, 0.1 now)"),
         ({"batch": 8}, "batch (16 then, 8 now)"),
         ({"train_rows": 140}, "rows of the batches"),
-        ({"depends_on": {"data": "b"}}, "data ('a' then, 'b' now)"),
+        ({"depends_on": {"data": "b"}}, 'data ("a" then, "b" now)'),
         ({"toy": "wider"}, "shapes of the model"),
     ],
 )

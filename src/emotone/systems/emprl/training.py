@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from emotone.config import comparable
+from emotone.identity import digest_path
 from emotone.judges import LABEL, open_identifier, open_judge
 from emotone.metrics.empathy import context
 from emotone.models import devices
@@ -60,6 +61,8 @@ def train(config: Config, out: Path) -> Path:
     reading = comparable(asdict(config.policy))
     critic = {"detach_values": reading.pop("detach_values")}
     depends_on = {"data": corpus.hashes, "policy": reading}
+    if (model := Path(config.policy.model)).is_dir():
+        depends_on["policy weights"] = digest_path(model)
     data = {"data settings": comparable(asdict(config.data))}
     _supervise(
         policy, pairs, dev, config, config.supervised, out / "supervised", {**depends_on, **data}
@@ -80,7 +83,7 @@ def train(config: Config, out: Path) -> Path:
             **depends_on,
             **critic,
             "reward": asdict(config.reward),
-            "identifier": config.identifier,
+            "identifier": _name_or_digest(config.identifier),
         },
     )
     if _is_first_process():
@@ -113,7 +116,8 @@ def _open_policy(config: Config, corpus: Corpus, out: Path) -> Seq2SeqPolicy | C
     base += read_base(config.data.base)
     folder = out / "base"
     policy = new_policy(config.policy, base, folder, place, seed=seed, values=values)
-    depends_on = {"data": [path.name for path in config.data.base], "rows": len(base)}
+    files = {path.name: digest_path(path) for path in config.data.base}
+    depends_on = {"data": files, "rows": len(base)}
     dev = token_pairs(policy, corpus.dev)
     _supervise(policy, token_pairs(policy, base), dev, config, config.base, folder, depends_on)
     return policy
@@ -134,6 +138,11 @@ def _supervise(
     if _is_first_process():
         measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
         save_policy(policy, folder, config, stage=folder.name, measured=measured)
+
+
+def _name_or_digest(model: str) -> str:
+    """Return a name of the zoo as it is, and a digest of what a folder holds."""
+    return digest_path(Path(model)) if Path(model).is_dir() else model
 
 
 def _is_first_process() -> bool:
