@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -236,19 +236,7 @@ def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
                     f"| {c['repeats']:.3f} | {c['similarity']:.2f} | {c['distinct']:.2f} "
                     f"| {c['words']:.0f} |"
                 )
-    out += [
-        "",
-        "## Dose",
-        "",
-        "Mean probability of the requested emotion to the judge, system `steered`.",
-        "",
-    ]
-    out.append("| emotion | " + " | ".join(str(i) for i in CURVE) + " | Spearman |")
-    out.append("|---" * (len(CURVE) + 2) + "|")
-    for label in LABELS:
-        c = result["curve"][label]
-        row = " | ".join(f"{p:.3f}" for p in c["probability"])
-        out.append(f"| {label} | {row} | {c['spearman']} |")
+    out += dose_section(result["curve"])
     out += [
         "",
         "## Replies",
@@ -263,6 +251,28 @@ def page(result: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
             out.append(f"- {x['dialogue'][-1]['text']} → {x['text']}")
         out.append("")
     return "\n".join(out)
+
+
+def dose_section(curve: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Write what rising intensities do, to the judge that scores."""
+    lines = [
+        "",
+        "## Dose",
+        "",
+        "Mean probability of the requested emotion to the judge, system `steered`. Way: the share "
+        "of its rise from 0 to 100 that is reached at 25, 50 and 75. The doses were set so that "
+        "another judge, that of the calibration, finds .25, .50 and .75.",
+        "",
+        "| emotion | " + " | ".join(str(i) for i in CURVE) + " | Spearman | way |",
+        "|---" * (len(CURVE) + 3) + "|",
+    ]
+    for label in LABELS:
+        probability = dict(zip(CURVE, curve[label]["probability"], strict=True))
+        rise = probability[100] - probability[0]
+        way = ", ".join(f"{(probability[i] - probability[0]) / rise:.2f}" for i in (25, 50, 75))
+        row = " | ".join(f"{p:.3f}" for p in probability.values())
+        lines.append(f"| {label} | {row} | {curve[label]['spearman']} | {way} |")
+    return lines
 
 
 def fill_readme(result: dict[str, Any]) -> None:

@@ -363,3 +363,31 @@ def test_pages_stay_short():
             lines = page.read_text(encoding="utf-8").count("\n")
             limit = 170 if page == README else 150  # its tree names every room
             assert lines <= limit, f"{page.name} has {lines} lines"
+
+
+# -- numbers are those of the results -------------------------------------------------------------
+
+
+def test_the_doses_of_the_results_page_are_those_of_its_json():
+    from recipes.smollm2_vectors.table import dose_section
+
+    result = json.loads((ROOT / "docs/results/smollm2.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    assert "\n".join(dose_section(result["curve"])) in page
+
+
+def test_the_judge_of_the_empathy_figures_is_the_one_that_ships():
+    from emotone.judges import open_identifier
+
+    figures = json.loads((ROOT / "docs/results/empathy.json").read_text(encoding="utf-8"))
+    assert figures["empathy-score"]["judge"] == open_identifier("empathy-score").name
+
+
+def test_the_changelog_counts_the_corpora():
+    import pkgutil
+
+    from emotone.data import corpora
+
+    count = len(list(pkgutil.iter_modules(corpora.__path__)))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"Readers for {count} corpora" in changelog
