@@ -377,10 +377,14 @@ def test_the_doses_of_the_results_page_are_those_of_its_json():
 
 
 def test_the_judge_of_the_empathy_figures_is_the_one_that_ships():
-    from emotone.judges import open_identifier
+    from emotone.judges.card import card_hash
+    from emotone.models import zoo
 
+    folder = zoo.folder("identifiers", "empathy-score")
+    card = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
+    name = f"{card['name']}-{card['version']}-{card_hash(card)}"
     figures = json.loads((ROOT / "docs/results/empathy.json").read_text(encoding="utf-8"))
-    assert figures["empathy-score"]["judge"] == open_identifier("empathy-score").name
+    assert figures["empathy-score"]["judge"] == name
 
 
 def test_the_changelog_counts_the_corpora():
