@@ -68,9 +68,9 @@ def test_stdin_to_stdout_in_chinese(run):
     ("line", "says"),
     [
         ("{broken", "line 2: no JSON object"),
-        ('{"text": 5}', 'line 2: "text" is no text'),
-        ('{"id": "x"}', 'line 2: "text" is no text'),
-        ('{"text": "\\ud800"}', 'line 2: "text" is no text'),
+        ('{"text": 5}', 'line 2: "text" is not text'),
+        ('{"id": "x"}', 'line 2: "text" is not text'),
+        ('{"text": "\\ud800"}', 'line 2: "text" is not text'),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_written(run, tmp_path: Path, line: str, says: str):

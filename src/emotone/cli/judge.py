@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from emotone.protocols import EmotionClassifier
 
-app = typer.Typer(help="Hear the emotion or the empathy of texts.", no_args_is_help=True)
+app = typer.Typer(help="Label texts by emotion or by empathy levels.", no_args_is_help=True)
 
 Source = Annotated[
     str,
@@ -196,7 +196,7 @@ def _lines(source: str) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(sys.stdin, 1):
             yield number, line.rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"stdin is no UTF-8 ({error.reason}); send UTF-8 text") from error
+        raise DataError(f"stdin is not UTF-8 ({error.reason}); send UTF-8 text") from error
 
 
 def _objects(source: str, needed: str) -> Iterator[tuple[str, int, dict[str, Any] | str]]:
@@ -228,7 +228,7 @@ def _texts(source: str) -> list[dict[str, Any]]:
         fields = {"text": row} if isinstance(row, str) else row
         text = fields.get("text")
         if not isinstance(text, str) or not is_unicode(text):
-            raise DataError(f'{place}: "text" is no text; write {needed} a line')
+            raise DataError(f'{place}: "text" is not text; write {needed} a line')
         rows.append({"id": str(fields.get("id", number)), "text": text})
     return rows
 
@@ -246,6 +246,6 @@ def _pairs(source: str) -> list[dict[str, Any]]:
             turns = [t.get("text", "") for t in row["dialogue"] if isinstance(t, dict)]
             context, response = " ".join(map(str, turns)), row.get("text")
         if not isinstance(context, str) or not isinstance(response, str):
-            raise DataError(f"{place}: context or response is no text; write {needed} a line")
+            raise DataError(f"{place}: context or response is not text; write {needed} a line")
         rows.append({"id": str(row.get("id", number)), "context": context, "response": response})
     return rows

@@ -104,7 +104,7 @@ def commit() -> str | None:
     if root is None or not here.is_relative_to(root / "src"):
         return None
     try:
-        said = [
+        outputs = [
             subprocess.run(
                 ["git", "-C", str(root), *words],
                 capture_output=True,
@@ -116,7 +116,7 @@ def commit() -> str | None:
         ]
     except (OSError, subprocess.SubprocessError):
         return None
-    return f"{said[0]}+changes" if said[1] else said[0]
+    return f"{outputs[0]}+changes" if outputs[1] else outputs[0]
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -142,13 +142,13 @@ def beside(output: Path) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _usable() -> int | None:

@@ -85,10 +85,10 @@ def read_replies_files(
         DataError: If a file cannot be read, holds no reply, or two lines answer the same example
             with the same system, model, emotion and seed, as when one file was given twice.
     """
-    made: list[tuple[Example, Reply]] = []
+    pairs: list[tuple[Example, Reply]] = []
     seen: dict[tuple[str, str, str, str | None, int], Path] = {}
     for path in paths:
-        before = len(made)
+        before = len(pairs)
         try:
             # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
             lines = path.read_text(encoding="utf-8").split("\n")
@@ -105,10 +105,10 @@ def read_replies_files(
                     f" same emotion and seed (first in {seen[key]}); give each reply once"
                 )
             seen[key] = path
-            made.append((example, reply))
-        if len(made) == before:
+            pairs.append((example, reply))
+        if len(pairs) == before:
             raise DataError(f"{path} holds no reply; make some with `emotone generate`")
-    return made
+    return pairs
 
 
 def _reply(row: Mapping[str, Any], example: Example) -> Reply:

@@ -193,7 +193,7 @@ def score_files(
         "judges": opened.judges,
         "settings": settings,
         "against": [file_facts(path) for path in others],
-        "generated": {p.name: made for p in files if (made := read_manifest(beside(p)))},
+        "generated": {p.name: record for p in files if (record := read_manifest(beside(p)))},
         **_shown_outside(wanted),
     }
     total = sum(map(len, chosen.values())) * (1 + len(others))

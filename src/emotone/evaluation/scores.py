@@ -226,9 +226,9 @@ def read_scores(path: Path) -> Scores:
     except (
         ConfigError, DataError, KeyError, TypeError, AttributeError, ValueError, OverflowError
     ) as error:  # fmt: skip
-        said = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
+        reason = f"key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise DataError(
-            f"{path} is no scores file ({said}); make it again with `emotone score`"
+            f"{path} is no scores file ({reason}); make it again with `emotone score`"
         ) from error
 
 
@@ -318,11 +318,11 @@ def _check_counts(counts: Sequence[int], owner: str) -> None:
 
 def _checked(values: Iterable[Any], kind: type[T], key: str) -> tuple[T, ...]:
     kinds = (int, float) if kind is float else (int,)
-    made = tuple(values)
-    for value in made:
+    checked = tuple(values)
+    for value in checked:
         if type(value) not in kinds or not math.isfinite(value):
             raise DataError(f'"{key}" holds {value!r}; it takes numbers')
-    return tuple(kind(value) for value in made)  # pyright: ignore[reportCallIssue]
+    return tuple(kind(value) for value in checked)  # pyright: ignore[reportCallIssue]
 
 
 def _plain(value: Any) -> Any:

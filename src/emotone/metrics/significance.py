@@ -105,8 +105,8 @@ def interval(
         drops = jackknife([stats], codes, number, _rounds(stats, rounds), rng)
         low, high = _spread(value, drops[0], number, level)
         return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
-    found = bootstrap(stats, codes, number, rounds, rng)
-    low, high = _percentiles(found, level)
+    values = bootstrap(stats, codes, number, rounds, rng)
+    low, high = _percentiles(values, level)
     if isinstance(stats, SumStats) and stats.share and value in (0.0, 1.0):
         counted = len(np.unique(codes[stats.rows.any(axis=1)]))
         z = NormalDist().inv_cdf((1 + level) / 2)
@@ -162,12 +162,12 @@ def paired_test(
         low, high = _spread(difference, spread[0] - spread[1], number, 0.95)
     else:
         again = int(rng.integers(2**31))
-        found = [
+        values = [
             bootstrap(s, codes, number, min(rounds, 2000), np.random.default_rng(again))
             for s in (a, b)
         ]
         with np.errstate(invalid="ignore"):  # two infinite perplexities have no difference
-            low, high = _percentiles(found[0] - found[1], 0.95)
+            low, high = _percentiles(values[0] - values[1], 0.95)
     swapped = _swaps(joined, codes, number, rounds, rng)
     # Sums in another order differ in the last digits; such differences are equal.
     as_large = np.abs(swapped) >= abs(difference) - 1e-9 * max(1.0, abs(difference))
@@ -225,15 +225,15 @@ def bootstrap(
         rng: Draws them; equal generators draw equal groups, whatever the statistics.
     """
     sums = _group_sums(stats, codes, number) if isinstance(stats, SumStats) else None
-    found: list[np.ndarray] = []
+    values: list[np.ndarray] = []
     step = max(1, _CHUNK // number)
     for start in range(0, rounds, step):
         weights = _draws(rng, number, min(step, rounds - start))
         if isinstance(stats, SumStats) and sums is not None:
-            found.append(stats.finish(weights @ sums))
+            values.append(stats.finish(weights @ sums))
         else:
-            found.append(_values(stats, weights[:, codes]))
-    return np.concatenate(found)
+            values.append(_values(stats, weights[:, codes]))
+    return np.concatenate(values)
 
 
 def _values(stats: Stats, weights: np.ndarray) -> np.ndarray:
@@ -331,7 +331,7 @@ def _swaps(
 ) -> np.ndarray:
     """Differences after swapping the replies of random groups between the runs, [rounds]."""
     n = len(codes)
-    found: list[np.ndarray] = []
+    differences: list[np.ndarray] = []
     step = max(1, _CHUNK // number)
     if isinstance(joined, SumStats):
         first = SumStats(joined.rows[:n], joined.finish)
@@ -339,15 +339,15 @@ def _swaps(
         a, b = (_group_sums(s, codes, number) for s in (first, second))
         total = a.sum(axis=0) + b.sum(axis=0)
         for start in range(0, rounds, step):
-            kept = rng.integers(0, 2, (min(step, rounds - start), number)).astype(np.float64)
-            mine = kept @ (a - b) + b.sum(axis=0)
+            own = rng.integers(0, 2, (min(step, rounds - start), number)).astype(np.float64)
+            mine = own @ (a - b) + b.sum(axis=0)
             with np.errstate(invalid="ignore"):
-                found.append(joined.finish(mine) - joined.finish(total - mine))
+                differences.append(joined.finish(mine) - joined.finish(total - mine))
     else:
         step = max(1, _CHUNK // len(codes))
         for start in range(0, rounds, step):
-            kept = rng.integers(0, 2, (min(step, rounds - start), number)).astype(bool)[:, codes]
-            mine = np.concatenate([kept, ~kept], axis=1).astype(np.float64)
-            found.append(_values(joined, mine) - _values(joined, 1 - mine))
-    every = np.concatenate(found)
+            own = rng.integers(0, 2, (min(step, rounds - start), number)).astype(bool)[:, codes]
+            mine = np.concatenate([own, ~own], axis=1).astype(np.float64)
+            differences.append(_values(joined, mine) - _values(joined, 1 - mine))
+    every = np.concatenate(differences)
     return every[~np.isnan(every)]
