@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from emotone.judges.identifier_net import IdentifierNet, encode
+from emotone.judges.identifier_net import IdentifierNet
+from emotone.models.token_ids import marked_ids
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ def context_states(net: IdentifierNet, contexts: Sequence[str], *, batch: int) -
     trunk = net.response if net.context is None else net.context
     if not contexts:
         return []
-    rows = encode(net.response.tokenizer, contexts, net.spec.max_context, keep="end")
+    rows = marked_ids(net.response.tokenizer, contexts, net.spec.max_context, keep="end")
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     out: list[Tensor] = [torch.empty(0)] * len(rows)
     net.eval()
@@ -62,7 +63,7 @@ def response_logits(
     if not responses:
         return out
     trunk = net.response
-    rows = encode(trunk.tokenizer, responses, net.spec.max_response, keep="beginning")
+    rows = marked_ids(trunk.tokenizer, responses, net.spec.max_response, keep="beginning")
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), len(states[at[i]])))
     net.eval()
     with torch.inference_mode():

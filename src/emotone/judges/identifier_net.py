@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from emotone.errors import ConfigError, Unsupported, unknown_name
 from emotone.judges.trunk import Trunk, TrunkSpec, open_trunk
+from emotone.models.token_ids import marked_ids
 from emotone.types import MECHANISMS
 
 #: The communication mechanisms of EPITOME, in the order of `EmpathyLevels`.
@@ -190,8 +191,10 @@ class IdentifierNet(nn.Module):
         """Token ids of the context and of the response of each pair, cut to their limits."""
         spec = self.spec
         tokenizer = self.response.tokenizer
-        contexts = encode(tokenizer, [c for c, _ in pairs], spec.max_context, keep="end")
-        responses = encode(tokenizer, [r for _, r in pairs], spec.max_response, keep="beginning")
+        contexts = marked_ids(tokenizer, [c for c, _ in pairs], spec.max_context, keep="end")
+        responses = marked_ids(
+            tokenizer, [r for _, r in pairs], spec.max_response, keep="beginning"
+        )
         return list(zip(contexts, responses, strict=True))
 
     def trunks(self) -> dict[str, Trunk]:
@@ -221,18 +224,6 @@ class IdentifierNet(nn.Module):
         context = trunk.states(context_ids, context_mask)
         response = self.response.states(response_ids, response_mask)
         return self.evidence(context, context_mask, response, response_mask)
-
-
-def encode(
-    tokenizer: Any, texts: Sequence[str], limit: int, *, keep: Literal["beginning", "end"]
-) -> list[list[int]]:
-    """Token ids of each text with the tokenizer's marks, at most `limit` of them."""
-    before = tokenizer.truncation_side
-    tokenizer.truncation_side = "left" if keep == "end" else "right"
-    try:
-        return tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
-    finally:
-        tokenizer.truncation_side = before
 
 
 def open_net(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.lm.batch import pad
+from emotone.models.token_ids import marked_ids
 
 Pooling = Literal["mean", "last", "mean+last"]
 
@@ -75,9 +76,7 @@ class Trunk(nn.Module):
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut to `max_tokens`, with the suffix."""
         spec = self.spec
-        ids: list[list[int]] = self.tokenizer(
-            list(texts), truncation=True, max_length=spec.max_tokens
-        )["input_ids"]
+        ids = marked_ids(self.tokenizer, texts, spec.max_tokens, keep="beginning")
         if spec.suffix:
             tail = self.tokenizer(spec.suffix, add_special_tokens=False)["input_ids"]
             ids = [row + tail for row in ids]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from emotone.emotions import EmotionMix
-from emotone.errors import Unsupported
-from emotone.types import Dialogue
+from emotone.errors import CheckpointError, Unsupported
+from emotone.models.token_ids import rendered_ids
+from emotone.types import Dialogue, Speaker
+
+Turn = tuple[str, str]
+"""Role and text of a message."""
+
+#: What the user says first, to a template that wants that, where the assistant began.
+_SILENCE = "..."
 
 
 def prompt_ids(tokenizer: Any, dialogue: Dialogue, system: str | None = None) -> list[int]:
     """Return the token ids of a dialogue in the chat format, up to where the reply starts.
 
-    Control tokens inside the posts (`<|im_end|>` and the like) stay plain text.
+    Control tokens inside the texts (`<|im_end|>` and the like) stay plain text. For a template
+    that refuses or drops a system prompt, it is put before the first post; for one that wants
+    turns that alternate, the posts of one speaker in a row become one.
 
     Args:
         tokenizer: A tokenizer with a chat template.
@@ -21,16 +31,65 @@ def prompt_ids(tokenizer: Any, dialogue: Dialogue, system: str | None = None) ->
 
     Raises:
         Unsupported: If the tokenizer has no chat template.
+        CheckpointError: If the template writes the dialogue in no form.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise Unsupported("the tokenizer has no chat template; use an instruct model")
-    messages = [{"role": "system", "content": system}] if system else []
-    messages += [{"role": p.speaker.value, "content": p.text} for p in dialogue.posts]
-    return list(
-        tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, sanitize_control_tokens=True, return_dict=False
-        )
+    turns = [(post.speaker.value, post.text) for post in dialogue.posts]
+    partial: list[Turn] | None = None
+    refusal: Exception | None = None
+    for form in _forms(system or "", turns):
+        try:
+            written = _render(tokenizer, form)
+        except Exception as error:  # a template raises what it likes
+            refusal = refusal or error
+            continue
+        if all(_squeezed(text) in _squeezed(written) for role, text in form if role != "assistant"):
+            return _ids(tokenizer, form)
+        partial = partial or form
+    if partial is not None:  # the template changes texts, or leaves some out in every form
+        return _ids(tokenizer, partial)
+    reason = next(iter(str(refusal).strip().splitlines()), type(refusal).__name__)
+    raise CheckpointError(
+        f"the chat template of model {tokenizer.name_or_path!r} cannot write this conversation "
+        f"({reason}); mend chat_template.jinja in the model's folder, or use another model"
+    ) from refusal
+
+
+def _forms(system: str, turns: Sequence[Turn]) -> Iterator[list[Turn]]:
+    """Yield a dialogue in the forms that templates take, the plain one first."""
+    joined: list[Turn] = []
+    for role, text in turns:
+        if joined and joined[-1][0] == role:
+            joined[-1] = (role, f"{joined[-1][1]}\n{text}")
+        else:
+            joined.append((role, text))
+    for posts in (list(turns), joined):
+        for role in ("system", "developer"):
+            yield [(role, system), *posts] if system else posts
+    (role, text), *rest = joined
+    if role == Speaker.USER:
+        yield [(role, f"{system}\n\n{text}".strip()), *rest]
+    else:
+        yield [(Speaker.USER.value, system or _SILENCE), *joined]
+
+
+def _ids(tokenizer: Any, form: Sequence[Turn]) -> list[int]:
+    roles, texts = zip(*form, strict=True)
+    return rendered_ids(
+        tokenizer,
+        texts,
+        lambda shielded: _render(tokenizer, list(zip(roles, shielded, strict=True))),
     )
+
+
+def _render(tokenizer: Any, form: Sequence[Turn]) -> str:
+    messages = [{"role": role, "content": text} for role, text in form]
+    return tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 #: The system prompt of the chat systems: a small model keeps to the subject when it is brief.

@@ -14,6 +14,7 @@ from emotone.lm.batch import pad, pad_pairs
 from emotone.lm.decode import end_tokens
 from emotone.lm.forward import is_seq2seq, start_token
 from emotone.lm.head import logits
+from emotone.models.token_ids import text_ids
 
 Steer = Callable[[Sequence[int]], AbstractContextManager[Any]]
 """Rows of a batch (their places) -> what surrounds the model's pass over them."""
@@ -42,7 +43,7 @@ def reply_nats(
     Raises:
         DataError: If a prompt and its reply do not fit the model's context.
     """
-    texts = [tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in rows]
+    texts = [text_ids(tokenizer, text) for _, text in rows]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]) + len(texts[i]))
     totals: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
     for start in range(0, len(order), batch):
@@ -72,10 +73,7 @@ def token_nats(
     if not rows:
         return []
     last = end_tokens(model, tokenizer)[:1] if end else []
-    pairs = [
-        (head, [*tokenizer(text, add_special_tokens=False)["input_ids"], *last])
-        for head, text in rows
-    ]
+    pairs = [(head, [*text_ids(tokenizer, text), *last]) for head, text in rows]
     read = _seq2seq_states if is_seq2seq(model) else _causal_states
     states = read(model, pairs, tokenizer.pad_token_id or 0)
     nats: list[Tensor] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emotone.models.token_ids import marked_ids
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -81,13 +83,8 @@ def _states(
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        encoded = tokenizer(
-            [texts[i] for i in rows],
-            padding=True,
-            truncation=True,
-            max_length=_MAX_TOKENS,
-            return_tensors="pt",
-        )
+        ids = marked_ids(tokenizer, [texts[i] for i in rows], _MAX_TOKENS, keep="beginning")
+        encoded = tokenizer.pad({"input_ids": ids}, return_tensors="pt", verbose=False)
         with torch.inference_mode():
             states = model(**encoded).last_hidden_state
         yield rows, states, encoded["attention_mask"].bool()

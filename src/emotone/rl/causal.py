@@ -15,6 +15,7 @@ from emotone.lm.batch import pad
 from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.lm.decode import end_tokens
 from emotone.lm.forward import CausalSteps
+from emotone.models.token_ids import text_ids
 from emotone.rl.adapters import (
     Adapters,
     FrozenCache,
@@ -209,7 +210,7 @@ def chat_prompt(tokenizer: Any, dialogue: Dialogue, system: str, longest: int) -
 
 def _end_of_post(tokenizer: Any, post: Post, system: str, longest: int) -> list[int]:
     """Prompt of one post that is too long by itself: of its text the end is kept."""
-    ids = tokenizer(post.text, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = text_ids(tokenizer, post.text)
     over = len(prompt_ids(tokenizer, Dialogue((post,)), system)) - longest
     while over < len(ids):
         text = tokenizer.decode(ids[over:]).strip()

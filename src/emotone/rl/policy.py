@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.lm.batch import pad
+from emotone.models.token_ids import text_ids
 from emotone.types import Dialogue
 
 
@@ -113,9 +114,7 @@ class ReplyCodec:
 
         Source: EmpRL's code (arXiv 2408.02976), which lets the tokenizer cut to 50 tokens.
         """
-        ids = [
-            self.tokenizer(t, add_special_tokens=False, verbose=False)["input_ids"] for t in texts
-        ]
+        ids = [text_ids(self.tokenizer, text) for text in texts]
         return [[*row[: self.max_reply - 1], self.end_tokens[0]] for row in ids]
 
     def batch(self, rows: Sequence[list[int]]) -> Replies:

@@ -13,6 +13,7 @@ from emotone.errors import RunError
 from emotone.lm.batch import pad
 from emotone.lm.decode import end_tokens
 from emotone.lm.forward import Seq2SeqSteps, start_token
+from emotone.models.token_ids import marks, rendered_ids
 from emotone.rl.logprobs import ValueHead, policy_output
 from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec
 from emotone.rl.rollout import unique_prompts
@@ -209,11 +210,7 @@ def source_ids(tokenizer: Any, dialogue: Dialogue, separator: str, longest: int)
         separator: What is put between the posts.
         longest: Most tokens, special ones included.
     """
-    text = separator.join(post.text for post in dialogue.posts)
-    whole = tokenizer(text, verbose=False)["input_ids"]
-    over = len(whole) - longest
-    if over <= 0:
-        return whole
-    bare = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    before = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
-    return [*whole[:before], *bare[over:], *whole[before + len(bare) :]]
+    ids = rendered_ids(tokenizer, [post.text for post in dialogue.posts], separator.join)
+    before, after = marks(tokenizer)
+    over = max(0, len(before) + len(ids) + len(after) - longest)
+    return [*before, *ids[over:], *after]

@@ -28,6 +28,7 @@ from emotone.errors import CheckpointError, ConfigError, DataError
 from emotone.identity import digest
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
+from emotone.models.token_ids import text_ids
 from emotone.steering.layers import Site, blocks, site_module
 from emotone.steering.record import hidden
 from emotone.training.optim import set_lr
@@ -300,7 +301,7 @@ def encode(tokenizer: Any, rows: Sequence[tuple[Example, str]]) -> tuple[Tensor,
 def _ids(tokenizer: Any, example: Example, system: str) -> tuple[list[int], list[int]]:
     """Token ids of the prompt, and of the reply with its end token."""
     head = prompt_ids(tokenizer, Dialogue(example.dialogue.posts), system)
-    tail = tokenizer(str(example.reply), add_special_tokens=False)["input_ids"]
+    tail = text_ids(tokenizer, str(example.reply))
     return head, [*tail, tokenizer.eos_token_id]
 
 

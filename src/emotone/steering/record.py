@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.lm.batch import pad_pairs
+from emotone.models.token_ids import text_ids
 from emotone.steering.layers import Site, blocks, site_module
 
 
@@ -118,7 +119,7 @@ def _encode(
     """Return ids, attention mask and response mask, [B, T] each, padded on the left."""
     rows: list[tuple[list[int], list[int]]] = []
     for prompt, response in pairs:
-        tokens = tokenizer(response, add_special_tokens=False)["input_ids"]
+        tokens = text_ids(tokenizer, response)
         rows.append((prompt, tokens[: max(1, max_tokens - len(prompt))]))
     ids, mask, counted = pad_pairs(rows, tokenizer.pad_token_id or 0, left=True)
     for row, (prompt, tokens) in zip(counted, rows, strict=True):
