@@ -10,12 +10,16 @@ from typing import Any
 from emotone import config as configs
 from emotone import systems
 from emotone.emotions import EKMAN, EmotionMix, MixText, Taxonomy
-from emotone.errors import Unsupported, unknown_name
-from emotone.protocols import Responder, StreamingResponder
+from emotone.emotions.taxonomy import folded
+from emotone.errors import ConfigError, Unsupported, unknown_name
+from emotone.protocols import NBestResponder, Responder, StreamingResponder
+from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
 #: The ways to ask for an emotion, such as "sadness:80" or {"joy": 60, "fear": 20}.
 AnyEmotion = str | Mapping[str, float] | MixText | EmotionMix | None
+#: Asks `Door.replies` for every emotion of a system.
+ALL = "all"
 #: Takes a sentence for the user that is not a result.
 Note = Callable[[str], None]
 
@@ -85,6 +89,51 @@ class Door:
             decoding=replace(decoding or Decoding(), seed=seed),
             empathy=[EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy],
         )[0]
+
+    def replies(
+        self,
+        post: str | Dialogue,
+        emotion: AnyEmotion = None,
+        *,
+        n: int = 1,
+        empathy: str | EmpathyLevels | None = None,
+        seed: int = 0,
+        decoding: Decoding | None = None,
+        note: Note | None = None,
+    ) -> list[Reply]:
+        """Answer one post several times, or in every emotion.
+
+        Args:
+            post: As for `reply`.
+            emotion: As for `reply`; "all" answers in each emotion of the system's labels, in their
+                order, with the same seeds.
+            n: Replies in each emotion. Sampled ones have the seeds `seed` to `seed + n - 1`, each
+                the reply of its seed; a beam search gives its n best, of which there may be fewer.
+            empathy: As for `reply`.
+            seed: Of the first reply.
+            decoding: As for `reply`.
+            note: As for `reply`.
+
+        Raises:
+            Unsupported: If "all" is asked of a system without emotions, or several replies of a
+                search that finds one.
+        """
+        dialogue = _dialogue(post)
+        responder = self.responder_for(dialogue.posts[-1].text)
+        taxonomy = responder.capabilities.taxonomy
+        emotions: list[AnyEmotion] = [emotion]
+        if isinstance(emotion, str) and folded(emotion) == ALL:
+            if taxonomy is None:
+                raise Unsupported("this system takes no emotion; leave --emotion all out")
+            emotions = list(taxonomy.labels)
+        decoding = replace(decoding or Decoding(), seed=seed)
+        mixes = [mix_of(one, taxonomy, note) for one in emotions]
+        levels = EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy
+        return [
+            reply
+            for mix in mixes
+            for reply in _several(responder, dialogue, mix, n, decoding, levels)
+        ]
 
     def stream(
         self,
@@ -168,6 +217,31 @@ def mix_of(
         for alias in aliases:
             note(alias)
     return mix
+
+
+def _several(
+    responder: Responder,
+    dialogue: Dialogue,
+    mix: EmotionMix | None,
+    n: int,
+    decoding: Decoding,
+    empathy: EmpathyLevels | None,
+) -> list[Reply]:
+    if n < 1:
+        raise ConfigError(f"{n} replies are asked for; ask for 1 or more")
+    if n > 1 and decoding.strategy == "beam":
+        check_request("this system", responder.capabilities, [], [], [empathy], decoding)
+        if n > decoding.beams:
+            raise ConfigError(f"{n} replies of {decoding.beams} beams; use {n} beams or more")
+        if not isinstance(responder, NBestResponder):
+            raise Unsupported("the beam search of this system gives one reply; ask for 1")
+        return responder.n_best(dialogue, mix, n, decoding=decoding)
+    if n > 1 and decoding.strategy == "greedy":
+        raise Unsupported(
+            f"{n} replies are asked for, and a greedy search finds one; leave out --greedy to "
+            "sample, or use --beams where the system has them"
+        )
+    return responder.reply([dialogue] * n, [mix] * n, decoding=decoding, empathy=[empathy] * n)
 
 
 def _dialogue(post: str | Dialogue) -> Dialogue:

@@ -59,6 +59,17 @@ class StreamingResponder(Responder, Protocol):
 
 
 @runtime_checkable
+class NBestResponder(Responder, Protocol):
+    """A responder whose beam search can hand out several replies to one post."""
+
+    def n_best(
+        self, dialogue: Dialogue, emotion: EmotionMix | None, n: int, *, decoding: Decoding
+    ) -> list[Reply]:
+        """Return the n best replies of a beam search, best first; there may be fewer."""
+        ...
+
+
+@runtime_checkable
 class LikelihoodResponder(Responder, Protocol):
     """A responder that can say how likely a given reply is, for the perplexity of references."""
 

@@ -21,20 +21,17 @@ _HELP = (
 )
 
 
+@options.with_decoding
 def chat(
     emotion: options.Emotion = None,
     empathy: options.Empathy = None,
     system: options.System = "steered",
     model: options.Model = None,
     lang: options.Lang = None,
-    seed: options.Seed = 0,
     device: options.Device = "auto",
-    max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    greedy: options.Greedy = False,
-    beams: options.Beams = None,
-    length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
+    *,
+    decoding: options.Decoding,
 ) -> None:
     """Talk with a system and change its mood between turns.
 
@@ -46,7 +43,6 @@ def chat(
 
     asked = options.read_emotion(emotion)
     levels = options.read_empathy(empathy)
-    decoding = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     door = options.open_door(system, model, device, settings, lang or "en")
     capabilities = door.capabilities
     mix = options.emotion_of(asked, capabilities)
@@ -80,7 +76,7 @@ def chat(
                 continue
             else:
                 posts.append(Post(line))
-            text = _answer(door, posts, mix, levels, seed + turn, decoding)
+            text = _answer(door, posts, mix, levels, decoding.seed + turn, decoding)
             turn += 1
             posts.append(Post(text or "...", Speaker.ASSISTANT))
         except UsageError as error:

@@ -9,6 +9,7 @@ import typer
 from emotone.cli import options
 
 
+@options.with_decoding
 def generate(
     source: Annotated[str, typer.Option("--input", "-i", help="examples.jsonl; - reads stdin.")],
     output: Annotated[
@@ -23,17 +24,13 @@ def generate(
         str, typer.Option("--shard", help="One share of the file, such as 2/4.")
     ] = "1/1",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Most rows at once.")] = 8,
-    seed: options.Seed = 0,
     device: options.Device = "auto",
-    max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    greedy: options.Greedy = False,
-    beams: options.Beams = None,
-    length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Answer all anew; what the output holds is lost.")
     ] = False,
+    *,
+    decoding: options.Decoding,
 ) -> None:
     """Answer every example of a file; run it again after a kill and it goes on.
 
@@ -52,7 +49,7 @@ def generate(
         system=system,
         model=model,
         lang=lang,
-        decoding=options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty),
+        decoding=decoding,
         settings=settings or (),
         shard=shard,
         batch=batch,

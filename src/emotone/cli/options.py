@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotone.emotions import EmotionMix, MixText
+from emotone.errors import ConfigError
+from emotone.types import SEARCHES, Decoding
 
 if TYPE_CHECKING:
     from emotone.door import Door
-    from emotone.types import Capabilities, Decoding, EmpathyLevels
+    from emotone.types import Capabilities, EmpathyLevels
 
 System = Annotated[
     str, typer.Option("--system", "-s", help="Which system answers; a dotted name loads your own.")
@@ -30,20 +36,7 @@ Empathy = Annotated[
         help="Levels 0 to 2, such as 'reaction:2 interpretation:1 exploration:2' (emprl).",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same reply.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Longest reply, in tokens.")]
-Temperature = Annotated[
-    float | None, typer.Option("--temperature", help="Below 1 is safer, above wilder.")
-]
-Greedy = Annotated[bool, typer.Option("--greedy", help="Take the likeliest token each time.")]
-Beams = Annotated[
-    int | None,
-    typer.Option("--beams", help="Search with this many beams (recurrent systems)."),
-]
-LengthPenalty = Annotated[
-    float | None, typer.Option("--length-penalty", help="With --beams: 0 is off, 1 favours long.")
-]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of the system, such as candidates=1 or told=true."),
@@ -52,6 +45,43 @@ Lang = Annotated[
     str | None,
     typer.Option("--lang", help="en or zh, for systems with a model of each; else by the script."),
 ]
+#: Fields of `Decoding` -> what their options do. `--greedy` and `--beams` are its strategy.
+_FIELDS: Mapping[str, str] = {
+    "seed": "The same seed gives the same reply",
+    "max_tokens": "Longest reply, in tokens",
+    "temperature": "Below 1 is safer, above wilder",
+    "top_p": "Sample from the fewest tokens with this probability",
+    "top_k": "Sample from this many of the likeliest tokens; 0 is off",
+    "repetition_penalty": "Makes said tokens less likely; 1 is off",
+    "no_repeat": "No n-gram of so many tokens twice in a reply; 0 is off",
+    "min_tokens": "No reply ends before so many tokens",
+    "sentence_end_after": "Share of the longest reply after which its sentence ends it; 1 is off",
+    "beams": "Search with this many beams (recurrent systems)",
+    "length_penalty": "With --beams: 0 is off, 1 favours long",
+}
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def _parameter(name: str, hint: Any, default: Any, text: str) -> inspect.Parameter:
+    option = typer.Option(_flag(name), help=text)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=Annotated[hint, option])
+
+
+def _decoding_parameters() -> list[inspect.Parameter]:
+    defaults = {field.name: field.default for field in dataclasses.fields(Decoding)}
+    parameters = [_parameter("greedy", bool, False, "Take the likeliest token each time.")]
+    for name, text in _FIELDS.items():
+        default = defaults[name]
+        known = "" if name in ("seed", "beams", "length_penalty") else f" (default {default})"
+        parameters.append(_parameter(name, type(default) | None, None, f"{text}{known}."))
+    return parameters
+
+
+_DECODING = _decoding_parameters()
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -60,33 +90,43 @@ def note(text: str) -> None:
     print(f"emotone: {text}", file=sys.stderr)
 
 
-def decoding(
-    seed: int,
-    max_tokens: int | None,
-    temperature: float | None,
-    greedy: bool,
-    beams: int | None = None,
-    length_penalty: float | None = None,
-) -> Decoding:
-    """Build the decoding settings; what is not given keeps its default."""
-    from emotone.errors import ConfigError
-    from emotone.types import Decoding
+def with_decoding(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of `Decoding` in place of its argument `decoding`."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += _DECODING if parameter.name == "decoding" else [parameter]
 
-    if greedy and beams is not None:
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        searched = {one.name: given.pop(one.name) for one in _DECODING}
+        command(**given, decoding=decoding(**searched))
+
+    del run.__wrapped__  # typer would read the argument's own name there
+    run.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def decoding(*, greedy: bool = False, **given: float | None) -> Decoding:
+    """Build the decoding settings; what is None keeps its default.
+
+    Raises:
+        ConfigError: If what is given has no effect on the search that is asked, be it the default.
+    """
+    fields = {name: value for name, value in given.items() if value is not None}
+    if greedy and "beams" in fields:
         raise ConfigError("--greedy and --beams are two ways to search; give one of them")
-    if length_penalty is not None and beams is None:
+    if "length_penalty" in fields and "beams" not in fields:
         raise ConfigError("--length-penalty ranks the replies of a beam search; add --beams")
-    given = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "beams": beams,
-        "length_penalty": length_penalty,
-    }
-    return Decoding(
-        "greedy" if greedy else "sample" if beams is None else "beam",
-        seed=seed,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    strategy = "greedy" if greedy else "beam" if "beams" in fields else "sample"
+    for name in fields:
+        if name not in SEARCHES[strategy] | {"seed", "sentence_end_after"}:
+            other = "--greedy" if greedy else "--beams"
+            raise ConfigError(
+                f"{_flag(name)} has no effect on the search of {other}; leave one of them out"
+            )
+    return Decoding(strategy, **fields)  # pyright: ignore[reportArgumentType]
 
 
 def read_emotion(text: str | None) -> MixText | None:

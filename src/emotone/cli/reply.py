@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotone.cli import options
 
+if TYPE_CHECKING:
+    from emotone.types import Reply
 
+
+@options.with_decoding
 def reply(
     text: Annotated[str, typer.Argument(help="The post to answer; - reads stdin.")],
     emotion: options.Emotion = None,
     empathy: options.Empathy = None,
+    count: Annotated[
+        int,
+        typer.Option("-n", "--number", min=1, help="Replies; of --beams the best so many."),
+    ] = 1,
     system: options.System = "steered",
     model: options.Model = None,
     lang: options.Lang = None,
-    seed: options.Seed = 0,
     device: options.Device = "auto",
-    max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    greedy: options.Greedy = False,
-    beams: options.Beams = None,
-    length_penalty: options.LengthPenalty = None,
     settings: options.Set = None,
     as_json: options.Json = False,
+    *,
+    decoding: options.Decoding,
 ) -> None:
-    """Answer one post in a chosen emotion, or with chosen empathy."""
+    """Answer one post in a chosen emotion, or with chosen empathy.
+
+    `--emotion all` answers in every emotion of the system, a line each. With `-n` there are several
+    replies: of the seeds that follow each other, or the best of a beam search.
+    """
     import sys
 
+    from emotone.door import ALL
     from emotone.errors import DataError
     from emotone.types import Dialogue
 
@@ -38,20 +47,31 @@ def reply(
         dialogue = Dialogue.of(sys.stdin.read() if text == "-" else text)
     except UnicodeDecodeError as error:
         raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
-    asked = options.read_emotion(emotion)
+    asked = ALL if emotion == ALL else options.read_emotion(emotion)
     levels = options.read_empathy(empathy)
-    decoding = options.decoding(seed, max_tokens, temperature, greedy, beams, length_penalty)
     door = options.open_door(system, model, device, settings, lang)
     door.responder_for(dialogue.posts[-1].text)  # loaded before the clock starts
     start = time.perf_counter()
-    answer = door.reply(
-        dialogue, asked, empathy=levels, seed=seed, decoding=decoding, note=options.note
+    replies = door.replies(
+        dialogue,
+        asked,
+        n=count,
+        empathy=levels,
+        seed=decoding.seed,
+        decoding=decoding,
+        note=options.note,
     )
-    seconds = time.perf_counter() - start
-    if not as_json:
-        typer.echo(answer.text)
-        return
-    row = {
+    seconds = (time.perf_counter() - start) / max(1, len(replies))
+    for answer in replies:
+        if as_json:
+            typer.echo(json.dumps(_row(answer, seconds), ensure_ascii=False))
+        else:
+            named = answer.emotion.only if asked == ALL and answer.emotion else None
+            typer.echo(f"{named.label}: {answer}" if named else answer.text)
+
+
+def _row(answer: Reply, seconds: float) -> dict[str, Any]:
+    return {
         "text": answer.text,
         "emotion": None if answer.emotion is None else str(answer.emotion),
         "applied": dict(answer.applied),
@@ -62,4 +82,3 @@ def reply(
         "logprob": answer.logprob,
         "seconds": round(seconds, 3),
     }
-    typer.echo(json.dumps(row, ensure_ascii=False))

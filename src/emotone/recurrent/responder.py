@@ -90,6 +90,17 @@ class Recurrent:
                 replies.append(self._reply(mix, seed, best, of, decoding))
         return replies
 
+    def n_best(
+        self, dialogue: Dialogue, emotion: EmotionMix | None, n: int, *, decoding: Decoding
+    ) -> list[Reply]:
+        """Return the n best replies of a beam search, best first; there may be fewer."""
+        check_request(self._system, self.capabilities, [dialogue], [emotion], None, decoding)
+        posts, places = [self._post(dialogue)], self._places([emotion])
+        return [
+            self._reply(emotion, decoding.seed, hypothesis, 1, decoding)
+            for hypothesis in self._beam(posts, places, decoding, n)[0]
+        ]
+
     def nats(
         self,
         dialogues: Sequence[Dialogue],
@@ -143,22 +154,9 @@ class Recurrent:
         seeds: list[int],
     ) -> list[tuple[Hypothesis, int]]:
         """Return each post's reply and how many candidates it was chosen from."""
-        batch = collate([Pair(post, (UNK,)) for post in posts]).to(self._device)
-        emotion = None if places is None else torch.tensor(places, device=self._device)
-        state = self.network.encode(batch.source, batch.source_lengths, emotion)
         if decoding.strategy == "beam":
-            listed = beam(
-                self.network.step,
-                state,
-                len(posts),
-                beams=decoding.beams,
-                max_tokens=decoding.max_tokens,
-                length_penalty=decoding.length_penalty,
-                no_repeat=decoding.no_repeat,
-                min_tokens=max(1, decoding.min_tokens),
-                device=self._device,
-            )
-            return [(hypotheses[0], 1) for hypotheses in listed]
+            return [(hypotheses[0], 1) for hypotheses in self._beam(posts, places, decoding, 1)]
+        state = self._read(posts, places)
         greedy = decoding.strategy == "greedy"
         count = 1 if greedy else self._replies.candidates
         listed = sample(
@@ -192,6 +190,30 @@ class Recurrent:
             device=self._device,
         )
         return [(hypotheses[i], count) for hypotheses, i in zip(distinct, best, strict=True)]
+
+    def _beam(
+        self, posts: list[tuple[int, ...]], places: list[int] | None, decoding: Decoding, n: int
+    ) -> list[list[Hypothesis]]:
+        """Return the n best replies to each post."""
+        return beam(
+            self.network.step,
+            self._read(posts, places),
+            len(posts),
+            beams=decoding.beams,
+            n_best=n,
+            max_tokens=decoding.max_tokens,
+            length_penalty=decoding.length_penalty,
+            no_repeat=decoding.no_repeat,
+            min_tokens=max(1, decoding.min_tokens),
+            device=self._device,
+        )
+
+    @torch.inference_mode()
+    def _read(self, posts: list[tuple[int, ...]], places: list[int] | None) -> Any:
+        """Return the state in which the decoder starts."""
+        batch = collate([Pair(post, (UNK,)) for post in posts]).to(self._device)
+        emotion = None if places is None else torch.tensor(places, device=self._device)
+        return self.network.encode(batch.source, batch.source_lengths, emotion)
 
     def _reply(
         self,
