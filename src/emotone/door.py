@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -11,10 +13,10 @@ from emotone import config as configs
 from emotone import systems
 from emotone.emotions import EKMAN, EmotionMix, MixText, Taxonomy
 from emotone.emotions.taxonomy import folded
-from emotone.errors import ConfigError, Unsupported, unknown_name
+from emotone.errors import ConfigError, DataError, MixError, Unsupported, UsageError, unknown_name
 from emotone.protocols import NBestResponder, Responder, StreamingResponder
 from emotone.requests import check_request
-from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Post, Reply, Speaker
 
 #: The ways to ask for an emotion, such as "sadness:80" or {"joy": 60, "fear": 20}.
 AnyEmotion = str | Mapping[str, float] | MixText | EmotionMix | None
@@ -22,11 +24,65 @@ AnyEmotion = str | Mapping[str, float] | MixText | EmotionMix | None
 ALL = "all"
 #: Takes a sentence for the user that is not a result.
 Note = Callable[[str], None]
+#: A chat API's message, such as {"role": "user", "content": "hello"}.
+Message = Mapping[str, Any]
+#: The ways to give what is answered; all but a text may hold several turns.
+AnyPost = str | Dialogue | Sequence[Message | Post]
+
+
+class Turn:
+    """One request at a time: a system's weights are steered for one and must wait for it.
+
+    An open stream keeps its turn between its pieces, which different threads may take.
+    """
+
+    #: Seconds without progress after which a thread that waits for its own stream is told so.
+    PATIENCE = 1.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # not an RLock: a stream may be closed by another thread
+        self._owner: int | None = None
+
+    def take(self) -> None:
+        """Wait for the turn.
+
+        Raises:
+            UsageError: If a stream that this thread last read from is still open, so that nobody
+                else is going to end it.
+        """
+        while not self._lock.acquire(timeout=self.PATIENCE):
+            if self._owner == threading.get_ident():
+                raise UsageError(
+                    "a stream that this thread began is still open; read it to its end or call its "
+                    "close() before the next request"
+                )
+        self.touch()
+
+    def touch(self) -> None:
+        """Note that this thread has the turn now."""
+        self._owner = threading.get_ident()
+
+    def give_back(self) -> None:
+        """Let the next request go on."""
+        self._owner = None
+        self._lock.release()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold the turn while a `with` block lasts."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
     """A system with a door for single posts.
+
+    Threads may share one: requests wait for each other, also for a stream that is open. The system
+    itself (`responder`) does not wait.
 
     Args:
         open: Language -> the system with its model of the language, loaded when it is first asked
@@ -37,6 +93,7 @@ class Door:
 
     open: Callable[[str], Responder]
     languages: tuple[str, ...] = ("",)
+    turn: Turn = field(default_factory=Turn, repr=False, compare=False)
 
     @classmethod
     def of(cls, responder: Responder) -> Door:
@@ -62,7 +119,7 @@ class Door:
 
     def reply(
         self,
-        post: str | Dialogue,
+        post: AnyPost,
         emotion: AnyEmotion = None,
         *,
         empathy: str | EmpathyLevels | None = None,
@@ -73,26 +130,29 @@ class Door:
         """Answer one post or dialogue.
 
         Args:
-            post: The text, or a dialogue with its history.
+            post: The text; or a dialogue, as a `Dialogue` or as messages like
+                [{"role": "user", "content": "hello"}], of which the last awaits the reply.
             emotion: Such as "sadness:80", {"joy": 60, "fear": 20}, or None.
             empathy: Such as "reaction:2 interpretation:1 exploration:0", for `emprl`.
             seed: The same seed gives the same reply.
             decoding: How to decode; its seed gives way to `seed`.
             note: Called with a sentence for each alias that was read, such as "'happy' read as
                 joy".
+
+        Raises:
+            UsageError: If an argument is not of these forms, or the system lacks what is asked; or
+                if a stream that this thread began is still open.
         """
-        dialogue = _dialogue(post)
+        dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
+        levels = _levels(empathy)
         responder = self.responder_for(dialogue.posts[-1].text)
-        return responder.reply(
-            [dialogue],
-            [mix_of(emotion, responder.capabilities.taxonomy, note)],
-            decoding=replace(decoding or Decoding(), seed=seed),
-            empathy=[EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy],
-        )[0]
+        mix = mix_of(emotion, responder.capabilities.taxonomy, note)
+        with self.turn.taken():
+            return responder.reply([dialogue], [mix], decoding=decoding, empathy=[levels])[0]
 
     def replies(
         self,
-        post: str | Dialogue,
+        post: AnyPost,
         emotion: AnyEmotion = None,
         *,
         n: int = 1,
@@ -118,7 +178,8 @@ class Door:
             Unsupported: If "all" is asked of a system without emotions, or several replies of a
                 search that finds one.
         """
-        dialogue = _dialogue(post)
+        dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
+        levels = _levels(empathy)
         responder = self.responder_for(dialogue.posts[-1].text)
         taxonomy = responder.capabilities.taxonomy
         emotions: list[AnyEmotion] = [emotion]
@@ -126,38 +187,54 @@ class Door:
             if taxonomy is None:
                 raise Unsupported("this system takes no emotion; leave --emotion all out")
             emotions = list(taxonomy.labels)
-        decoding = replace(decoding or Decoding(), seed=seed)
         mixes = [mix_of(one, taxonomy, note) for one in emotions]
-        levels = EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy
-        return [
-            reply
-            for mix in mixes
-            for reply in _several(responder, dialogue, mix, n, decoding, levels)
-        ]
+        with self.turn.taken():
+            return [
+                reply
+                for mix in mixes
+                for reply in _several(responder, dialogue, mix, n, decoding, levels)
+            ]
 
     def stream(
         self,
-        post: str | Dialogue,
+        post: AnyPost,
         emotion: AnyEmotion = None,
         *,
         seed: int = 0,
         decoding: Decoding | None = None,
         note: Note | None = None,
-    ) -> Iterator[str]:
+    ) -> Generator[str]:
         """Yield the reply piece by piece; the arguments are those of `reply`.
+
+        From its first piece to its end other requests wait. One that is left before its end is
+        closed when nothing refers to it any more, or by its `close()`.
 
         Raises:
             Unsupported: If the system cannot stream.
+            UsageError: As `reply`.
         """
-        dialogue = _dialogue(post)
+        dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
         responder = self.responder_for(dialogue.posts[-1].text)
         if not isinstance(responder, StreamingResponder):
             raise Unsupported("this system does not stream; use reply")
-        return responder.stream(
-            dialogue,
-            mix_of(emotion, responder.capabilities.taxonomy, note),
-            decoding=replace(decoding or Decoding(), seed=seed),
-        )
+        mix = mix_of(emotion, responder.capabilities.taxonomy, note)
+        with self.turn.taken():  # a tokenizer, too, serves one thread at a time
+            pieces = responder.stream(dialogue, mix, decoding=decoding)
+        return self._in_turn(pieces)
+
+    def _in_turn(self, pieces: Iterator[str]) -> Generator[str]:
+        self.turn.take()
+        try:
+            for piece in pieces:
+                yield piece
+                self.turn.touch()  # another thread may have asked for this piece
+        finally:
+            try:
+                close = getattr(pieces, "close", None)  # leave the model as it was, then let others
+                if close is not None:
+                    close()
+            finally:
+                self.turn.give_back()
 
 
 def open_door(
@@ -193,8 +270,14 @@ def open_door(
         name = models.get(language, model)
         return systems.load(system, name, device=device, overrides=overrides)
 
+    loading = threading.RLock()
+
+    def load_once(language: str) -> Responder:
+        with loading:  # `cache` alone would load a model once for each thread that waits for it
+            return load(language)
+
     english_first = sorted(models, key=lambda language: language != "en")
-    return Door(load, tuple(english_first) or ("",))
+    return Door(load_once, tuple(english_first) or ("",))
 
 
 def mix_of(
@@ -211,6 +294,11 @@ def mix_of(
         return emotion
     if isinstance(emotion, Mapping):
         return EmotionMix.of(emotion, labels)
+    if not isinstance(emotion, str | MixText):
+        raise MixError(
+            f"the emotion is {_kind(emotion)}; give a text like 'joy:60 + fear:20', a mapping like "
+            "{'joy': 60, 'fear': 20}, an EmotionMix, or None"
+        )
     written = MixText.read(emotion) if isinstance(emotion, str) else emotion
     mix, aliases = written.within(labels)
     if note is not None:
@@ -227,8 +315,8 @@ def _several(
     decoding: Decoding,
     empathy: EmpathyLevels | None,
 ) -> list[Reply]:
-    if n < 1:
-        raise ConfigError(f"{n} replies are asked for; ask for 1 or more")
+    if not isinstance(n, int) or n < 1:
+        raise ConfigError(f"{n!r} replies are asked for; ask for 1 or more")
     if n > 1 and decoding.strategy == "beam":
         check_request("this system", responder.capabilities, [], [], [empathy], decoding)
         if n > decoding.beams:
@@ -244,5 +332,68 @@ def _several(
     return responder.reply([dialogue] * n, [mix] * n, decoding=decoding, empathy=[empathy] * n)
 
 
-def _dialogue(post: str | Dialogue) -> Dialogue:
-    return post if isinstance(post, Dialogue) else Dialogue.of(post)
+_FORMS = (
+    "give a text, a Dialogue, or a list of messages like [{'role': 'user', 'content': 'hello'}], "
+    "the last of them by the user"
+)
+
+
+def dialogue_of(post: AnyPost) -> Dialogue:
+    """Read a post, or the turns of a dialogue.
+
+    Raises:
+        DataError: If it is neither, or a message has another role than "user" and "assistant".
+    """
+    if isinstance(post, Dialogue):
+        return post
+    if isinstance(post, str):
+        return Dialogue.of(post)
+    if isinstance(post, Sequence) and not isinstance(post, bytes | bytearray):
+        return Dialogue(tuple(_turn(message, i) for i, message in enumerate(post, 1)))
+    raise DataError(f"the post is {_kind(post)}; {_FORMS}")
+
+
+def _turn(message: Any, number: int) -> Post:
+    if isinstance(message, Post):
+        return message
+    if not isinstance(message, Mapping):
+        raise DataError(f"message {number} is {_kind(message)}; {_FORMS}")
+    role, content = message.get("role"), message.get("content")
+    if role in ("system", "developer"):
+        raise DataError(
+            f"message {number} has the role {role!r}, but the system text is a setting of the "
+            "system and not a turn; leave it out here, and open the system with emotone.door."
+            "open_door(NAME, settings={'system': TEXT})"
+        )
+    if role not in ("user", "assistant"):
+        raise DataError(f"message {number} has the role {role!r}; use 'user' or 'assistant'")
+    if not isinstance(content, str):
+        raise DataError(f"message {number} has a content that is {_kind(content)}; give a text")
+    return Post(content, Speaker(role))
+
+
+def _decoding(decoding: Decoding | None, seed: int) -> Decoding:
+    if not isinstance(decoding, Decoding | None):
+        raise ConfigError(
+            f"decoding is {_kind(decoding)}; give one like emotone.Decoding(max_tokens=40), or None"
+        )
+    return replace(decoding or Decoding(), seed=seed)
+
+
+def _levels(empathy: str | EmpathyLevels | None) -> EmpathyLevels | None:
+    if isinstance(empathy, str):
+        return EmpathyLevels.parse(empathy)
+    if not isinstance(empathy, EmpathyLevels | None):
+        raise DataError(
+            f"empathy is {_kind(empathy)}; give a text like "
+            "'reaction:2 interpretation:1 exploration:0', EmpathyLevels, or None"
+        )
+    return empathy
+
+
+def _kind(value: Any) -> str:
+    """Say what a value is, for a message: its type, and itself where that is short."""
+    shown, kind = repr(value), type(value).__name__
+    return (
+        "None" if value is None else f"of type {kind}" if len(shown) > 40 else f"{shown} ({kind})"
+    )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 from emotone.emotions import Emotion, EmotionMix, Taxonomy
@@ -371,5 +372,8 @@ class Capabilities:
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
+    kind, number = (Integral, "whole number") if isinstance(low, int) else (Real, "number")
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is {value!r}; use a {number} from {low} to {high}")
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}; use a number from {low} to {high}")
+        raise ConfigError(f"{name} is {value}; use a {number} from {low} to {high}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 import emotone
-from emotone.door import Door, open_door
+from emotone.door import Door, Turn, open_door
 from emotone.emotions import EmotionMix, MixText
-from emotone.errors import ConfigError, DataError, MixError, UnknownName, Unsupported
-from emotone.systems import emprl, prompted
+from emotone.errors import ConfigError, DataError, MixError, UnknownName, Unsupported, UsageError
+from emotone.systems import emprl, prompted, steered
 from emotone.types import Decoding, Dialogue, EmpathyLevels, Post, Speaker
 
 SHORT = Decoding(max_tokens=8)
@@ -67,6 +69,7 @@ def two_languages(tmp_path, monkeypatch) -> list[str | None]:
     (tmp_path / "own" / "twins.py").write_text(
         "from dataclasses import dataclass, replace\n"
         "from emotone.systems import echo\n"
+        "import time\n"
         "MODELS = {'zh': 'twins-zh', 'en': 'twins-en'}\n"
         "LOADED = []\n"
         "@dataclass(frozen=True)\n"
@@ -78,6 +81,7 @@ def two_languages(tmp_path, monkeypatch) -> list[str | None]:
         "    def reply(self, *args, **options):\n"
         "        return [replace(r, model=self.model) for r in super().reply(*args, **options)]\n"
         "def load(model=None, *, device='auto', config=None):\n"
+        "    time.sleep(0.01)\n"
         "    LOADED.append(model)\n"
         "    return Twin(model)\n"
     )
@@ -182,3 +186,157 @@ def test_a_wrong_emotion_is_refused_in_each_form(door: Door):
             door.reply("hi", wrong)
     with pytest.raises(Unsupported, match="takes no emotion"):
         emotone.load("echo").reply("hi", "joy")
+
+
+# -- several turns, and what is no post -----------------------------------------------------------
+
+
+def test_the_turns_of_a_dialogue_are_messages_as_chat_apis_have_them(door: Door):
+    turns = (Post("a"), Post("b", Speaker.ASSISTANT), Post("hi"))
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "hi"},
+    ]
+    told = door.reply(Dialogue(turns), decoding=SHORT)
+    assert door.reply(messages, decoding=SHORT) == told
+    assert door.reply(turns, decoding=SHORT) == told
+    assert "".join(door.stream(messages, decoding=SHORT)) == told.text
+
+
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("post", "pieces"),
+    [
+        (None, ["the post is None", "give a text, a Dialogue, or a list of messages"]),
+        (3, ["3 (int)", "give a text"]),
+        (b"hi", ["b'hi' (bytes)", "give a text"]),
+        (USER, ["(dict)" if len(repr(USER)) <= 40 else "of type dict", "a list of messages"]),
+        (["hi"], ["message 1 is 'hi' (str)", "'role': 'user'"]),
+        ([], ["dialogue is empty"]),
+        ([{"role": "system", "content": "x"}, USER], ["message 1", "'system'", "open_door"]),
+        ([{"role": "tool", "content": "x"}, USER], ["'tool'", "'user' or 'assistant'"]),
+        ([{"content": "x"}], ["role None", "'user' or 'assistant'"]),
+        ([{"role": "user"}], ["a content that is None", "give a text"]),
+        ([USER, {"role": "assistant", "content": "x"}], ["end the dialogue with a user's post"]),
+    ],
+)
+def test_what_is_no_post_is_one_sentence_with_what_is_allowed(door: Door, post, pieces):
+    for ask in (door.reply, door.stream):
+        with pytest.raises(DataError) as caught:
+            ask(post)
+        for piece in pieces:
+            assert piece in str(caught.value)
+
+
+@pytest.mark.parametrize("emotion", [["joy"], 3, {"joy": "60"}, {"joy": None}, {3: 60}])
+def test_what_is_no_emotion_is_one_sentence_with_what_is_allowed(door: Door, emotion):
+    with pytest.raises(MixError, match=r"\{'joy': 60"):
+        door.reply("hi", emotion)
+
+
+def test_what_is_no_decoding_seed_or_empathy_is_one_sentence(door: Door):
+    with pytest.raises(ConfigError, match=r"emotone\.Decoding\(max_tokens=40\)"):
+        door.reply("hi", decoding={"max_tokens": 4})  # pyright: ignore
+    for seed in ("1", None, 1.5):
+        with pytest.raises(ConfigError, match=r"seed is .*; use a whole number from 0"):
+            door.reply("hi", seed=seed)  # pyright: ignore
+    with pytest.raises(ConfigError, match=r"temperature is .hot.; use a number from 0\.01"):
+        Decoding(temperature="hot")  # pyright: ignore
+    with pytest.raises(DataError, match="EmpathyLevels"):
+        door.reply("hi", empathy={"reaction": 2})  # pyright: ignore
+
+
+# -- threads ----------------------------------------------------------------------------------
+
+MIXES = [
+    *("joy", "anger:40", "fear:20 + joy:60", "sadness:-50"),
+    *("surprise:80", "disgust", "joy:10 + sadness:90"),
+    None,
+]
+
+
+@pytest.fixture
+def shared() -> Door:
+    return Door.of(steered.tiny())
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(Turn, "PATIENCE", 0.05)
+
+
+def test_eight_threads_get_the_replies_of_one(shared: Door):
+    brief = Decoding(max_tokens=3)
+    asked = [(f"post {i % 7}", MIXES[i % 8], i) for i in range(100)]
+
+    def answer(post, mix, seed):
+        if seed % 3 == 2:  # some of them stream
+            return "".join(shared.stream(post, mix, seed=seed, decoding=brief))
+        return shared.reply(post, mix, seed=seed, decoding=brief)
+
+    serial = [answer(*one) for one in asked]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda one: answer(*one), asked)) == serial
+
+
+def test_a_reply_waits_for_the_stream_of_another_thread(shared: Door, hasty):
+    alone = shared.reply("hi", "joy", decoding=SHORT)
+    pieces = shared.stream("hello", "anger", decoding=SHORT)
+    first = next(pieces)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(shared.reply, "hi", "joy", decoding=SHORT)
+        assert not wait([waiting], timeout=0.2).done
+        whole = first + "".join(pieces)
+        assert waiting.result(10) == alone
+    assert whole == "".join(shared.stream("hello", "anger", decoding=SHORT))
+
+
+def test_a_thread_is_told_of_its_own_open_stream_instead_of_waiting_for_ever(shared, hasty):
+    pieces = shared.stream("hello", "anger", decoding=SHORT)
+    next(pieces)
+    for ask in (shared.reply, shared.stream):
+        with pytest.raises(
+            UsageError, match=r"still open; read it to its end or call its close\(\)"
+        ):
+            ask("hi")
+    pieces.close()
+    assert shared.reply("hi", decoding=SHORT)
+
+
+@pytest.mark.parametrize("leave", ["unfinished", "never begun", "failed"])
+def test_a_stream_that_is_left_gives_its_turn_back(shared: Door, hasty, leave, monkeypatch):
+    if leave == "failed":
+        monkeypatch.setattr(
+            shared.responder, "stream", lambda *_, **__: iter([1 / 0] for _ in "ab")
+        )
+        with pytest.raises(ZeroDivisionError):
+            next(shared.stream("hello", "anger"))
+    else:
+        pieces = shared.stream("hello", "anger", decoding=SHORT)
+        if leave == "unfinished":
+            next(pieces)
+        del pieces
+        gc.collect()
+    assert shared.reply("hi", "joy", decoding=SHORT)
+
+
+def test_the_threads_of_a_server_may_take_the_pieces_of_a_stream_in_turn(shared: Door, hasty):
+    whole = "".join(shared.stream("hello", "anger", decoding=SHORT))
+    pieces = shared.stream("hello", "anger", decoding=SHORT)
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        took = [one.submit(next, pieces).result(10), other.submit(next, pieces).result(10)]
+        # The first thread now serves somebody else: it waits, the stream is not its own.
+        waiting = one.submit(shared.reply, "hi", decoding=SHORT)
+        assert not wait([waiting], timeout=0.3).done
+        assert "".join([*took, *pieces]) == whole
+        assert waiting.result(10)
+
+
+def test_a_model_is_loaded_once_for_all_threads_that_wait_for_it(two_languages):
+    door = open_door("own.twins")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(door.reply, ["hi"] * 16))
+    assert two_languages == ["twins-en"]

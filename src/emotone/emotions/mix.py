@@ -8,7 +8,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Self
+from numbers import Real
+from typing import Any, Self
 
 from emotone.emotions.sets import EKMAN
 from emotone.emotions.taxonomy import Emotion, Taxonomy, folded
@@ -59,7 +60,19 @@ class EmotionMix:
 
     @classmethod
     def of(cls, intensities: Mapping[str, float], taxonomy: Taxonomy = EKMAN) -> Self:
-        """Build a mix from a mapping such as `{"joy": 60}`."""
+        """Build a mix from a mapping such as `{"joy": 60}`.
+
+        Raises:
+            MixError: If a name is no text, or an intensity no number from -100 to 100.
+            UnknownName: If an emotion is not in the taxonomy.
+        """
+        given: Mapping[Any, Any] = intensities
+        for name, value in given.items():
+            if not isinstance(name, str) or not isinstance(value, Real):
+                raise MixError(
+                    f"the emotion {name!r} has the intensity {value!r}; give names and numbers, "
+                    "such as {'joy': 60}"
+                )
         parts = [(taxonomy.parse(name), float(value)) for name, value in intensities.items()]
         return cls(_in_order(parts, taxonomy))
 
