@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from emotone.errors import ConfigError, unknown_name
+from emotone.encoding import read_text
+from emotone.errors import ConfigError, DataError, unknown_name
 
 C = TypeVar("C")
 
@@ -41,8 +42,10 @@ def load(kind: type[C], path: Path | None = None, overrides: Sequence[str] = ())
     if path is not None:
         where = str(path)
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = tomllib.loads(read_text(Path(path), "TOML file"))
+        except DataError as error:
+            raise ConfigError(str(error)) from error
+        except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"cannot read {path} as TOML ({error}); check the file") from error
     for item in overrides:
         key, sign, text = item.partition("=")

@@ -19,6 +19,7 @@ A message says what came, what is allowed and what to do, in one sentence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -71,6 +72,44 @@ class SteeringError(RunError):
     """Steering was attached but would not act as asked."""
 
 
+def number_of(count: int, one: str, several: str | None = None) -> str:
+    """Count things as a sentence does: "1 reply", "2 replies", "3 messages of tools".
+
+    Args:
+        count: How many.
+        one: What one of them is called.
+        several: What several are called, where that is not `one` with an "s" at its noun.
+    """
+    if count == 1:
+        return f"1 {one}"
+    if several is None:
+        noun, *rest = re.split(r" (?=(?:of|to|with|without|that|after)\b)", one, maxsplit=1)
+        plural = f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
+        several = " ".join((plural, *rest))
+    return f"{count} {several}"
+
+
+def kind_of_value(value: object) -> str:
+    """Name what a value of JSON is, for people: "nothing", "text", "a whole number", "a list"."""
+    if value is None:
+        return "nothing"
+    for kind, name in _KINDS.items():
+        if isinstance(value, kind):
+            return name
+    return f"a {type(value).__name__}"
+
+
+#: In this order, for `True` is an int too.
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a point",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
+
+
 def unknown_name(kind: str, came: str, allowed: Iterable[str], *, advice: str = "") -> UnknownName:
     """Build the one-sentence error for a name outside a known set.
 
@@ -85,7 +124,7 @@ def unknown_name(kind: str, came: str, allowed: Iterable[str], *, advice: str = 
     """
     names = list(allowed)
     near = get_close_matches(came.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
-    guess = f"; did you mean {near[0]!r}?" if near else ";"
+    guess = f"; did you mean {near[0]!r}? Allowed:" if near else "; allowed:"
     listed = ", ".join(names) if names else "none"
     tail = f" {advice}" if advice else ""
-    return UnknownName(f"unknown {kind} {came!r}{guess} Allowed: {listed}.{tail}")
+    return UnknownName(f"unknown {kind} {came!r}{guess} {listed}.{tail}")

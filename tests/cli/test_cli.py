@@ -385,7 +385,7 @@ def test_generate_goes_on_where_a_killed_run_was(run: Run, tiny: None, source, t
     lines = whole.read_bytes().splitlines(keepends=True)
     cut.write_bytes(b"".join(lines[:3]) + lines[3][:40])
     done = run(*options, "-o", str(cut), "--batch", "2")
-    assert done.notes == [f"{cut} holds 3 replies; going on after them"]
+    assert done.notes == [f"{cut} holds 3 replies; going on from there"]
     bare = [[{**r, "logprob": 0} for r in answered(path)] for path in (whole, cut)]
     assert bare[0] == bare[1]
     assert cut.read_bytes().startswith(b"".join(lines[:3]))
@@ -430,7 +430,7 @@ def test_a_line_separator_of_unicode_inside_a_text_ends_no_line(run: Run, tmp_pa
     ("line", "pieces"),
     [
         ('{"post": "a", "id": "x0"}', ["id 'x0' occurs twice"]),
-        ("oops", ["line 8", "not a JSON object"]),
+        ("oops", ["line 8", "no JSON (Expecting value); write one object a line"]),
         ('{"post": ""}', ["line 8", "empty"]),
         ('{"post": "a", "emotion": "hapiness"}', ["line 8", "did you mean 'happiness'?"]),
     ],
@@ -450,7 +450,7 @@ def test_a_file_that_cannot_be_read_or_written_is_named(run: Run, source: Path, 
     binary.write_bytes(b"\xff\xfe\x00")
     for wrong in (tmp_path / "none.jsonl", binary, tmp_path):
         said = refused(run("generate", "-s", "echo", "-i", str(wrong)))
-        assert said.startswith(f"cannot read {wrong} ")
+        assert said.startswith(f"cannot read {wrong}: ")
     for wrong in (tmp_path / "none" / "out.jsonl", tmp_path):
         said = refused(run("generate", "-s", "echo", "-i", str(source), "-o", str(wrong)))
         assert said.startswith(f"cannot write {wrong} ")

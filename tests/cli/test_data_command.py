@@ -92,15 +92,15 @@ def test_a_bad_line_stops_prepare_or_is_left_out_and_told(run: Run, tmp_path: Pa
     pairs.write_text("a\n" * 22 + pairs.read_text(encoding="utf-8"), encoding="utf-8")
     done = run("prepare", "tsv", "-f", where, "-o", out)
     assert done == Done(
-        2, "", "emotone: pairs.tsv, line 1: 1 fields; write post TAB reply [TAB emotion]\n"
+        2, "", "emotone: pairs.tsv, line 1: 1 field; write post TAB reply [TAB emotion]\n"
     )
     assert not out.exists()
     done = run("prepare", "tsv", "-f", where, "-o", out, "--on-error", "skip")
     assert done.code == 0
     said = done.err.splitlines()
     assert said[0] == f"emotone: 3 examples in {out}"
-    assert said[2] == "emotone: 22 bad lines were left out:"
-    assert said[3] == "emotone:   pairs.tsv, line 1: 1 fields; write post TAB reply [TAB emotion]"
+    assert said[2] == "emotone: left out: 22 bad lines"
+    assert said[3] == "emotone:   pairs.tsv, line 1: 1 field; write post TAB reply [TAB emotion]"
     assert said[-1] == "emotone:   and 2 more"
     assert len(said) == 3 + 20 + 1
     assert len(lines(out)) == 3
@@ -160,7 +160,7 @@ def test_validate_says_what_is_wrong_and_where(run: Run, tmp_path: Path):
     (where / "dev.json").write_text('[[["a", 9, 0], ["b", 1, 0]]]')
     done = run("validate", "ecm", "-f", where)
     assert (done.code, done.err) == (1, "")
-    assert done.out.startswith("3 examples, 1 bad lines\n  dev.json, line 1: label 9 is not one")
+    assert done.out.startswith("3 examples, 1 bad line\n  dev.json, item 1: label 9 is not one")
     said = json.loads(run("validate", "ecm", "-f", where, "--json").out)
     assert (said["examples"], said["bad"], len(said["problems"])) == (3, 1, 1)
 
@@ -170,7 +170,7 @@ def test_validate_finds_ids_that_occur_twice(run: Run, tmp_path: Path):
     path.write_text('{"post": "a", "id": "x"}\n{"post": "b", "id": "x"}\n')
     done = run("validate", path)
     assert (done.code, done.err) == (1, "")
-    assert "1 ids name more than one example" in done.out
+    assert "1 example with the id of an earlier one, the first of them 'x'" in done.out
     path.write_text("\n")
     assert "there is no example in it" in run("validate", path).out
 

@@ -95,7 +95,7 @@ def test_too_few_posts_and_wrong_settings_are_refused(tmp_path, monkeypatch, cap
     texts.write_text("".join(json.dumps(r) + "\n" for r in labelled), encoding="utf-8")
     code = run(monkeypatch, "vectors", "calibrate", out, "--posts", posts, "--judge-texts", texts)
     assert code == 2
-    assert "holds 1 posts; give 20 or more" in capsys.readouterr().err
+    assert "holds 1 post; give 20 or more" in capsys.readouterr().err
 
 
 def test_the_printed_command_works_and_neutral_lines_of_people_are_fine(

@@ -213,7 +213,14 @@ def test_a_file_that_is_no_toml_or_not_there_is_named(tmp_path: Path):
     for path in (bad, binary, tmp_path / "none.toml", tmp_path):
         with pytest.raises(ConfigError) as caught:
             config.load(Run, path)
-        assert str(caught.value).startswith(f"cannot read {path} as TOML")
+        assert str(caught.value).startswith(f"cannot read {path}")
+        assert "Errno" not in str(caught.value)
+
+
+def test_a_mark_before_the_toml_is_welcome(tmp_path: Path):
+    path = tmp_path / "c.toml"
+    path.write_bytes(b"\xef\xbb\xbfsteps = 7\n")
+    assert config.load(Run, path).steps == 7
 
 
 # -- writing ----------------------------------------------------------------------------------

@@ -38,11 +38,11 @@ def test_an_unknown_name_says_what_came_what_is_near_and_what_is_allowed():
 
 
 def test_nothing_far_is_offered():
-    assert str(unknown_name("system", "xyz", ["echo"])) == "unknown system 'xyz'; Allowed: echo."
+    assert str(unknown_name("system", "xyz", ["echo"])) == "unknown system 'xyz'; allowed: echo."
 
 
 def test_an_empty_set_is_said_to_be_empty():
-    assert str(unknown_name("vector file", "x", [])) == "unknown vector file 'x'; Allowed: none."
+    assert str(unknown_name("vector file", "x", [])) == "unknown vector file 'x'; allowed: none."
 
 
 @pytest.mark.parametrize("came", ["ECHO", "Echo", "ecHo"])

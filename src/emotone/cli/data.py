@@ -12,6 +12,7 @@ import typer
 
 from emotone.cli import data_ememory, data_pools
 from emotone.cli.options import Json, note
+from emotone.errors import number_of
 
 if TYPE_CHECKING:
     from emotone.data.reading import OnError, Problems
@@ -106,16 +107,14 @@ def prepare(
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     target = None if taxonomy is None else _taxonomy(taxonomy)
     problems, source = _open(name, where, split, on_error)
-    examples = _some(source.examples, name, limit)
+    examples = _some(source.examples, name, limit, problems)
     if target is not None:
         examples = (relabel(example, target) for example in examples)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
     count = write(_counted(examples), output)
-    note(f"{count} examples in {output}")
+    note(f"{number_of(count, 'example')} in {output}")
     if source.corpus:
         note(f"licence of {source.corpus.name}: {source.corpus.licence}")
-    if problems.own_turns:
-        note(f"{problems.own_turns} turns follow the same speaker's and make no example")
     _note_skipped(problems)
 
 
@@ -134,10 +133,11 @@ def stats(
     from emotone.data.stats import collect, table
 
     problems, source = _open(name, where, split, on_error)
-    counts = collect(_counted(_some(source.examples, name, limit)))
+    counts = collect(_counted(_some(source.examples, name, limit, problems)))
     if as_json:
         row: dict[str, Any] = counts.as_dict()
         row["skipped"] = problems.count
+        row["left_out"], row["mended"] = dict(problems.left_out), dict(problems.mended)
         row["licence"] = source.corpus.licence if source.corpus else None
         typer.echo(json.dumps(row, ensure_ascii=False))
         return
@@ -158,16 +158,23 @@ def validate(name: Name, where: From = None, split: Split = None, as_json: Json 
     if problems.count > len(wrong):
         wrong.append(f"and {problems.count - len(problems.places)} more")
     if counts.same_ids:
-        wrong.append(f"{counts.same_ids} ids name more than one example; make them unique")
+        wrong.append(
+            f"{number_of(counts.same_ids, 'example')} with the id of an earlier one, the first of "
+            f"them {counts.same_id!r}; make the ids unique"
+        )
     if not counts.examples:
         wrong.append("there is no example in it")
     if as_json:
         row = {"examples": counts.examples, "bad": problems.count, "problems": wrong}
+        row |= {"left_out": dict(problems.left_out), "mended": dict(problems.mended)}
         typer.echo(json.dumps(row, ensure_ascii=False))
     else:
-        typer.echo(f"{counts.examples} examples, {problems.count} bad lines")
+        bad = number_of(problems.count, "bad line")
+        typer.echo(f"{number_of(counts.examples, 'example')}, {bad}")
         for place in wrong:
             typer.echo(f"  {place}")
+        for sentence in problems.losses():
+            note(sentence)
     if wrong:
         raise typer.Exit(1)
 
@@ -193,10 +200,13 @@ def label(
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     check_writable(output)
     classifier = open_judge(judge)
-    examples = labelled(_some(read_file(source, Problems()), str(source), None), classifier)
+    problems = Problems()
+    rows = _some(read_file(source, problems), str(source), None, problems)
+    examples = labelled(rows, classifier)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
     count = write(_counted(examples), output)
-    note(f"{count} examples in {output}, labelled by {classifier.name}")
+    note(f"{number_of(count, 'example')} in {output}, labelled by {classifier.name}")
+    _note_skipped(problems)
 
 
 data_app.command("ememory")(data_ememory.ememory)
@@ -229,7 +239,9 @@ def _taxonomy(name: str) -> Any:
     return TAXONOMIES[name]
 
 
-def _some(examples: Iterator[Example], name: str, limit: int | None) -> Iterator[Example]:
+def _some(
+    examples: Iterator[Example], name: str, limit: int | None, problems: Problems
+) -> Iterator[Example]:
     """Give the examples up to a limit; none at all is an error, for an empty file helps nobody."""
     from emotone.errors import DataError
 
@@ -238,7 +250,8 @@ def _some(examples: Iterator[Example], name: str, limit: int | None) -> Iterator
         some = True
         yield example
     if not some:
-        raise DataError(f"no example in {name}; look at it with `emotone data validate`")
+        why = "; ".join(problems.losses()) or "look at it with `emotone data validate`"
+        raise DataError(f"no example in {name}; {why}")
 
 
 def _counted(examples: Iterator[Example]) -> Iterator[Example]:
@@ -248,9 +261,11 @@ def _counted(examples: Iterator[Example]) -> Iterator[Example]:
 
 
 def _note_skipped(problems: Problems) -> None:
+    for sentence in problems.losses():
+        note(sentence)
     if not problems.count:
         return
-    note(f"{problems.count} bad lines were left out:")
+    note(f"left out: {number_of(problems.count, 'bad line')}")
     for place in problems.places:
         note(f"  {place}")
     if problems.count > len(problems.places):

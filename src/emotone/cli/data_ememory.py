@@ -73,9 +73,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _examples(path: Path) -> Iterator[Example]:
-    from emotone.data.examples import read_examples, read_parquet
-    from emotone.data.reading import Problems, read_lines
+    from emotone.data.reading import Problems
+    from emotone.data.source import read_file
 
-    if path.suffix == ".parquet":
-        return read_parquet(path)
-    return read_examples((line for _, line in read_lines(path, Problems())), path.name)
+    return read_file(path, Problems())

@@ -36,7 +36,7 @@ def prepare_pool(
     from emotone.data import synthetic
     from emotone.data.pools import build as pools
     from emotone.emotions import EKMAN, TAXONOMIES
-    from emotone.errors import UsageError, unknown_name
+    from emotone.errors import UsageError, number_of, unknown_name
 
     if name != synthetic.NAME:
         given = {**given, "--taxonomy": taxonomy}
@@ -60,12 +60,13 @@ def prepare_pool(
         pool = pools.POOLS[name]
         listens = _may_label(judge or f"{pool.lang}-label", pool.taxonomy.name)
         facts = pools.write(name, root, listens, output)
-        note(f"labelled by {facts['judge']}; {facts['bad lines']} bad lines were left out")
+        note(f"labelled by {facts['judge']}; left out: {number_of(facts['bad lines'], 'bad line')}")
         for corpus, licence in facts["licences"].items():
             note(f"licence of {corpus}: {licence}")
     for split, counts in facts["pairs"].items():
         labels = ", ".join(f"{label} {count}" for label, count in counts["all"].items())
-        note(f"{sum(counts['all'].values())} pairs in {output / split}.jsonl: {labels}")
+        pairs = number_of(sum(counts["all"].values()), "pair")
+        note(f"{pairs} in {output / split}.jsonl: {labels}")
 
 
 def _may_label(name: str, taxonomy: str) -> EmotionClassifier:

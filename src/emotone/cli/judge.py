@@ -185,18 +185,12 @@ def _writing(output: str) -> Iterator[TextIO]:
 
 
 def _lines(source: str) -> Iterator[tuple[int, str]]:
-    from emotone.errors import DataError
+    from emotone.data.reading import Problems, read_lines, whole_text
 
     if source != "-":
-        from emotone.data.reading import Problems, read_lines
-
         yield from read_lines(Path(source), Problems())
         return
-    try:
-        for number, line in enumerate(sys.stdin, 1):
-            yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"stdin is not UTF-8 ({error.reason}); send UTF-8 text") from error
+    yield from enumerate(whole_text(source).split("\n"), 1)
 
 
 def _objects(source: str, needed: str) -> Iterator[tuple[str, int, dict[str, Any] | str]]:

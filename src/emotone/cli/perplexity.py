@@ -32,6 +32,7 @@ def perplexity(
     the examples.
     """
     from emotone.cli.progress import bar
+    from emotone.errors import number_of
     from emotone.evaluation import perplexity as work
     from emotone.evaluation.inputs import named_examples, source_lines
     from emotone.evaluation.manifest import manifest
@@ -49,7 +50,8 @@ def perplexity(
     work.check_likelihoods(responder)
     referenced = [e for e in examples if e.reply and e.reply.strip()]
     if len(referenced) < len(examples):
-        options.note(f"{len(examples) - len(referenced)} examples have no reply and are left out")
+        unanswered = number_of(len(examples) - len(referenced), "example")
+        options.note(f"left out: {unanswered} without a reply")
     with bar("references", len(referenced)) as advance:
         scores = work.perplexity(
             responder,
@@ -72,4 +74,4 @@ def perplexity(
         typer.echo(scores_json(scores).rstrip())
     else:
         write_scores(scores, Path(output))
-        options.note(f"{output}: {scores.title}, {scores.n} references")
+        options.note(f"{output}: {scores.title}, {number_of(scores.n, 'reference')}")

@@ -111,6 +111,7 @@ def _labels(folder: Path) -> Path | None:
 
 
 def _write(made: Sequence[Scores], path: Path | None) -> None:
+    from emotone.errors import number_of
     from emotone.evaluation.scores import scores_json, write_scores, write_text
     from emotone.files import is_stream
 
@@ -126,7 +127,7 @@ def _write(made: Sequence[Scores], path: Path | None) -> None:
     for scores in made:
         name = path.name if len(made) == 1 else f"{path.stem}.{_slug(scores)}{path.suffix}"
         write_scores(scores, path.with_name(name))
-        options.note(f"{path.with_name(name)}: {scores.title}, {scores.n} replies")
+        options.note(f"{path.with_name(name)}: {scores.title}, {number_of(scores.n, 'reply')}")
 
 
 def _slug(scores: Scores) -> str:

@@ -152,7 +152,7 @@ def calibrate(
 ) -> None:
     """Measure dose and response, and store the map from intensity to dose."""
     from emotone import config as configs
-    from emotone.errors import DataError
+    from emotone.errors import DataError, number_of
     from emotone.files import check_writable
     from emotone.judges import LABEL, open_judge
     from emotone.judges.ngram import read_labelled, train_ngram_judge
@@ -174,7 +174,7 @@ def calibrate(
     if posts is not None:
         listed = [line.strip() for line in _text(posts).split("\n") if line.strip()]
         if len(listed) < 5:
-            raise DataError(f"{posts} holds {len(listed)} posts; give 20 or more")
+            raise DataError(f"{posts} holds {number_of(len(listed), 'post')}; give 20 or more")
     lm = load_causal_lm(model or uncalibrated.card.model, device=device)
     checkpoint = vectors.with_suffix(".sweep.json")
     with _bar("sweeping") as progress:
@@ -197,12 +197,9 @@ def calibrate(
 
 
 def _text(path: Path) -> str:
-    from emotone.errors import DataError
+    from emotone.data.reading import whole_text
 
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path} ({error}); give a UTF-8 file") from error
+    return whole_text(path)
 
 
 def _examples(path: Path) -> list[Example]:

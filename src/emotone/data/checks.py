@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emotone.emotions import FULL, Emotion, EmotionMix, Taxonomy
-from emotone.errors import DataError
+from emotone.errors import DataError, kind_of_value, number_of
 from emotone.types import is_unicode
 
 
@@ -18,7 +18,7 @@ def text(value: Any, what: str) -> str:
         DataError: If it is not text, blank, or holds half a surrogate pair.
     """
     if not isinstance(value, str):
-        raise DataError(f"{what} is {_kind(value)} where text is needed")
+        raise DataError(f"{what} is {kind_of_value(value)} where text is needed")
     if not is_unicode(value):
         raise DataError(f"{what} holds half a surrogate pair; write the text in UTF-8")
     plain = value.strip()
@@ -34,11 +34,13 @@ def array(value: Any, what: str, *, count: int | None = None, least: int = 0) ->
         DataError: If it is not a list or has another length.
     """
     if not isinstance(value, list):
-        raise DataError(f"{what} is {_kind(value)} where a list is needed")
+        raise DataError(f"{what} is {kind_of_value(value)} where a list is needed")
+    parts = number_of(len(value), "part")
     if count is not None and len(value) != count:
-        raise DataError(f"{what} has {len(value)} items where {count} are needed")
+        needed = "1 is" if count == 1 else f"{count} are"
+        raise DataError(f"{parts} in {what} where {needed} needed")
     if len(value) < least:
-        raise DataError(f"{what} has {len(value)} items where {least} or more are needed")
+        raise DataError(f"{parts} in {what} where {least} or more are needed")
     return value
 
 
@@ -49,7 +51,7 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
         DataError: If it is something else.
     """
     if not isinstance(value, dict):
-        raise DataError(f"{what} is {_kind(value)} where an object is needed")
+        raise DataError(f"{what} is {kind_of_value(value)} where an object is needed")
     return value
 
 
@@ -66,15 +68,19 @@ def member(row: Any, key: str, what: str = "the item") -> Any:
 
 
 def whole(value: Any, what: str) -> int:
-    """Return a whole number, which may be written as text.
+    """Return a whole number, which may be written as text or, as tables do, with a point and 0.
 
     Raises:
         DataError: If it is something else.
     """
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()):
+    if isinstance(value, str):
+        if match := re.fullmatch(r"([0-9]{1,9})(?:\.0*)?", value.strip()):
+            return int(match[1])
+        raise DataError(f"{what} is {value[:40]!r} where a whole number is needed")
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(f"{what} is {_kind(value)} where a whole number is needed")
+        raise DataError(f"{what} is {kind_of_value(value)} where a whole number is needed")
     return value
 
 
@@ -106,7 +112,3 @@ def named(value: Any, taxonomy: Taxonomy) -> Emotion:
 def mix(emotion: Emotion | None) -> EmotionMix | None:
     """Return the mix of one emotion at full intensity."""
     return None if emotion is None else EmotionMix(((emotion, FULL),))
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"

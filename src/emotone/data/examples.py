@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from emotone.data.formats.json_stream import json_fault
 from emotone.emotions import EKMAN, TAXONOMIES, Emotion, EmotionMix, Taxonomy
-from emotone.errors import DataError, EmotoneError, unknown_name
+from emotone.errors import DataError, EmotoneError, kind_of_value, unknown_name
 from emotone.files import replacing
 from emotone.types import (
     MECHANISMS,
@@ -60,9 +61,13 @@ def read_example(line: str, number: int, taxonomy: Taxonomy | None = None) -> Ex
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not a JSON object ({error}); write one object a line") from error
+        raise DataError(json_fault(error, "write one object a line")) from error
+    if isinstance(row, list):
+        raise DataError(
+            "a list where a JSON object is needed; write one a line, as `jq -c '.[]'` does"
+        )
     if not isinstance(row, dict):
-        raise DataError(f"a {type(row).__name__} where a JSON object is needed")
+        raise DataError(f"{kind_of_value(row)} where a JSON object is needed")
     return _example(row, number, taxonomy)
 
 
@@ -272,13 +277,14 @@ def _empathy(value: Any) -> EmpathyLevels | None:
         raise DataError(f'"empathy" must be an object of {", ".join(MECHANISMS)}, each 0, 1 or 2')
     for level in MECHANISMS:
         if type(value[level]) is not int:
-            raise DataError(f'"{level}" is a {type(value[level]).__name__}; use 0, 1 or 2')
+            raise DataError(f'"{level}" is {kind_of_value(value[level])}; use 0, 1 or 2')
     return EmpathyLevels(**value)
 
 
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f'"{key}" is a {type(value).__name__}; it must be text')
+        also = " or a whole number" if key == "id" else ""
+        raise DataError(f'"{key}" is {kind_of_value(value)}; it must be text{also}')
     if not is_unicode(value):
         raise DataError(f'"{key}" holds half a surrogate pair; write the text in UTF-8')
     return value

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import io
+import lzma
+import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
-from emotone.errors import DataError, EmotoneError
+from emotone.encoding import decode, decode_file, kind_of
+from emotone.errors import DataError, EmotoneError, number_of
 
 #: A line longer than this is not a line of a corpus, and is never held in memory whole.
 MAX_LINE = 50 * 1024 * 1024
@@ -22,8 +27,11 @@ _LONGEST = 1000
 
 OnError = Literal["raise", "skip"]
 
-#: What reading a damaged gzip file raises, each kind of damage its own.
-DAMAGED = (OSError, EOFError, zlib.error)
+#: What reading a damaged packed file raises, each kind of damage its own.
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+#: First bytes of a packed file -> what unpacks it.
+_PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 
 
 @dataclass(slots=True)
@@ -35,6 +43,9 @@ class Problems:
         keep: So many places are kept to be shown.
         count: Lines skipped so far.
         places: The first ones, "file, line 7: ...".
+        left_out: What was left out of what could be read, for nothing is lost without a word: what
+            it is -> how often.
+        mended: What was put right, likewise.
         own_turns: Turns that follow their own speaker's and so make no example; nothing is wrong
             with them.
     """
@@ -44,28 +55,41 @@ class Problems:
     count: int = 0
     places: list[str] = field(default_factory=list[str])
     own_turns: int = 0
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    mended: Counter[str] = field(default_factory=Counter[str])
 
-    def bad(self, where: str | Path, line: int | None, message: str) -> None:
+    def bad(self, where: str | Path, line: int | str | None, message: str) -> None:
         """Note one bad line or item.
 
         Args:
             where: The file.
-            line: Its line, from 1; None where the whole file is meant.
+            line: Its line, from 1, or what else names the place, such as "item 7"; None where the
+                whole file is meant.
             message: What came and what is expected.
 
         Raises:
             DataError: If the first bad line is to stop the reading.
         """
         name, message = Path(where).name, _plain(message)
-        text = f"{name}, line {line}: {message}" if line is not None else f"{name}: {message}"
+        place = f"line {line}" if isinstance(line, int) else line
+        text = f"{name}: {message}" if place is None else f"{name}, {place}: {message}"
         if self.on_error == "raise":
             raise DataError(text)
         self.count += 1
         if len(self.places) < self.keep:
             self.places.append(text)
 
+    def losses(self) -> list[str]:
+        """Say in sentences what was left out or mended without a line being bad."""
+        left_out = self.left_out + Counter({"turn after the same speaker's": self.own_turns})
+        return [
+            f"{what}: {', '.join(number_of(n, name) for name, n in counts.items())}"
+            for what, counts in (("left out", left_out), ("mended", self.mended))
+            if counts.total()
+        ]
+
     @contextmanager
-    def at(self, where: str | Path, line: int | None) -> Iterator[None]:
+    def at(self, where: str | Path, line: int | str | None) -> Iterator[None]:
         """Turn an error about one item into a problem with its place.
 
         Nothing inside may report to these problems itself, or the place would stand there twice.
@@ -82,25 +106,55 @@ def _plain(message: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a file, gzipped or not (by its first bytes, not its name).
+def open_binary(path: Path, name: str | None = None) -> IO[bytes]:
+    """Open a file, packed with gzip, bzip2 or xz or not (by its first bytes, not its name).
+
+    Args:
+        path: The file.
+        name: What messages call it; without one its name without folders.
 
     Raises:
-        DataError: If it is not there or is a folder.
+        DataError: If it is not there, is a folder or is an archive of files.
     """
     try:
-        with path.open("rb") as start:
-            packed = start.read(2) == b"\x1f\x8b"
-        return gzip.open(path) if packed else path.open("rb")  # pyright: ignore[reportReturnType]
+        with path.open("rb") as source:
+            start = source.read(6)
+        for magic, unpacked in _PACKED:
+            if start.startswith(magic):
+                return cast("IO[bytes]", unpacked(path))
+        if start.startswith(b"PK"):
+            kind = kind_of(start) or "a zip archive"
+            raise DataError(f"cannot read {name or path.name}: it is {kind}")
+        return path.open("rb")
     except OSError as error:
         raise DataError(
-            f"cannot read {path.name}: {error.strerror}; name a file that is here"
+            f"cannot read {name or path.name}: {error.strerror}; name a file that is here"
         ) from error
 
 
-def read_lines(
-    path: Path, problems: Problems, *, encoding: str = "utf-8"
-) -> Iterator[tuple[int, str]]:
+def whole_text(source: str | Path) -> str:
+    """Read a file, packed or not, or stdin for "-", as UTF-8; lines end with a line feed.
+
+    Raises:
+        DataError: With file and line, if it cannot be read or is something else.
+    """
+    if source == "-":
+        stdin = getattr(sys.stdin, "buffer", None)
+        raw = sys.stdin.read().encode("utf-8", "surrogateescape") if stdin is None else stdin.read()
+        name = "stdin"
+    else:
+        name = str(source)
+        with open_binary(Path(source), name) as stream:
+            try:
+                raw = stream.read()
+            except DAMAGED as error:
+                raise DataError(
+                    f"cannot read {name}: the packed file is damaged ({error}); fetch it again"
+                ) from error
+    return decode_file(raw, name).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line without its end); bad bytes and giant lines are problems."""
     with open_binary(path) as source:
         number = 0
@@ -112,8 +166,11 @@ def read_lines(
                     raw = source.readline(MAX_LINE)
             except DAMAGED as error:
                 problems.bad(
-                    path, number + 1, f"the gzip file is damaged ({error}); fetch it again"
+                    path, number + 1, f"the packed file is damaged ({error}); fetch it again"
                 )
+                return
+            if not number and (kind := kind_of(raw)):
+                problems.bad(path, None, f"it is {kind}")
                 return
             if not raw and not giant:
                 return
@@ -121,14 +178,12 @@ def read_lines(
             if giant:
                 problems.bad(path, number, f"the line is longer than {MAX_LINE} bytes; split it")
                 continue
-            if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
-                raw = raw[3:]
             try:
-                yield number, raw.decode(encoding).rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                problems.bad(
-                    path, number, f"byte {error.start + 1} is not {encoding}; save it in {encoding}"
-                )
+                text = decode(raw)
+            except DataError as error:
+                problems.bad(path, number, str(error))
+            else:
+                yield number, text.rstrip("\r\n")
 
 
 def filled_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
@@ -163,7 +218,7 @@ def read_utf16(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
         except UnicodeError as error:
             problems.bad(path, number + 1, f"no UTF-16 ({error}); save the file in UTF-8")
         except DAMAGED as error:
-            problems.bad(path, number + 1, f"the gzip file is damaged ({error}); fetch it again")
+            problems.bad(path, number + 1, f"the packed file is damaged ({error}); fetch it again")
 
 
 def read_aligned(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +14,9 @@ from emotone.data.corpus import Corpus
 from emotone.data.examples import read_example, read_parquet
 from emotone.data.reading import Problems, read_lines
 from emotone.errors import DataError, UsageError
-from emotone.types import Example
+from emotone.types import Dialogue, Example
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 #: Ends of the files that `read_file` reads and `prepare` writes.
 SUFFIXES = (".jsonl", ".parquet")
@@ -41,14 +46,22 @@ def open_source(
         UnknownName: If there is no such corpus.
     """
     path = Path(name)
-    if path.name.removesuffix(".gz").endswith(SUFFIXES):
+    if _is_file(path, name):
         if where is not None or split is not None:
             raise UsageError(f"{name} is a file of examples; leave --from and --split out")
         return Source(None, read_file(path, problems))
     module = corpora.module(name)
     if where is None:
         raise UsageError(f"where is {name}? name its folder or file with --from")
-    return Source(module.CORPUS, module.read(where, problems, split=split))
+    return Source(module.CORPUS, mended(module.read(where, problems, split=split), problems))
+
+
+def _is_file(path: Path, name: str) -> bool:
+    """Tell a file of examples, of any name, from the name of a corpus."""
+    if name.replace("-", "_") in corpora.names():
+        return False
+    named = path.name.removesuffix(".gz").endswith(SUFFIXES)
+    return named or os.sep in name or path.suffix in (".json", ".txt") or path.is_file()
 
 
 def read_file(path: Path, problems: Problems) -> Iterator[Example]:
@@ -57,6 +70,10 @@ def read_file(path: Path, problems: Problems) -> Iterator[Example]:
     Raises:
         DataError: If the file cannot be opened, or at a bad line where problems are to raise.
     """
+    yield from mended(_read(path, problems), problems)
+
+
+def _read(path: Path, problems: Problems) -> Iterator[Example]:
     if path.suffix == ".parquet":
         if not path.is_file():
             raise DataError(f"cannot read {path.name}: no such file; name a file that is here")
@@ -66,3 +83,33 @@ def read_file(path: Path, problems: Problems) -> Iterator[Example]:
         if line.strip():
             with problems.at(path, number):
                 yield read_example(line, number)
+
+
+def mended(examples: Iterator[Example], problems: Problems) -> Iterator[Example]:
+    """Put the signs of Windows-1252 in the place of control characters that were read for them.
+
+    Text of Windows-1252 that was read as Latin-1, as in MELD's first files, has U+0092 where ’ was
+    meant. Other control characters say nothing and are taken out. Both are counted.
+    """
+    for example in examples:
+        texts = [post.text for post in example.dialogue.posts]
+        if not any(_CONTROL.search(text) for text in (*texts, example.reply or "")):
+            yield example
+            continue
+        posts = tuple(
+            replace(post, text=_mended(post.text, problems)) for post in example.dialogue.posts
+        )
+        reply = None if example.reply is None else _mended(example.reply, problems)
+        yield replace(example, dialogue=Dialogue(posts), reply=reply)
+
+
+def _mended(text: str, problems: Problems) -> str:
+    def sign(match: re.Match[str]) -> str:
+        meant = match[0].encode("latin-1").decode("cp1252", "ignore")
+        if meant and not _CONTROL.match(meant):
+            problems.mended["sign of Windows-1252 that stood as a control character"] += 1
+            return meant
+        problems.left_out["control character"] += 1
+        return ""
+
+    return _CONTROL.sub(sign, text)

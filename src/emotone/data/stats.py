@@ -30,7 +30,8 @@ class Stats:
         taxonomies: Label sets that occur.
         empathy: Mechanism -> lines of level 0, 1 and 2.
         duplicates: Lines whose dialogue's last post and reply stood together in an earlier line.
-        same_ids: Lines whose id an earlier line has.
+        same_ids: Lines whose id an earlier line has, and
+        same_id: the first such id.
     """
 
     examples: int = 0
@@ -44,6 +45,7 @@ class Stats:
     empathy: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     duplicates: int = 0
     same_ids: int = 0
+    same_id: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts and means as values of JSON."""
@@ -102,7 +104,9 @@ def collect(examples: Iterable[Example]) -> Stats:
                 levels = stats.empathy.setdefault(name, [0, 0, 0])
                 levels[getattr(example.empathy, name)] += 1
         stats.duplicates += _again(seen, f"{last.text}\n{example.reply or ''}")
-        stats.same_ids += _again(ids, example.id)
+        if _again(ids, example.id):
+            stats.same_ids += 1
+            stats.same_id = stats.same_id or example.id
     return stats
 
 

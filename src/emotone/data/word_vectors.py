@@ -9,18 +9,17 @@ the format is that of word2vec's text files.
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import math
 import re
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from emotone.data.reading import MAX_LINE, Problems
-from emotone.errors import DataError
+from emotone.data.reading import DAMAGED, MAX_LINE, Problems, open_binary
+from emotone.encoding import advice, kind_of
+from emotone.errors import DataError, number_of
 from emotone.files import replacing
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(rb"(\d{1,12})[ \t]+(\d{1,6})[ \t]*")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.I)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _DECIMAL = re.compile(rb"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 
@@ -90,7 +90,8 @@ def read_word_vectors(
     """Read a file of word vectors (plain, gzip or bzip2), holding only the words asked for.
 
     Every line is checked for its number of fields; numbers are read, and checked, of the words
-    that are kept.
+    that are kept. Of a word that comes more than once the first line counts, as in gensim; how
+    many there were stands in `problems.left_out`.
 
     Args:
         path: The file.
@@ -102,7 +103,7 @@ def read_word_vectors(
 
     Raises:
         DataError: With file and line: fields are missing or too many, a number is not a number or
-            not finite, a word comes twice, the file ends before the words its header promises.
+            not finite, the file ends before the words its header promises; or it is not text.
     """
     import numpy as np
 
@@ -111,7 +112,7 @@ def read_word_vectors(
     words: dict[str, int] = {}
     vectors: list[np.ndarray] = []
     width = promised = None
-    held = 0
+    held, blank = 0, b" "
     for number, line in _lines(path, problems):
         if number == 1 and (header := _HEADER.fullmatch(line)):
             promised, width = int(header[1]), int(header[2])
@@ -119,26 +120,31 @@ def read_word_vectors(
                 raise DataError(f"{path.name}, line 1: vectors of 0 numbers; fetch the file again")
             continue
         held += 1
+        if held == 1:
+            blank = _blank(line)
         if width is None:
-            width = _width(line)
-        fields = line.rsplit(b" ", width) if width else []
+            width = _width(line, blank)
+        fields = line.rsplit(blank, width) if width else []
         if width is None or len(fields) != width + 1 or not fields[0]:
-            problems.bad(path, number, _count_message(line, width))
+            if promised is not None and held == 1:
+                _refuse_binary(path, line)
+            problems.bad(path, number, _count_message(line, width, blank))
             continue
         # A blank inside the first field is a word of two parts, unless the second is a decimal.
-        tail = fields[0].rpartition(b" ")
+        tail = fields[0].rpartition(blank)
         if tail[1] and _DECIMAL.fullmatch(tail[2]):
-            problems.bad(path, number, _count_message(line, width))
+            problems.bad(path, number, _count_message(line, width, blank))
             continue
         try:
             word = fields[0].decode()
         except UnicodeDecodeError as error:
-            problems.bad(path, number, f"byte {error.start + 1} is not UTF-8; save it in UTF-8")
+            at = error.start
+            problems.bad(path, number, f"byte {at + 1} is not UTF-8; {advice(fields[0], at)}")
             continue
         if wanted is not None and word not in wanted:
             continue
         if word in words:
-            problems.bad(path, number, f"{word!r} came before, in line {words[word]}; keep one")
+            problems.left_out["word that came before"] += 1
             continue
         vector = _vector(fields[1:], path, number, problems)
         if vector is not None:
@@ -146,7 +152,9 @@ def read_word_vectors(
             vectors.append(vector)
     if promised is not None and held < promised:
         problems.bad(
-            path, None, f"line 1 promises {promised} words, but {held} are here; fetch it again"
+            path,
+            None,
+            f"line 1 promises {number_of(promised, 'word')}, but {held} came; fetch it again",
         )
     if width is None:
         raise DataError(f"{path.name}: no word vector is in it; give lines of a word and numbers")
@@ -155,19 +163,35 @@ def read_word_vectors(
     )
 
 
-def _width(line: bytes) -> int | None:
+def _blank(line: bytes) -> bytes:
+    """Return what stands between the fields: a tab where numbers follow tabs, else a blank."""
+    return b"\t" if _NUMBER.fullmatch(line.rpartition(b"\t")[2]) and b"\t" in line else b" "
+
+
+def _refuse_binary(path: Path, line: bytes) -> None:
+    """Say so where no text follows the header, as in word2vec's binary files."""
+    if _CONTROL.search(line) or "\ufffd" in line.decode("utf-8", "replace"):
+        raise DataError(
+            f"{path.name} holds binary word vectors of word2vec; save them as text, as gensim's "
+            "KeyedVectors.save_word2vec_format(..., binary=False) does"
+        )
+
+
+def _width(line: bytes, blank: bytes) -> int | None:
     """Numbers at the end of a file's first line, its first field excluded; None without any."""
     count = 0
-    for field in reversed(line.split(b" ")[1:]):
+    for field in reversed(line.split(blank)[1:]):
         if _NUMBER.fullmatch(field) is None:
             break
         count += 1
     return count or None
 
 
-def _count_message(line: bytes, width: int | None) -> str:
-    expected = f"{width} numbers" if width else "its numbers"
-    return f"{line.count(b' ')} fields follow the first; give a word and {expected}, by blanks"
+def _count_message(line: bytes, width: int | None, blank: bytes) -> str:
+    expected = number_of(width, "number") if width else "its numbers"
+    fields = number_of(line.count(blank), "field")
+    between = "tabs" if blank == b"\t" else "blanks"
+    return f"{fields} after the first; give a word and {expected}, with {between} between"
 
 
 def _vector(fields: list[bytes], path: Path, number: int, problems: Problems) -> np.ndarray | None:
@@ -191,16 +215,18 @@ def _vector(fields: list[bytes], path: Path, number: int, problems: Problems) ->
 
 def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, line without its end and trailing blanks)."""
-    with _open(path) as source:
+    with open_binary(path) as source:
         number = 0
         while True:
             try:
                 raw = source.readline(MAX_LINE + 1)
-            except (OSError, EOFError, zlib.error) as error:
+            except DAMAGED as error:
                 problems.bad(path, number + 1, f"the file is damaged ({error}); fetch it again")
                 return
             if not raw:
                 return
+            if not number and (kind := kind_of(raw)):
+                raise DataError(f"cannot read {path.name}: it is {kind}")
             number += 1
             if len(raw) > MAX_LINE:
                 while raw and not raw.endswith(b"\n"):
@@ -210,20 +236,6 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, bytes]]:
             if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
                 raw = raw[3:]
             yield number, raw.rstrip(b"\r\n").rstrip(b" ")
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open by the first bytes, not the name; published vectors come as bzip2."""
-    try:
-        with path.open("rb") as source:
-            magic = source.read(3)
-        if magic == b"BZh":
-            return cast("IO[bytes]", bz2.open(path))
-        return cast("IO[bytes]", gzip.open(path)) if magic[:2] == b"\x1f\x8b" else path.open("rb")
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path.name} ({error.strerror}); name a file that is here"
-        ) from error
 
 
 def write_word_vectors(

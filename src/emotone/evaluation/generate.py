@@ -15,7 +15,7 @@ from emotone import config as configs
 from emotone import systems
 from emotone.door import AnyEmotion, Note, mix_of, open_door
 from emotone.emotions import EmotionMix, MixText
-from emotone.errors import DataError, UsageError
+from emotone.errors import DataError, UsageError, number_of
 from emotone.evaluation import resume
 from emotone.evaluation.inputs import named_examples, source_lines
 from emotone.evaluation.records import reply_line
@@ -109,7 +109,7 @@ def generate_file(
         )
         done = _begin(path, now, source, restart=restart)
     if note and done:
-        note(f"{output} holds {len(done)} replies; going on after them")
+        note(f"{output} holds {number_of(len(done), 'reply')}; going on from there")
     left = len(share) - sum(e.id in done for _, e in share)
     with (
         room_for(output),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from emotone.data.reading import whole_text
 from emotone.emotions import Taxonomy
 from emotone.errors import DataError
 from emotone.evaluation.records import read_examples
@@ -18,13 +18,8 @@ def source_lines(source: str | Path) -> list[str]:
     Raises:
         DataError: If it cannot be read or is not UTF-8.
     """
-    try:
-        if source == "-":
-            return sys.stdin.read().split("\n")
-        # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
-        return Path(source).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {source} ({error}); give a UTF-8 file of examples") from error
+    # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
+    return whole_text(source).split("\n")
 
 
 def named_examples(
@@ -35,10 +30,15 @@ def named_examples(
     Raises:
         DataError: If a line is not an example or an id occurs twice.
     """
-    examples = list(read_examples(lines, str(source), taxonomy))
-    ids: set[str] = set()
-    for example in examples:
-        if example.id in ids:
-            raise DataError(f"{source}: id {example.id!r} occurs twice; make the ids unique")
-        ids.add(example.id)
+    name = "stdin" if source == "-" else str(source)
+    examples = list(read_examples(lines, name, taxonomy))
+    numbers = (number for number, line in enumerate(lines, 1) if line.strip())
+    first: dict[str, int] = {}
+    for number, example in zip(numbers, examples, strict=True):
+        if example.id in first:
+            raise DataError(
+                f"{name}, line {number}: id {example.id!r} occurs twice, first in line "
+                f"{first[example.id]}; make the ids unique"
+            )
+        first[example.id] = number
     return examples

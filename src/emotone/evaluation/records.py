@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from emotone.data.examples import read_example, read_examples, turns
+from emotone.data.reading import whole_text
 from emotone.emotions import EKMAN, Taxonomy
-from emotone.errors import DataError, EmotoneError
+from emotone.errors import DataError, EmotoneError, kind_of_value
 from emotone.types import Example, Reply, is_unicode
 
 __all__ = ["read_examples", "read_replies", "read_replies_files", "reply_line", "turns"]
@@ -89,13 +90,8 @@ def read_replies_files(
     seen: dict[tuple[str, str, str, str | None, int], Path] = {}
     for path in paths:
         before = len(pairs)
-        try:
-            # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"cannot read {path} ({error}); give a UTF-8 file made by `emotone generate`"
-            ) from error
+        # Not splitlines: JSON text may hold U+2028 and its like, which end no line of a file.
+        lines = whole_text(path).split("\n")
         for example, reply in read_replies(lines, str(path), taxonomy):
             mood = None if reply.emotion is None else str(reply.emotion)
             key = (example.id, reply.system, reply.model, mood, reply.seed)
@@ -117,7 +113,7 @@ def _reply(row: Mapping[str, Any], example: Example) -> Reply:
         raise DataError(f'no "{lacks[0]}"; a reply is a line written by `emotone generate`')
     applied = row.get("applied") or {}
     if not isinstance(applied, dict):
-        raise DataError(f'"applied" is a {type(applied).__name__}; it must be an object')
+        raise DataError(f'"applied" is {kind_of_value(applied)}; it must be an object')
     logprob = row.get("logprob")
     if logprob is not None and (
         isinstance(logprob, bool)
@@ -140,7 +136,7 @@ def _reply(row: Mapping[str, Any], example: Example) -> Reply:
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row[key]
     if not isinstance(value, str):
-        raise DataError(f'"{key}" is a {type(value).__name__}; it must be text')
+        raise DataError(f'"{key}" is {kind_of_value(value)}; it must be text')
     if not is_unicode(value):
         raise DataError(f'"{key}" holds half a surrogate pair; write the text in UTF-8')
     return value

@@ -81,6 +81,7 @@ def read_corpus(
     """
     import numpy as np
 
+    from emotone.data.reading import Problems
     from emotone.data.word_vectors import read_word_vectors
 
     if data.train == Path() or data.dev == Path():
@@ -102,7 +103,12 @@ def read_corpus(
         lists = _lists(words, [*train, *texts], taxonomy)
     vectors, covered = None, 0.0
     if data.vectors is not None:
-        read = read_word_vectors(data.vectors, set(vocabulary.words))
+        from emotone.training.log import note
+
+        problems = Problems()
+        read = read_word_vectors(data.vectors, set(vocabulary.words), problems=problems)
+        for sentence in problems.losses():
+            note(f"{data.vectors.name}: {sentence}")
         # Known words get norm 1 on average, so that a word without a vector does not outweigh them.
         matrix, known = read.rows(vocabulary.words, np.random.default_rng(seed))
         norm = np.linalg.norm(matrix[known], axis=1).mean() if known.any() else 1.0

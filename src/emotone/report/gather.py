@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.emotions import TAXONOMIES
+from emotone.encoding import decode
 from emotone.errors import DataError
 from emotone.evaluation.records import read_replies
 from emotone.evaluation.scores import Scores, read_scores
@@ -133,7 +134,7 @@ def _replies(
         if hashlib.sha256(blob).hexdigest() != facts.get("sha256"):
             notes.append(f"{name} has changed since it was scored, so its replies are not shown.")
             continue
-        lines = blob.decode("utf-8").split("\n")
+        lines = decode(blob).split("\n")
         labels = TAXONOMIES.get(str(scores.manifest.get("settings", {}).get("taxonomy")))
         replies += [
             (e, r)

@@ -131,7 +131,7 @@ MALFORMED = {
     ),
     "a level is true": (
         '{"post": "a", "empathy": {"reaction": true, "interpretation": 0, "exploration": 0}}',
-        "is a bool; use 0, 1 or 2",
+        "is true or false; use 0, 1 or 2",
     ),
 }
 

@@ -71,24 +71,26 @@ def test_within_an_object_the_items_of_arrays_come_one_by_one(
 def test_each_item_has_its_line(tmp_path: Path):
     text = '\ufeff[\n 1,\n\n {"a":\n "b"}\n,\r\n "c\\nd", [\n]\n]\n\n'
     assert items(tmp_path, text) == [
-        Item(2, None, 1),
-        Item(4, None, {"a": "b"}),
-        Item(7, None, "c\nd"),
-        Item(7, None, []),
+        Item(2, 1, "line 2", None, 1),
+        Item(4, 2, "line 4", None, {"a": "b"}),
+        Item(7, 3, "line 7", None, "c\nd"),
+        Item(7, 4, "line 7, item 4", None, []),
     ]
 
 
 DAMAGED = {
-    "nothing": ("", "line 1: nothing where a JSON array or object is needed"),
-    "blanks": ("\n\n", "line 3: nothing"),
+    "nothing": ("", "f.json: the file is empty; a JSON array or object is needed"),
+    "blanks": ("\n\n", "f.json: the file is empty"),
     "a text": ('"a"', "line 1: '\"' where a JSON array"),
-    "no end": ("[1,\n2", "line 2: 'the end' where the JSON needs ',' or ']'"),
-    "a comma too many": ("[1,\n]", "line 2: no JSON (Expecting value)"),
+    "no end": ("[1,\n2", "line 2, item 3: 'the end' where the JSON needs ',' or ']'"),
+    "a comma too many": ("[1,\n]", "line 2: a comma before the ']'; remove it"),
+    "a comma too many inside": ("[[1,2,]]", "item 1: a comma before the ']'; remove it"),
     "no comma": ("[1\n2]", "line 2: '2' where the JSON needs"),
-    "half an item": ('[1,\n{"a": ', "line 2: no JSON (Expecting value)"),
+    "half an item": ('[1,\n{"a": ', "line 2: the JSON goes on in the next line or is cut off"),
+    "a comma too many in an object": ('{"a": 1,}', "item 2: a comma before the '}'; remove it"),
     "half a text": ('[1,\n"a', "line 2: no JSON (Unterminated string"),
     "a line end in a text": ('[\n"a\nb"]', "line 2: no JSON (Invalid control character"),
-    "more after the end": ("[1]\n[2]", "line 2: '[' after the end"),
+    "more after the end": ("[1,\n2]\n[2]", "line 3: '[' after the end"),
     "a key that is none": ("{1: 2}", "a key that is not text"),
     "half a surrogate in a key": (
         '{\n"a\\ud800": [1]}',
@@ -100,7 +102,9 @@ DAMAGED = {
     "deep": ("[" * 100_000, "nested too deeply"),
     "deep object": ('{"a":' * 100_000, "nested too deeply"),
     "a huge number": ("[" + "9" * 5000 + "]", "no JSON that can be read (Exceeds the limit"),
-    "UTF-16": ("[1]".encode("utf-16"), "line 1: bytes that are not UTF-8"),
+    "UTF-16": ("[1]".encode("utf-16"), "it is UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`"),
+    "GBK": ('["外面下雪了"]'.encode("gbk"), "not UTF-8; it looks like GBK; convert it with `iconv"),
+    "cut in one line": ('["a", "b", "c', "item 3: no JSON (Unterminated string"),
 }
 
 
@@ -109,7 +113,7 @@ def test_damage_is_one_problem_with_its_line(text: str | bytes, said: str, tmp_p
     with pytest.raises(DataError) as caught:
         items(tmp_path, text)
     assert said in str(caught.value)
-    assert str(caught.value).startswith("f.json, line ")
+    assert str(caught.value).startswith("f.json")
     problems = Problems("skip")
     list(json_items(tmp_path / "f.json", problems))
     assert problems.count == 1

@@ -144,7 +144,7 @@ BAD = {
     "three.tsv": ("好\tlike\tx\n", r"line 1: give a word, one tab and a label"),
     "label.tsv": ("好\tlove\n", r"line 1: unknown emotion for nlpcc 'love'"),
     "empty.tsv": ("\n", r"no word is in it"),
-    "bytes.tsv": (b"\xff\tlike\n", r"line 1: byte 1 is not utf-8"),
+    "bytes.tsv": (b"\xff\tlike\n", r"line 1: byte 1 is not UTF-8"),
     "what.csv": ("a,b\n", r"what\.csv is not a word list"),
 }
 

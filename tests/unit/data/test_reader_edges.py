@@ -130,8 +130,8 @@ def test_rows_after_a_bad_line_keep_their_numbers(tmp_path: Path):
     made, places = rows_of(tmp_path / "f.csv", b"a,b\n1,x\n\xff,y\n3,z\n4\n5,v\n")
     assert made == [(2, "x"), (4, "z"), (6, "v")]
     assert places == [
-        "f.csv, line 3: byte 1 is not utf-8; save it in utf-8",
-        "f.csv, line 5: 1 fields where the header has 2",
+        "f.csv, line 3: byte 1 is not UTF-8; save the file in UTF-8",
+        "f.csv, line 5: 1 field where the header has 2",
     ]
 
 
@@ -185,7 +185,7 @@ def test_a_bad_response_goes_alone(where: Path):
     made, places = skipping("ecm", where)
     assert [(e.id, e.reply) for e in made] == [("dev-1-1", "b"), ("dev-1-3", "d")]
     assert [place.partition(";")[0] for place in places] == [
-        "dev, line 1: label 9 is not one of nlpcc",
+        "dev, item 1: label 9 is not one of nlpcc",
         "dev, line 2: label 9 is not one of nlpcc",
     ]
 
@@ -285,7 +285,7 @@ def test_turns_that_make_no_example_are_counted_and_told(where: Path, capsys, mo
     assert not ended.value.code
     said = capsys.readouterr()
     assert said.out == ""
-    assert "1 turns follow the same speaker's and make no example" in said.err
+    assert "left out: 1 turn after the same speaker's" in said.err
 
 
 def test_answers_count_only_turns_that_could_have_been_examples():

@@ -71,15 +71,15 @@ def test_ecm_gives_each_post_with_each_response(where: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[\n[]]", "train.json, line 2: the item has 0 items where 2 are needed"),
+        ("[\n[]]", "train.json, line 2: 0 parts in the item where 2 are needed"),
         ('[[["a", 6, 0], [["b", 1, 0]]]]', "label 6 is not one of nlpcc; use 0 to 5 (other, like"),
         ('[[["a", -1, 0], [["b", 1, 0]]]]', "label -1 is not one of nlpcc"),
-        ('[[["a", true, 0], [["b", 1, 0]]]]', "the label is a bool where a whole number"),
+        ('[[["a", true, 0], [["b", 1, 0]]]]', "the label is true or false where a whole number"),
         ('[[["", 1, 0], [["b", 1, 0]]]]', "the post is empty"),
-        ('[[["a", 1, 0], []]]', "the responses has 0 items where 1 or more"),
-        ('[[["a", 1, 0], ["b", 1, 0, 0]]]', "response 1 has 4 items where [text, id, id]"),
+        ('[[["a", 1, 0], []]]', "0 parts in the responses where 1 or more"),
+        ('[[["a", 1, 0], ["b", 1, 0, 0]]]', "4 parts in response 1 where [text, id, id]"),
         ('[[["a", 1, 0], [["\\ud800", 1, 0]]]]', "response 1 holds half a surrogate pair"),
-        ('{"a": 1}', "line 1: the item is a int where a list is needed"),
+        ('{"a": 1}', "train.json, item 1: the item is a whole number where a list"),
     ],
 )
 def test_ecm_says_what_is_wrong(where: Path, text: str, message: str):
@@ -102,7 +102,7 @@ def test_the_four_files_of_ecm_belong_together(where: Path):
     (where / "train_choice.txt").unlink()
     assert read("ecm_files", where) == made
     (where / "train_category.txt").unlink()
-    with pytest.raises(DataError, match=r"no train_category\.txt in .*; the files belong together"):
+    with pytest.raises(DataError, match=r"no train_category\.txt beside .*; the files belong"):
         read("ecm_files", where)
 
 
@@ -121,8 +121,8 @@ def test_the_four_files_of_ecm_must_fit(where: Path, file: str, text: str, messa
 
 
 def test_a_pair_with_other_fields_is_refused(where: Path):
-    refused("ecg", where, "dev.tsv", "a\tb\n", "dev.tsv, line 1: the line has 2 items where 3")
-    refused("tsv", where, "pairs.tsv", "a\n", "line 1: 1 fields; write post TAB reply")
+    refused("ecg", where, "dev.tsv", "a\tb\n", "dev.tsv, line 1: 2 parts in the line where 3")
+    refused("tsv", where, "pairs.tsv", "a\n", "line 1: 1 field; write post TAB reply")
     refused("tsv", where, "pairs.tsv", "a\tb\tjoi\n", "did you mean 'joy'")
 
 
@@ -383,10 +383,10 @@ def test_messages_without_the_system_s(where: Path):
     ]
     assert [e.lang for e in made] == ["en", "en", "zh"]
     for text, message in {
-        '{"messages": []}': "messages has 0 items",
-        '{"messages": [{"role": "tool", "content": "a"}]}': "role is 'tool'",
+        '{"messages": []}': "0 parts in messages",
+        '{"messages": [{"role": "oracle", "content": "a"}]}': "role is 'oracle'",
         '{"messages": [{"role": "user"}]}': "a message has no 'content'; it has role",
-        '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}': "has no 'text'",
+        '{"messages": [{"role": "user", "content": [{"text": "a"}]}]}': "a part has no 'type'",
         "[" * 100_000: "nested too deeply",
     }.items():
         refused("messages", where, "messages.jsonl", text, message)
@@ -570,7 +570,7 @@ def test_a_bad_line_is_skipped_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     problems = Problems("skip")
     assert list(read_lines(path, problems)) == [(1, "a"), (4, "c")]
     assert problems.places == [
-        "f.txt, line 2: byte 1 is not utf-8; save it in utf-8",
+        "f.txt, line 2: byte 1 is not UTF-8; save the file in UTF-8",
         "f.txt, line 3: the line is longer than 10 bytes; split it",
         "f.txt, line 5: the line is longer than 10 bytes; split it",
     ]

@@ -132,7 +132,7 @@ def test_a_malformed_line_is_refused_with_file_and_line(line: str):
         ('{"post": "a", "emotion": "joy:101"}', "outside -100 to 100"),
         ('{"dialogue": [{"speaker": "bot", "text": "a"}]}', '\'bot\'; use "user" or "assistant"'),
         ('{"post": "a", "lang": "fr"}', '"lang" is \'fr\'; use "en" or "zh"'),
-        ('{"post": 3}', '"post" is a int; it must be text'),
+        ('{"post": 3}', '"post" is a whole number; it must be text'),
         ('{"text": "a"}', 'neither "dialogue" nor "post" is there'),
         ("[]", "a list where a JSON object is needed"),
     ],

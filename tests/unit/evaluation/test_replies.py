@@ -57,11 +57,11 @@ def test_ekman_needs_no_key_and_other_label_sets_have_one():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"text": None}, '"text" is a NoneType'),
-        ({"text": 3}, '"text" is a int'),
+        ({"text": None}, '"text" is nothing; it must be text'),
+        ({"text": 3}, '"text" is a whole number'),
         ({"text": "a\ud800"}, "surrogate"),
         ({"system": []}, '"system" is a list'),
-        ({"model": None}, '"model" is a NoneType'),
+        ({"model": None}, '"model" is nothing'),
         ({"seed": -1}, '"seed" is -1'),
         ({"seed": True}, '"seed" is True'),
         ({"tokens": 1.5}, '"tokens" is 1.5'),
@@ -69,7 +69,7 @@ def test_ekman_needs_no_key_and_other_label_sets_have_one():
         ({"logprob": float("nan")}, '"logprob" is nan'),
         ({"applied": []}, None),
         ({"applied": [1]}, '"applied" is a list'),
-        ({"reference": 3}, '"reference" is a int'),
+        ({"reference": 3}, '"reference" is a whole number'),
         ({"emotion": "hapiness"}, "did you mean"),
         ({"emotion": "like"}, "unknown emotion"),
         ({"taxonomy": "nlpc"}, "did you mean 'nlpcc'"),

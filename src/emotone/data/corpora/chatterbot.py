@@ -17,6 +17,7 @@ from emotone.data.corpus import Corpus, find, stem
 from emotone.data.formats.dialogues import Turn, answers
 from emotone.data.reading import DAMAGED, Problems, open_binary
 from emotone.data.text import Lang, join, language
+from emotone.encoding import advice, without_marks
 from emotone.errors import DataError
 from emotone.types import Example
 
@@ -85,16 +86,17 @@ def _conversations(path: Path, problems: Problems) -> Iterator[tuple[int, list[s
         if len(raw) > _LONGEST:
             raise DataError(f"the file is longer than {_LONGEST} bytes; no file of chatterbot is")
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        yield from _lists(yaml.parse(raw.decode("utf-8-sig"), Loader=loader))
+        yield from _lists(yaml.parse(without_marks(raw.decode("utf-8")), Loader=loader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "a character that YAML does not allow"
         problems.bad(path, mark.line + 1 if mark else None, f"no YAML ({what}); check the indents")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        problems.bad(path, line, "bytes that are not UTF-8; save the file in UTF-8")
+        words = advice(bytes(error.object), error.start)
+        problems.bad(path, line, f"bytes that are not UTF-8; {words}")
     except DAMAGED as error:
-        problems.bad(path, None, f"the gzip file is damaged ({error}); fetch it again")
+        problems.bad(path, None, f"the packed file is damaged ({error}); fetch it again")
     except _Misplaced as error:
         problems.bad(path, error.line, str(error))
     except DataError as error:

@@ -16,7 +16,7 @@ from emotone.data.checks import array, member, named, text
 from emotone.data.corpus import Corpus, beside, find
 from emotone.data.formats.dialogues import Turn, answers
 from emotone.data.formats.eou import labelled_turns, partner
-from emotone.data.formats.json_stream import json_items
+from emotone.data.formats.json_stream import holds_json, json_items
 from emotone.data.reading import Problems, read_aligned
 from emotone.emotions import DAILYDIALOG
 from emotone.types import Example
@@ -65,7 +65,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         if not any(beside(where, name) for name in parts):
             split = "all"
     for part, path in find(CORPUS, where, split):
-        if ".json" in path.suffixes:
+        if holds_json(path):
             yield from _reccon(path, problems, part)
         else:
             yield from _original(path, problems, part)
@@ -88,10 +88,10 @@ def _original(path: Path, problems: Problems, part: str) -> Iterator[Example]:
 
 def _reccon(path: Path, problems: Problems, part: str) -> Iterator[Example]:
     for item in json_items(path, problems):
-        with problems.at(path, item.line):
+        with problems.at(path, item.place):
             (dialogue,) = array(item.value, "the dialogue", count=1)
             turns = [_turn(value) for value in array(dialogue, "the dialogue's turns")]
-            yield from answers(turns, f"{part}-{item.key or item.line}", "en", problems=problems)
+            yield from answers(turns, f"{part}-{item.key or item.number}", "en", problems=problems)
 
 
 def _turn(value: Any) -> Turn:

@@ -51,13 +51,13 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
             read_post: tuple[Dialogue, list[Any]] | None = None
-            with problems.at(path, item.line):
+            with problems.at(path, item.place):
                 read_post = _post(item.value)
             if read_post is None:
                 continue
             dialogue, replies = read_post
             for k, response in enumerate(replies, 1):
-                with problems.at(path, item.line):
+                with problems.at(path, item.place):
                     reply, label = _tagged(response, f"response {k}")
                     yield Example(f"{part}-{number}-{k}", dialogue, mix(label), reply, "zh")
 
@@ -75,5 +75,5 @@ def _post(value: Any) -> tuple[Dialogue, list[Any]]:
 def _tagged(value: Any, what: str) -> tuple[str, Emotion]:
     parts = array(value, what, least=2)
     if len(parts) > 3:
-        raise DataError(f"{what} has {len(parts)} items where [text, id, id] is needed")
+        raise DataError(f"{len(parts)} parts in {what} where [text, id, id] is needed")
     return join(text(parts[0], what)), numbered(parts[1], NLPCC.labels, NLPCC)

@@ -10,11 +10,12 @@ Source: AaronYALai/Seq2seqAttn_ECM, example/; 1YCxZ/ECM-seq2seq, sample_data/.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from emotone.data.checks import mix, numbered, text
-from emotone.data.corpus import Corpus, beside, find, folder
+from emotone.data.corpus import Corpus, beside, find
 from emotone.data.reading import Problems, read_aligned
 from emotone.data.text import join
 from emotone.emotions import NLPCC
@@ -31,6 +32,7 @@ CORPUS = Corpus(
         "train": ("train_source.txt", "train_post.txt"),
         "dev": ("dev_source.txt", "dev_post.txt"),
         "test": ("test_source.txt", "test_post.txt"),
+        "all": ("source.txt", "post.txt"),
     },
     note="category ids must be NLPCC's, 0 to 5: other, like, sadness, disgust, anger, happiness; "
     "some re-implementations number otherwise",
@@ -43,13 +45,15 @@ SAMPLE = {
     "train_choice.txt": "0 0 1 0\n0 1 0 0\n",
 }
 
+_KIND = re.compile("source|post")
+
 
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a line."""
-    for part, posts in find(CORPUS, folder(CORPUS, where), split):
-        replies = _needed(where, part, "target", "response")
-        files = [posts, replies, _needed(where, part, "category")]
-        choice = beside(where, f"{part}_choice.txt")
+    for part, posts in find(CORPUS, where, split):
+        replies = _needed(posts, "target", "response")
+        files = [posts, replies, _needed(posts, "category")]
+        choice = _partner(posts, "choice")
         for line, (post, reply, category, *marks) in read_aligned(
             [*files, *([choice] if choice else [])], problems
         ):
@@ -66,11 +70,18 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 )
 
 
-def _needed(where: Path, part: str, *kinds: str) -> Path:
-    path = beside(where, *(f"{part}_{kind}.txt" for kind in kinds))
-    if path is None:
-        raise DataError(f"no {part}_{kinds[0]}.txt in {where}; the files belong together")
-    return path
+def _needed(posts: Path, *kinds: str) -> Path:
+    for kind in kinds:
+        if path := _partner(posts, kind):
+            return path
+    needed = _KIND.sub(kinds[0], posts.name)
+    raise DataError(f"no {needed} beside {posts.name}; the files belong together")
+
+
+def _partner(posts: Path, kind: str) -> Path | None:
+    """Return the file of another kind that has the name of the posts': "a_source" -> "a_target"."""
+    name = _KIND.sub(kind, posts.name.removesuffix(".gz"))
+    return None if name == posts.name.removesuffix(".gz") else beside(posts.parent, name)
 
 
 def _check_marks(marks: str, reply: str) -> None:

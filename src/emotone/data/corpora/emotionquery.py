@@ -52,7 +52,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example a question."""
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems, within=True)):
-            with problems.at(path, item.line):
+            with problems.at(path, item.place):
                 question = text(item.value, "the question")
                 if item.key is None:
                     yield single(

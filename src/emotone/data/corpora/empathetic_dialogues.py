@@ -18,7 +18,7 @@ from emotone.data.corpus import Corpus, find
 from emotone.data.formats.dialogues import Turn, answers
 from emotone.data.reading import Problems, filled_lines
 from emotone.emotions import EMPATHETIC
-from emotone.errors import DataError, EmotoneError
+from emotone.errors import DataError, EmotoneError, number_of
 from emotone.types import Example
 
 CORPUS = Corpus(
@@ -44,6 +44,8 @@ hit:1_conv:2,2,afraid,A noise at night.,3,Did you call anyone?,5|5|5_5|5|5,
 """
 }
 
+# Of the columns after a text: what else stands there was cut off a text at a comma.
+_RATINGS = frozenset("0123456789|_")
 _SPEAKER, _LISTENER = "speaker", "listener"
 
 
@@ -79,8 +81,11 @@ def _examples(part: str, name: str, turns: list[Turn]) -> Iterator[Example]:
 
 def _turn(fields: list[str], before: int) -> Turn:
     if len(fields) not in (8, 9):
-        raise DataError(f"{len(fields)} fields where 8 are needed; commas in texts are _comma_")
-    _, index, context, _, _, utterance, *_ = fields
+        given = number_of(len(fields), "field")
+        raise DataError(f"{given} where 8 are needed; commas in texts are _comma_")
+    _, index, context, _, speaker, utterance, selfeval, *_ = fields
+    if not (speaker.strip().isdecimal() and set(selfeval) <= _RATINGS):
+        raise DataError("a comma in a text; write _comma_ for it")
     if whole(index, "utterance_idx") != before + 1:
         raise DataError(f"utterance {index} after {before} of its conversation; keep their order")
     turn_text = text(utterance.replace("_comma_", ","), "the utterance")

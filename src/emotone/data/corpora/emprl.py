@@ -14,9 +14,8 @@ from typing import Any
 
 from emotone.data.checks import mapping, member, text, whole
 from emotone.data.corpus import Corpus, find
-from emotone.data.formats.json_stream import json_items, json_line
-from emotone.data.reading import DAMAGED, Problems, filled_lines, open_binary
-from emotone.errors import DataError
+from emotone.data.formats.json_stream import json_items
+from emotone.data.reading import Problems
 from emotone.types import Dialogue, EmpathyLevels, Example
 
 CORPUS = Corpus(
@@ -58,38 +57,15 @@ _LEVELS = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a record."""
     for part, path in find(CORPUS, where, split):
-        for number, (line, row) in enumerate(_records(path, problems), 1):
-            with problems.at(path, line):
+        for number, item in enumerate(json_items(path, problems, objects=True), 1):
+            row = item.value
+            with problems.at(path, item.place):
                 yield Example(
                     f"{part}-{number}",
                     Dialogue.of(text(member(row, "input"), "input")),
                     reply=text(member(row, "output"), "output"),
                     empathy=_levels(row),
                 )
-
-
-def _records(path: Path, problems: Problems) -> Iterator[tuple[int, Any]]:
-    if ".jsonl" not in path.suffixes and not _is_lines(path):
-        for item in json_items(path, problems):
-            yield item.line, item.value
-        return
-    for line, content in filled_lines(path, problems):
-        try:
-            row = json_line(content)
-        except DataError as error:
-            problems.bad(path, line, str(error))
-        else:
-            yield line, row
-
-
-def _is_lines(path: Path) -> bool:
-    """Tell JSON lines from an array by what they start with; their names are the same."""
-    with open_binary(path) as source:
-        try:
-            start = source.read(4096)
-        except DAMAGED:
-            return False
-    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 
 def _levels(row: Any) -> EmpathyLevels | None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emotone.data.checks import array, member, named, text
+from emotone.data.checks import array, member, named
 from emotone.data.corpus import Corpus, find
-from emotone.data.formats.dialogues import Turn, answers, merged
+from emotone.data.formats.dialogues import Turn, answers, merged, spoken
 from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
 from emotone.emotions import ESCONV, Emotion
@@ -59,16 +59,18 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example for each answer of a supporter, turns in a row made one."""
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
-            with problems.at(path, item.line):
+            with problems.at(path, item.place):
                 emotion = named(member(item.value, "emotion_type"), ESCONV)
                 dialog = array(member(item.value, "dialog"), "dialog")
-                turns = merged(_turn(turn, emotion) for turn in dialog)
+                turns = merged(t for t in (_turn(d, emotion, problems) for d in dialog) if t)
                 yield from answers(turns, f"{part}-{number}", "en", only=["supporter"])
 
 
-def _turn(value: Any, emotion: Emotion) -> Turn:
+def _turn(value: Any, emotion: Emotion, problems: Problems) -> Turn | None:
     speaker = member(value, "speaker", "a turn")
-    content = text(member(value, "content", "a turn"), "the content of a turn")
+    content = spoken(member(value, "content", "a turn"), "the content of a turn", problems)
+    if content is None:
+        return None
     if speaker in _SEEKER:
         return Turn("seeker", content, emotion)
     if speaker in _SUPPORTER:

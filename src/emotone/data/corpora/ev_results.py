@@ -58,7 +58,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
         name = str(place.as_posix()).removesuffix(".gz").removesuffix(".json")
         emotion = _asked(place, path, problems)
         for number, item in enumerate(json_items(path, problems)):
-            with problems.at(path, item.line):
+            with problems.at(path, item.place):
                 post = posts.get(str(number))
                 if post is None:
                     raise DataError(f"answer {number}, but there are {len(posts)} questions")

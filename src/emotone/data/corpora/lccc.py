@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emotone.data.checks import array, text
+from emotone.data.checks import array
 from emotone.data.corpus import Corpus, find
-from emotone.data.formats.dialogues import Turn, answers
-from emotone.data.formats.json_stream import json_items, json_line
+from emotone.data.formats.dialogues import Turn, answers, spoken
+from emotone.data.formats.json_stream import holds_json, is_json_lines, json_items
 from emotone.data.reading import Problems, filled_lines
 from emotone.data.text import join
 from emotone.types import Example
@@ -54,22 +54,28 @@ _BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example for each turn after the first."""
     for part, path in find(CORPUS, where, split):
-        if ".json" in path.suffixes:
+        if holds_json(path):
+            lines = is_json_lines(path)
             for number, item in enumerate(json_items(path, problems, within=True), 1):
-                with problems.at(path, item.line):
-                    yield from _answers(item.value, f"{part}-{item.key or 'n'}-{number}")
+                name = f"{item.line}" if lines else f"{item.key or 'n'}-{number}"
+                with problems.at(path, item.place):
+                    yield from _answers(item.value, f"{part}-{name}", problems)
             continue
         for line, content in filled_lines(path, problems):
             with problems.at(path, line):
-                turns = json_line(content) if ".jsonl" in path.suffixes else content.split("\t")
-                yield from _answers(turns, f"{part}-{line}")
+                turns = array(content.split("\t"), "the line", least=2)
+                yield from _answers(turns, f"{part}-{line}", problems)
 
 
-def _answers(value: Any, name: str) -> Iterator[Example]:
-    conversation = array(value, "the conversation", least=2)
-    plain = [text(turn, f"turn {place}") for place, turn in enumerate(conversation, 1)]
-    if not any(_LONGER.search(turn) for turn in plain):
+def _answers(value: Any, name: str, problems: Problems) -> Iterator[Example]:
+    conversation = array(value, "the conversation", least=1)
+    if len(conversation) < 2:
+        problems.left_out["conversation without an answer"] += 1
+        return iter(())
+    plain = [spoken(turn, f"turn {place}", problems) for place, turn in enumerate(conversation, 1)]
+    if not any(_LONGER.search(turn) for turn in plain if turn):
         # Cut into characters: "2 0 1 4" was "2014". A longer word would mean cut into words.
-        plain = [_BETWEEN.sub("", turn) for turn in plain]
-    turns = [Turn("AB"[place % 2], join(turn)) for place, turn in enumerate(plain)]
-    return answers(turns, name, "zh")
+        plain = [turn and _BETWEEN.sub("", turn) for turn in plain]
+    # Who said nothing still had a turn, so that the next is not by the other.
+    turns = [Turn("AB"[place % 2], join(turn)) for place, turn in enumerate(plain) if turn]
+    return answers(turns, name, "zh", problems=problems)

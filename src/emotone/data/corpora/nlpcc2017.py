@@ -48,7 +48,7 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
     """Yield one example a pair."""
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
-            with problems.at(path, item.line):
+            with problems.at(path, item.place):
                 first, second = array(item.value, "the item", count=2)
                 post, felt = _tagged(first, "the post")
                 reply, label = _tagged(second, "the response")

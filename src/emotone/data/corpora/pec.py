@@ -16,7 +16,7 @@ from typing import Any
 from emotone.data.checks import array, member, text
 from emotone.data.corpus import Corpus, find
 from emotone.data.formats.dialogues import Turn, answers
-from emotone.data.formats.json_stream import json_line
+from emotone.data.formats.json_stream import holds_json, json_line
 from emotone.data.reading import Problems, filled_lines, read_lines
 from emotone.errors import DataError
 from emotone.types import Example
@@ -65,7 +65,7 @@ dee---+---What a relief.
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a conversation."""
     for part, path in find(CORPUS, where, split):
-        blocks = _rows(path, problems) if ".jsonl" in path.suffixes else _blocks(path, problems)
+        blocks = _rows(path, problems) if holds_json(path) else _blocks(path, problems)
         for line, turns in blocks:
             with problems.at(path, line):
                 if len(turns) < 2:

@@ -14,7 +14,7 @@ from pathlib import Path
 from emotone.data.checks import member, named, text, whole
 from emotone.data.corpus import Corpus, find
 from emotone.data.formats.dialogues import single
-from emotone.data.formats.json_stream import json_items
+from emotone.data.formats.json_stream import holds_json, json_items
 from emotone.data.reading import Problems, filled_lines
 from emotone.data.text import join
 from emotone.emotions import SMP2020
@@ -48,7 +48,7 @@ SAMPLE = {
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a weibo."""
     for part, path in find(CORPUS, where, split):
-        rows = _lines(path, problems) if ".csv" in path.suffixes else _items(path, problems)
+        rows = _items(path, problems) if holds_json(path) else _lines(path, problems)
         for line, number, sentence, label in rows:
             with problems.at(path, line):
                 at = whole(number, "the id")
@@ -66,11 +66,11 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, object, object
             problems.bad(path, line, "no two commas; write index,text,label")
 
 
-def _items(path: Path, problems: Problems) -> Iterator[tuple[int, object, object, object]]:
+def _items(path: Path, problems: Problems) -> Iterator[tuple[str, object, object, object]]:
     for item in json_items(path, problems):
         try:
             row = [member(item.value, key) for key in ("id", "content", "label")]
         except DataError as error:
-            problems.bad(path, item.line, str(error))
+            problems.bad(path, item.place, str(error))
         else:
-            yield item.line, row[0], row[1], row[2]
+            yield item.place, row[0], row[1], row[2]

@@ -15,7 +15,7 @@ from emotone.data.corpus import Corpus, find, stem
 from emotone.data.reading import Problems, read_lines
 from emotone.data.text import join, language
 from emotone.emotions import EKMAN, EmotionMix
-from emotone.errors import DataError
+from emotone.errors import DataError, number_of
 from emotone.types import Dialogue, Example
 
 CORPUS = Corpus(
@@ -41,7 +41,8 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
             with problems.at(path, line):
                 fields = content.split("\t")
                 if len(fields) not in (2, 3):
-                    raise DataError(f"{len(fields)} fields; write post TAB reply [TAB emotion]")
+                    given = number_of(len(fields), "field")
+                    raise DataError(f"{given}; write post TAB reply [TAB emotion]")
                 post, reply = (text(field, "a field") for field in fields[:2])
                 lang = language(post, reply)
                 if lang == "zh":

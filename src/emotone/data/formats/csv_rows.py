@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from emotone.data.reading import Problems, read_lines
+from emotone.errors import number_of
 
 
 def csv_rows(
@@ -63,7 +64,7 @@ def csv_rows(
         elif len(row) != len(header):
             # An open quote takes rows until the next quote.
             span = f", in lines {first} to {last}" if last > first else ""
-            fields = f"{len(row)} fields where the header has {len(header)}"
+            fields = f"{number_of(len(row), 'field')} where the header has {len(header)}"
             problems.bad(path, first, f"{fields}{span}")
         else:
             yield first, dict(zip(header, row, strict=True))

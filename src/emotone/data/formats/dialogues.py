@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from emotone.data.checks import mix
+from emotone.data.checks import text as checked
 from emotone.data.reading import Problems
 from emotone.data.text import Lang
 from emotone.emotions import Emotion
@@ -34,6 +36,7 @@ def answers(
     *,
     only: Iterable[str] | None = None,
     last: bool = False,
+    skip: Container[int] = (),
     problems: Problems | None = None,
 ) -> Iterator[Example]:
     """Make one example of each turn that answers another speaker's.
@@ -48,6 +51,7 @@ def answers(
         lang: Language of the texts.
         only: Speakers whose turns make examples; None for all.
         last: Make an example of the last turn only.
+        skip: Places, from 0, of turns that make no example, but stay in the history.
         problems: Where turns after one's own are counted; for speakers that a file names.
 
     Raises:
@@ -67,12 +71,26 @@ def answers(
             continue
         if last and place < len(turns) - 1:
             continue
+        if place in skip:
+            continue
         if turns[place - 1].speaker == turn.speaker:
             if problems is not None:
                 problems.own_turns += 1
             continue
         dialogue = Dialogue(seen[turn.speaker][:place])
         yield Example(f"{name}-{place + 1}", dialogue, mix(turn.emotion), turn.text, lang)
+
+
+def spoken(value: Any, what: str, problems: Problems) -> str | None:
+    """Return the text of a turn; None of one that is empty, which is counted.
+
+    Raises:
+        DataError: If it is not text.
+    """
+    if isinstance(value, str) and not value.strip():
+        problems.left_out["empty turn"] += 1
+        return None
+    return checked(value, what)
 
 
 def merged(turns: Iterable[Turn]) -> list[Turn]:

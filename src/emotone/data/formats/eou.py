@@ -8,7 +8,7 @@ from pathlib import Path
 from emotone.data.checks import numbered, text
 from emotone.data.formats.dialogues import Turn
 from emotone.emotions import Taxonomy
-from emotone.errors import DataError
+from emotone.errors import DataError, number_of
 
 
 def labelled_turns(said: str, ids: str, taxonomy: Taxonomy) -> list[Turn]:
@@ -28,7 +28,8 @@ def labelled_turns(said: str, ids: str, taxonomy: Taxonomy) -> list[Turn]:
     labels = ids.split()
     order = taxonomy.labels
     if len(pieces) != len(labels):
-        raise DataError(f"{len(pieces)} turns, but {len(labels)} emotions; one is needed for each")
+        turns, emotions = number_of(len(pieces), "turn"), number_of(len(labels), "emotion")
+        raise DataError(f"{turns}, but {emotions}; one is needed for each")
     return [
         Turn(
             "AB"[place % 2],
