@@ -38,7 +38,7 @@ def load(kind: type[C], path: Path | None = None, overrides: Sequence[str] = ())
         ConfigError: If a key is unknown, a value has the wrong type, or the file is not TOML.
     """
     values: dict[str, Any] = {}
-    where = "the command line"
+    where = "the settings"
     if path is not None:
         where = str(path)
         try:
@@ -88,7 +88,13 @@ def literal(value: Any) -> str:
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    try:
+        text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    except TypeError as error:
+        raise ConfigError(
+            f"a setting is of type {type(value).__name__}; give a text, a number, a truth value, a "
+            "path or a list of them"
+        ) from error
     return text.replace("\x7f", "\\u007f")
 
 

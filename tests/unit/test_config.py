@@ -129,7 +129,7 @@ def test_an_unknown_key_is_refused_with_file_and_nearest_name(tmp_path: Path):
 
 def test_an_unknown_override_is_refused_with_the_nearest_name():
     with pytest.raises(
-        ConfigError, match="the command line: unknown key 'stesp'; did you mean 'steps'"
+        ConfigError, match="the settings: unknown key 'stesp'; did you mean 'steps'"
     ):
         config.load(Run, None, ["stesp=1"])
 

@@ -340,3 +340,13 @@ def test_a_model_is_loaded_once_for_all_threads_that_wait_for_it(two_languages):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(door.reply, ["hi"] * 16))
     assert two_languages == ["twins-en"]
+
+
+def test_a_setting_that_is_none_is_said_in_the_words_of_python(tmp_path):
+    with pytest.raises(ConfigError, match=r"^the settings: unknown key 'candidate'; did you mean"):
+        emotone.load("steered", candidate=3)
+    with pytest.raises(ConfigError, match="a setting is of type object; give a text"):
+        emotone.load("steered", vectors=object())
+    for wrong in (3, None, ["echo"]):
+        with pytest.raises(UnknownName, match="unknown system"):
+            emotone.load(wrong)  # pyright: ignore

@@ -16,6 +16,7 @@ from typing import Any
 from emotone.errors import Unsupported, unknown_name
 from emotone.metrics.instruments import NEEDS, Instruments, RunFacts, lacking
 from emotone.metrics.spec import GROUPS, Display, Spec, undeclared
+from emotone.outside import outside_module
 from emotone.protocols import Metric
 
 __all__ = [
@@ -68,14 +69,7 @@ def spec(name: str) -> Spec:
     plain = name.replace("-", "_")
     if plain in specs():
         return specs()[plain]
-    if "." not in name or name.startswith("."):
-        raise unknown_name("metric", name, names(), advice="A dotted name loads your own module.")
-    try:
-        outside = import_module(name)
-    except ImportError as error:
-        raise unknown_name("metric", name, names(), advice=f"Importing it failed: {error}.") from (
-            error
-        )
+    outside = outside_module("metric", name, names())
     last = name.rpartition(".")[2]
     declared = _from_outside(getattr(outside, "METRICS", ()))
     if last not in declared:

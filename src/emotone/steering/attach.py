@@ -22,7 +22,10 @@ TIERS: tuple[Tier, ...] = ("bias", "rows", "hooks")
 
 
 class BiasAttachment:
-    """The displacement as a bias of the map that ends each block."""
+    """The displacement as a bias of the map that ends each block.
+
+    `state_dict()`, and all that saves by it, gives the model's own weights meanwhile.
+    """
 
     operation: Operation = "add"
     #: A bias cannot miss a pass, so there is nothing to count.
@@ -52,8 +55,10 @@ class BiasAttachment:
                 )
             linear, divisor = target
             self._maps.append((linear, linear.bias, divisor))  # pyright: ignore
+        self._model = model
         self._displacement = displacement
         self._own: list[nn.Parameter] = []
+        self._handles: list[Any] = []
 
     def attach(self) -> None:
         """Put the biases in place."""
@@ -66,6 +71,12 @@ class BiasAttachment:
             linear.register_parameter("bias", parameter)
             if bias is not None:
                 parameter.data.copy_(bias.data)
+            self._handles += [
+                linear.register_state_dict_post_hook(_saves(bias)),
+                linear.register_load_state_dict_pre_hook(_refuse_weights),
+            ]
+        # Asked before any part of the model is loaded.
+        self._handles.append(self._model.register_load_state_dict_pre_hook(_refuse_weights))
         self.set(self._displacement)
 
     def set(self, displacement: Tensor) -> None:
@@ -79,6 +90,9 @@ class BiasAttachment:
         for linear, bias, _ in self._maps[: len(self._own)]:
             linear.register_parameter("bias", bias)
         self._own.clear()
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
 
     def start_count(self) -> None:
         """Count nothing."""
@@ -91,6 +105,23 @@ class BiasAttachment:
                     "a steered map lost its bias while steering lasted; "
                     "do not load or swap weights inside the `with` block"
                 )
+
+
+def _saves(bias: nn.Parameter | None) -> Callable[..., None]:
+    """Return a hook by which a state dict holds a map's own bias, or none, in place of a push."""
+
+    def hook(_module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+        pushed = state.pop(f"{prefix}bias")
+        if bias is not None:
+            state[f"{prefix}bias"] = bias if isinstance(pushed, nn.Parameter) else bias.detach()
+
+    return hook
+
+
+def _refuse_weights(*_: Any) -> None:
+    raise SteeringError(
+        "weights are loaded into a model that is steered; leave the `with` block first"
+    )
 
 
 class HookAttachment:

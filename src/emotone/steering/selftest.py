@@ -38,6 +38,8 @@ def verify(
     2. Each chosen block, given the same input, moves by exactly the displacement.
     3. Every chosen block acted in every pass.
 
+    Dropout fails the first, so the message then asks for `model.eval()`.
+
     Raises:
         SteeringError: If one of the three does not hold; the message says where.
     """
@@ -58,6 +60,11 @@ def verify(
     attachment.set(torch.zeros_like(displacement))
     zero, _, _ = _observe(model, modules, ids)
     if not torch.equal(zero, plain):
+        if any(module.training for module in model.modules()):
+            raise SteeringError(
+                "the model is in training mode, where dropout makes each pass another; call "
+                "model.eval() before steering"
+            )
         worst = (zero.float() - plain.float()).abs().max().item()
         raise SteeringError(
             f"steering by nothing changed the logits by {worst:.1e}; "

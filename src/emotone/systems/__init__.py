@@ -14,6 +14,7 @@ from types import ModuleType
 
 from emotone import config as configs
 from emotone.errors import unknown_name
+from emotone.outside import outside_module
 from emotone.protocols import Responder
 
 DEFAULT = "steered"
@@ -30,22 +31,12 @@ def module(name: str) -> ModuleType:
     Raises:
         UnknownName: If there is no such system.
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise unknown_name("system", repr(name), names())
     plain = name.replace("-", "_")
     if plain in names():
         return import_module(f"{__name__}.{plain}")
-    if "." in name and not name.startswith("."):
-        try:
-            outside = import_module(name)
-        except ImportError as error:
-            raise unknown_name(
-                "system", name, names(), advice=f"Importing it failed: {error}."
-            ) from error
-        lacks = [part for part in ("Config", "load") if not hasattr(outside, part)]
-        if lacks:
-            advice = f"It is a module, but it offers no {' and no '.join(lacks)}."
-            raise unknown_name("system", name, names(), advice=advice)
-        return outside
-    raise unknown_name("system", name, names(), advice="A dotted name loads a module of your own.")
+    return outside_module("system", name, names(), needs=("Config", "load"))
 
 
 def models(name: str) -> Mapping[str, str]:

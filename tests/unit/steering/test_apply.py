@@ -124,6 +124,40 @@ def test_a_bias_that_is_swapped_out_raises_at_the_end():
         layers.blocks(model)[0].mlp.down_proj.bias = None
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_what_is_saved_while_steering_lasts_is_the_model_itself(kind, tmp_path):
+    model = family(kind)
+    own = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with steering(model, push()) as applied:
+        for kept in (model.state_dict(), model.state_dict(keep_vars=True)):
+            assert kept.keys() == own.keys()
+            assert all(torch.equal(kept[name], own[name]) for name in own)
+        model.save_pretrained(tmp_path / "inside")
+    assert applied.tier == ("rows" if kind in UNFOLDED else "bias")
+    model.save_pretrained(tmp_path / "after")
+    files = [tmp_path / name / "model.safetensors" for name in ("inside", "after")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_weights_are_not_loaded_into_a_steered_model(kind):
+    model = family(kind)
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    before = snapshot(model)
+    with steering(model, push()), pytest.raises(SteeringError, match="leave the `with` block"):
+        model.load_state_dict({name: weight + 1 for name, weight in weights.items()})
+    assert untouched(model, before)
+    model.load_state_dict(weights)
+
+
+def test_dropout_is_named_where_it_is_what_hinders():
+    model = family("gpt2").train()
+    with pytest.raises(SteeringError, match=r"training mode.*eval\(\)"), steering(model, push()):
+        pass
+    with steering(model.eval(), push()):
+        pass
+
+
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "phi"])
 @pytest.mark.parametrize("rows", [None, 2])
 def test_an_exception_inside_leaves_the_model_bit_for_bit(kind, rows):

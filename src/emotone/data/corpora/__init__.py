@@ -15,7 +15,7 @@ from typing import Protocol, cast
 
 from emotone.data.corpus import Corpus
 from emotone.data.reading import Problems
-from emotone.errors import unknown_name
+from emotone.outside import outside_module
 from emotone.types import Example
 
 
@@ -46,16 +46,4 @@ def module(name: str) -> CorpusModule:
     plain = name.replace("-", "_")
     if plain in names():
         return cast(CorpusModule, import_module(f"{__name__}.{plain}"))
-    if "." in name and not name.startswith("."):
-        try:
-            outside = import_module(name)
-        except ImportError as error:
-            raise unknown_name(
-                "corpus", name, names(), advice=f"Importing it failed: {error}."
-            ) from error
-        lacks = [part for part in ("CORPUS", "read") if not hasattr(outside, part)]
-        if lacks:
-            advice = f"It is a module, but it offers no {' and no '.join(lacks)}."
-            raise unknown_name("corpus", name, names(), advice=advice)
-        return cast(CorpusModule, outside)
-    raise unknown_name("corpus", name, names(), advice="A dotted name loads a module of your own.")
+    return cast(CorpusModule, outside_module("corpus", name, names(), needs=("CORPUS", "read")))
