@@ -110,20 +110,29 @@ _KINDS = {
 }
 
 
-def unknown_name(kind: str, came: str, allowed: Iterable[str], *, advice: str = "") -> UnknownName:
+def unknown_name(
+    kind: str,
+    came: str,
+    allowed: Iterable[str],
+    *,
+    also: Iterable[str] = (),
+    advice: str = "",
+) -> UnknownName:
     """Build the one-sentence error for a name outside a known set.
 
     Args:
         kind: What the name stands for, such as "emotion" or "model".
         came: The name as written.
         allowed: All valid names, in the order to show.
+        also: Names that are valid too and may be guessed, but are not listed.
         advice: What to do beyond choosing from the list; may be empty.
 
     Returns:
         The error, ready to raise, with the nearest valid name where one is near.
     """
     names = list(allowed)
-    near = get_close_matches(came.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
+    valid = [name.lower() for name in (*names, *also)]
+    near = get_close_matches(came.lower(), valid, n=1, cutoff=0.6)
     guess = f"; did you mean {near[0]!r}? Allowed:" if near else "; allowed:"
     listed = ", ".join(names) if names else "none"
     tail = f" {advice}" if advice else ""

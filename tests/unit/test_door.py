@@ -109,7 +109,7 @@ def test_a_language_or_a_model_that_is_named_answers_every_post(two_languages):
     door = open_door("own.twins", "mine")
     assert {door.reply(post).model for post in ("hi", "你好")} == {"mine"}
     assert two_languages == ["twins-zh", "mine"]
-    with pytest.raises(UnknownName, match=r"language of own\.twins 'fr'.* Allowed: zh, en"):
+    with pytest.raises(UnknownName, match=r"language of own\.twins 'fr'.* allowed: zh, en"):
         open_door("own.twins", lang="fr")
     assert open_door("echo", lang="zh").reply("hi").text == "hi"
 

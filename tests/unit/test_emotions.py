@@ -284,7 +284,7 @@ def test_no_name_is_offered_when_none_is_near():
     with pytest.raises(UnknownName) as caught:
         EmotionMix.parse("xyzzy")
     assert "did you mean" not in str(caught.value)
-    assert "Allowed: anger, disgust" in str(caught.value)
+    assert "allowed: anger, disgust" in str(caught.value)
 
 
 def test_an_alias_of_a_label_that_the_set_lacks_is_neither_read_nor_offered():

@@ -48,3 +48,8 @@ def test_an_empty_set_is_said_to_be_empty():
 @pytest.mark.parametrize("came", ["ECHO", "Echo", "ecHo"])
 def test_case_does_not_hide_the_nearest_name(came: str):
     assert "did you mean 'echo'?" in str(unknown_name("system", came, ["Echo", "prompted"]).args[0])
+
+
+def test_names_that_are_valid_too_are_guessed_but_not_listed():
+    error = unknown_name("emotion", "hapy", ["joy"], also=["happy"])
+    assert str(error) == "unknown emotion 'hapy'; did you mean 'happy'? Allowed: joy."

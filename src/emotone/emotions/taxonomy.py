@@ -64,10 +64,7 @@ class Taxonomy:
 
     def _unknown(self, came: str) -> UnknownName:
         known = [alias for alias, label in self.aliases.items() if label in self.labels]
-        error = unknown_name(f"emotion for {self.name}", came, [*self.labels, *known])
-        listed = f"Allowed: {', '.join(self.labels)}."
-        head = str(error).split(" Allowed:")[0]
-        return UnknownName(f"{head} {listed}")
+        return unknown_name(f"emotion for {self.name}", came, self.labels, also=known)
 
     def map_to(self, emotion: Emotion, other: Taxonomy) -> Emotion:
         """Map an emotion of this set to another set by the published table.
