@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,26 @@ def test_replies_and_scores_go_to_devices_and_links(tmp_path):
     assert emotone(*scored, "/dev/null").returncode == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert not [p for p in Path("/dev").iterdir() if p.name.startswith((".labels", "stdout."))]
+
+
+def test_a_pipe_as_input_is_read_once(tmp_path):
+    pipe, out = tmp_path / "posts", tmp_path / "replies.jsonl"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=('{"post": "a"}\n',))
+    writer.start()
+    done = emotone("generate", "-s", "echo", "-i", pipe, "-o", out, timeout=60)
+    writer.join()
+    assert (done.returncode, len(out.read_text().splitlines())) == (0, 1)
+
+
+def test_a_mark_on_stdin_is_no_text():
+    done = emotone("reply", "-s", "echo", "-", input="\ufeffhello")
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+
+
+def test_an_array_of_texts_is_not_judged_as_one(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[{"text": "a"}]')
+    done = emotone("judge", "emotion", "-i", path)
+    assert done.returncode == 2
+    assert "a.json, line 1: a list; write" in done.stderr

@@ -93,7 +93,7 @@ def _ask(mix: EmotionMix | None, levels: EmpathyLevels | None) -> str | None:
         prompt = f"[{wishes}] > " if wishes else "> "
         print(prompt, end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
-    return line.strip() if line else None
+    return line.removeprefix("\ufeff").strip() if line else None  # a mark of UTF-8 is no text
 
 
 def _answer(

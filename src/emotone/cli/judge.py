@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ _KEYS = {
     "interpretation": "interpretations",
     "exploration": "explorations",
 }
+#: The start of a JSON array of objects or texts, which would be judged as one text.
+_JSON_LIST = re.compile(r'\s*\[\s*(?:[{"]|$)')
 #: Rows judged at once: enough to sort them by length, few enough to hold.
 _CHUNK = 2048
 
@@ -202,6 +205,8 @@ def _objects(source: str, needed: str) -> Iterator[tuple[str, int, dict[str, Any
         if not line.strip():
             continue
         place = f"{name}, line {number}"
+        if _JSON_LIST.match(line):
+            raise DataError(f"{place}: a list; write {needed} a line, as `jq -c '.[]'` does")
         if not line.lstrip().startswith("{"):
             yield place, number, line
             continue

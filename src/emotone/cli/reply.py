@@ -37,16 +37,11 @@ def reply(
     `--emotion all` answers in every emotion of the system, a line each. With `-n` there are several
     replies: of the seeds that follow each other, or the best of a beam search.
     """
-    import sys
-
+    from emotone.data.reading import whole_text
     from emotone.door import ALL
-    from emotone.errors import DataError
     from emotone.types import Dialogue
 
-    try:
-        dialogue = Dialogue.of(sys.stdin.read() if text == "-" else text)
-    except UnicodeDecodeError as error:
-        raise DataError(f"cannot read stdin ({error}); write the text in UTF-8") from error
+    dialogue = Dialogue.of(whole_text("-") if text == "-" else text)
     asked = ALL if emotion == ALL else options.read_emotion(emotion)
     levels = options.read_empathy(empathy)
     door = options.open_door(system, model, device, settings, lang)

@@ -14,7 +14,7 @@ from typing import Any
 from emotone.data.formats.plain_yaml import read_plain_yaml
 from emotone.data.reading import Problems, read_lines
 from emotone.emotions import NLPCC, Taxonomy
-from emotone.errors import DataError, EmotoneError, unknown_name
+from emotone.errors import DataError, EmotoneError, kind_of_value, unknown_name
 from emotone.types import is_unicode
 
 DUTIR = Taxonomy("dutir", ("乐", "好", "怒", "哀", "惧", "恶", "惊"))
@@ -183,7 +183,7 @@ def read_nrclex(path: Path) -> Lexicon:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path.name}: no JSON ({error}); give the JSON file of NRCLex") from error
     if not isinstance(body, dict):
-        raise DataError(f"{path.name}: a {type(body).__name__}; give an object of word -> labels")
+        raise DataError(f"{path.name} holds {kind_of_value(body)}; give an object of words")
     words: dict[str, set[str]] = {label: set() for label in NRC.labels}
     for word, labels in body.items():
         for label in _words(path, word, labels):

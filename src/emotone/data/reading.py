@@ -18,6 +18,7 @@ from typing import IO, Literal, cast
 
 from emotone.encoding import decode, decode_file, kind_of
 from emotone.errors import DataError, EmotoneError, number_of
+from emotone.files import is_stream
 
 #: A line longer than this is not a line of a corpus, and is never held in memory whole.
 MAX_LINE = 50 * 1024 * 1024
@@ -117,15 +118,18 @@ def open_binary(path: Path, name: str | None = None) -> IO[bytes]:
         DataError: If it is not there, is a folder or is an archive of files.
     """
     try:
-        with path.open("rb") as source:
-            start = source.read(6)
+        source = path.open("rb")
+        start = source.peek(6)  # a pipe gives its bytes once
         for magic, unpacked in _PACKED:
             if start.startswith(magic):
+                if is_stream(path):
+                    return cast("IO[bytes]", unpacked(source))
+                source.close()  # what unpacks a file closes no file that it did not open
                 return cast("IO[bytes]", unpacked(path))
-        if start.startswith(b"PK"):
-            kind = kind_of(start) or "a zip archive"
+        if start.startswith(b"PK") and (kind := kind_of(start)):
+            source.close()
             raise DataError(f"cannot read {name or path.name}: it is {kind}")
-        return path.open("rb")
+        return source
     except OSError as error:
         raise DataError(
             f"cannot read {name or path.name}: {error.strerror}; name a file that is here"

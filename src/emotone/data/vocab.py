@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from emotone.data.reading import Problems, read_lines
-from emotone.errors import DataError
+from emotone.errors import DataError, kind_of_value
 from emotone.files import write_json
 from emotone.types import is_unicode
 
@@ -134,7 +134,7 @@ class Vocabulary:
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path.name}: no JSON ({error}); give a list of words") from error
         if not isinstance(words, list):
-            raise DataError(f"{path.name} holds a {type(words).__name__}; give a list of words")
+            raise DataError(f"{path.name} holds {kind_of_value(words)}; give a list of words")
         try:
             return cls(tuple(words))
         except (DataError, TypeError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emotone.errors import DataError
-from emotone.files import sha256
+from emotone.files import is_stream, sha256
 
 #: Packages whose version can change a number.
 PACKAGES = (
@@ -69,11 +69,13 @@ def manifest(
 
 
 def file_facts(path: Path) -> dict[str, Any]:
-    """Return name, size in bytes and sha256 of a file.
+    """Return name, size in bytes and sha256 of a file; of a pipe the name, for it is read once.
 
     Raises:
         DataError: If it cannot be read.
     """
+    if is_stream(path):
+        return {"name": path.name, "bytes": None, "sha256": None}
     try:
         size, checksum = path.stat().st_size, sha256(path)
     except OSError as error:

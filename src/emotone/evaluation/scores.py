@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from emotone import config
-from emotone.errors import ConfigError, DataError
+from emotone.encoding import read_text
+from emotone.errors import ConfigError, DataError, kind_of_value
 from emotone.files import replacing
 
 FORMAT = 1
@@ -216,8 +217,8 @@ def read_scores(path: Path) -> Scores:
         DataError: If it is not there, or not of this shape; the message names file and key.
     """
     try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        row = json.loads(read_text(path, "scores file"))
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"cannot read {path} as scores ({error}); make it with `emotone score`"
         ) from error
@@ -234,7 +235,7 @@ def read_scores(path: Path) -> Scores:
 
 def _scores(row: Any) -> Scores:
     if not isinstance(row, dict):
-        raise DataError(f"a {type(row).__name__} where a JSON object is needed")
+        raise DataError(f"{kind_of_value(row)} where a JSON object is needed")
     if row.get("format") != FORMAT:
         raise DataError(f'"format" is {row.get("format")!r}; this emotone reads {FORMAT}')
     for key, kind in (("system", str), ("model", str), ("n", int)):

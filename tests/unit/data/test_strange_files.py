@@ -296,3 +296,10 @@ def test_vectors_that_are_no_text_are_named(blob: bytes, said: str, tmp_path: Pa
     with pytest.raises(DataError) as caught:
         read_word_vectors(path)
     assert said in str(caught.value)
+
+
+def test_xml_is_told_by_its_start(tmp_path: Path):
+    where = write_sample("nlpcc_emotion", tmp_path)
+    other = tmp_path / "sentences"
+    other.write_bytes((where / "nlpcc2014_sample.xml").read_bytes())
+    assert len(examples("nlpcc_emotion", other)) == 2

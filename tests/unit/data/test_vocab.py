@@ -61,7 +61,7 @@ def test_file_comes_back(tmp_path):
     ("text", "says"),
     [
         ("[", "no JSON"),
-        ('{"a": 1}', "holds a dict"),
+        ('{"a": 1}', "holds an object"),
         ('["a", "b"]', "must begin with '<pad>'"),
         ('["<pad>", "<unk>", "</s>", "<s>", "a", "a"]', "'a' twice"),
         ('["<pad>", "<unk>", "</s>", "<s>", 7]', "holds 7"),

@@ -18,7 +18,15 @@ from xml.etree import ElementTree
 from emotone.data.checks import named, numbered, text
 from emotone.data.corpus import Corpus, find
 from emotone.data.formats.dialogues import single
-from emotone.data.reading import Problems, filled_lines, is_utf16, read_lines, read_utf16
+from emotone.data.reading import (
+    DAMAGED,
+    Problems,
+    filled_lines,
+    is_utf16,
+    open_binary,
+    read_lines,
+    read_utf16,
+)
 from emotone.data.text import join
 from emotone.emotions import NLPCC, NLPCC2013
 from emotone.errors import DataError
@@ -63,7 +71,7 @@ _DECLARES = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.I)
 def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
     """Yield one example a sentence."""
     for part, path in find(CORPUS, where, split):
-        if ".xml" in path.suffixes:
+        if _holds_xml(path):
             yield from _xml(path, problems, part)
             continue
         for line, row in filled_lines(path, problems):
@@ -73,6 +81,18 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                     raise DataError("no tab; write text TAB id")
                 emotion = numbered(label, NLPCC.labels, NLPCC)
                 yield single(f"{part}-{line}", join(text(words, "the text")), emotion, "zh")
+
+
+def _holds_xml(path: Path) -> bool:
+    """Tell XML by its name, or by its start under any name."""
+    if ".xml" in path.suffixes:
+        return True
+    with open_binary(path) as source:
+        try:
+            start = source.read(100)
+        except DAMAGED:
+            return False
+    return b"<?xml" in start or "<?xml".encode("utf-16-le") in start
 
 
 def _xml(path: Path, problems: Problems, part: str) -> Iterator[Example]:

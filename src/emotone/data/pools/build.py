@@ -38,7 +38,7 @@ from emotone.data.reading import Problems
 from emotone.data.text import Lang, language, text_key, tokens
 from emotone.emotions import EKMAN, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UsageError, unknown_name
-from emotone.files import sha256, write_json
+from emotone.files import check_writable, sha256, write_json
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
 
@@ -256,6 +256,7 @@ def write(
             f"{judge.name} labels in {judge.taxonomy.name}; name a judge that labels in "
             f"{pool.taxonomy.name}"
         )
+    _make(folder)
     replies, own = [pair.reply for pair in pairs], [pair.label for pair in pairs]
     labels = label_replies(replies, own, judge, pool.least, pool.agree)
     rows: dict[str, list[Example]] = {split: [] for split in SPLITS}
@@ -286,6 +287,15 @@ def write(
     return save(folder, rows, words, pool.taxonomy, facts, single)
 
 
+def _make(folder: Path) -> None:
+    """Make a folder, before the long work that fills it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make {folder} ({error.strerror}); name another folder") from error
+    check_writable(folder / "pool.json")
+
+
 def save(
     folder: Path,
     rows: Mapping[str, Sequence[Example]],
@@ -310,11 +320,8 @@ def save(
     Raises:
         DataError: If a file cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pool.json").unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {folder} ({error.strerror}); name another folder") from error
+    _make(folder)
+    (folder / "pool.json").unlink(missing_ok=True)
     for split in SPLITS:
         write_jsonl(rows[split], folder / f"{split}.jsonl")
     if single:
