@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,7 +62,16 @@ def write_candidates(
     """
     written: list[list[Written]] = [[] for _ in prompts]
     for rows, seeds in candidate_passes(counts, decoding.seed, batch):
-        replies = write(model, tokenizer, [prompts[i] for i in rows], decoding, seeds, stop=stop)
+        copies = Counter(rows)  # a prompt is read once for all of its candidates
+        replies = write(
+            model,
+            tokenizer,
+            [prompts[i] for i in copies],
+            decoding,
+            seeds,
+            stop=stop,
+            copies=list(copies.values()),
+        )
         for i, reply in zip(rows, replies, strict=True):
             written[i].append(reply)
     return written

@@ -51,22 +51,24 @@ def write(
     seeds: Sequence[int],
     *,
     stop: Sequence[str] = (),
+    copies: Sequence[int] | None = None,
 ) -> list[Written]:
-    """Decode one reply a prompt; row i samples with a generator of seed `seeds[i]`.
+    """Decode replies to prompts; reply i samples with a generator of seed `seeds[i]`.
 
     Args:
         model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
-        prompts: Token ids, one list a row.
+        prompts: Token ids, one list a prompt; each is read once.
         decoding: How to choose; its seed is not used here.
-        seeds: One seed a row.
+        seeds: One seed a reply.
         stop: Texts that end a reply and do not belong to it.
+        copies: Replies to each prompt, which come one after another; None for one each.
     """
     if not prompts:
         return []
-    rows: list[list[int]] = [[] for _ in prompts]
-    scores = [0.0] * len(prompts)
-    for tokens, logprobs in steps(model, tokenizer, prompts, decoding, seeds, stop):
+    rows: list[list[int]] = [[] for _ in seeds]
+    scores = [0.0] * len(seeds)
+    for tokens, logprobs in steps(model, tokenizer, prompts, decoding, seeds, stop, copies):
         for i, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
             if token is not None:
                 rows[i].append(token)
@@ -114,16 +116,18 @@ def steps(
     decoding: Decoding,
     seeds: Sequence[int],
     stop: Sequence[str] = (),
+    copies: Sequence[int] | None = None,
 ) -> Iterator[tuple[list[int | None], list[float]]]:
-    """Yield each step's token and log-probability of every row; None for a finished row.
+    """Yield each step's token and log-probability of every reply; None for a finished one.
 
     Args:
         model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
-        prompts: Token ids, one list a row.
+        prompts: Token ids, one list a prompt.
         decoding: How to choose; its seed is not used here.
-        seeds: One seed a row.
+        seeds: One seed a reply.
         stop: Texts that end a reply.
+        copies: Replies to each prompt; None for one each.
 
     Raises:
         DataError: If a prompt and its reply do not fit the model's context.
@@ -139,10 +143,13 @@ def steps(
     ends = end_tokens(model, tokenizer)
     ids, mask = pad(list(prompts), filler, left=not is_seq2seq(model))
     kind = Seq2SeqSteps if is_seq2seq(model) else CausalSteps
-    passes = kind(model, ids.to(device), mask.to(device))
+    rows: Tensor | None = None
+    if copies is not None and any(n != 1 for n in copies):
+        rows = torch.arange(len(prompts)).repeat_interleave(torch.tensor(copies)).to(device)
+    passes = kind(model, ids.to(device), mask.to(device), rows=rows)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    replies: list[list[int]] = [[] for _ in prompts]
-    done = [False] * len(prompts)
+    replies: list[list[int]] = [[] for _ in seeds]
+    done = [False] * len(seeds)
     soft = max(1, int(decoding.max_tokens * decoding.sentence_end_after))
     fed: Tensor | None = None
     for step in range(decoding.max_tokens):

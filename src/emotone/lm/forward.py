@@ -38,9 +38,10 @@ class CausalSteps:
         """Logits of the first token of each reply, [B, V], float32."""
         logits = self._pass(self._ids)
         if self._rows is not None:
-            self._cache.batch_select_indices(self._rows)
+            self._cache.reorder_cache(self._rows)
             self._mask, self._position = self._mask[self._rows], self._position[self._rows]
             logits = logits[self._rows]
+        _give_room(self._cache)
         return logits
 
     @torch.no_grad()
@@ -90,7 +91,7 @@ class Seq2SeqSteps:
         self._states = encoder(input_ids=self._ids, attention_mask=self._mask).last_hidden_state
         logits = self._pass(self._ids.new_full((len(self._ids),), start_token(self._model)))
         if self._rows is not None:
-            self._cache.batch_select_indices(self._rows)
+            self._cache.reorder_cache(self._rows)
             self._mask, self._states = self._mask[self._rows], self._states[self._rows]
             logits = logits[self._rows]
         return logits
@@ -110,6 +111,37 @@ class Seq2SeqSteps:
         )
         self._cache = out.past_key_values
         return out.logits[:, -1].float()
+
+
+def _give_room(cache: Any, step: int = 64) -> None:
+    """Let a filled cache grow in place.
+
+    transformers copies all keys and values to add those of one token, which is a third of the time
+    of a reply to a long prompt.
+    """
+    from transformers.cache_utils import DynamicLayer
+
+    def update_of(layer: Any) -> Any:
+        buffers: list[Tensor] = []
+
+        def update(keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+            start = layer.keys.shape[-2]
+            end = start + keys.shape[-2]
+            if not buffers or buffers[0].shape[-2] < end:
+                buffers[:] = [
+                    torch.nn.functional.pad(filled, (0, 0, 0, end - start + step))
+                    for filled in (layer.keys, layer.values)
+                ]
+            for buffer, new in zip(buffers, (keys, values), strict=True):
+                buffer[..., start:end, :] = new
+            layer.keys, layer.values = (buffer[..., :end, :] for buffer in buffers)
+            return layer.keys, layer.values
+
+        return update
+
+    for layer in getattr(cache, "layers", ()):
+        if type(layer) is DynamicLayer and layer.is_initialized:
+            layer.update = update_of(layer)
 
 
 def is_seq2seq(model: nn.Module) -> bool:

@@ -10,7 +10,7 @@ Three tiers do the same addition at different cost, and the cheapest exact one i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -57,6 +57,7 @@ def steering(
     operation: Operation = "add",
     tier: Tier | None = None,
     prompt_length: int | None = None,
+    copies: Sequence[int] | None = None,
 ) -> Iterator[Applied]:
     """Steer a model for the length of a `with` block.
 
@@ -75,6 +76,8 @@ def steering(
         operation: How to add.
         tier: Force a tier; None takes the cheapest exact one.
         prompt_length: See `Columns`.
+        copies: How many rows of the model belong to each row here once it runs more of them, as
+            after a prompt that was read once; None for as many of each.
 
     Raises:
         Unsupported: If the forced tier cannot do what is asked.
@@ -94,6 +97,8 @@ def steering(
     attachment = ATTACH[kind](
         model, displacement, listed, chosen, site, Columns(positions, prompt_length), operation
     )
+    if attachment.counts is True:
+        attachment.copies = copies
     _steered.add(model)
     try:
         attachment.attach()

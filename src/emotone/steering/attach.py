@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -153,6 +153,8 @@ class HookAttachment:
         self._fired = [0] * len(chosen)
         self._passes = 0
         self.everywhere = False
+        #: Rows of the model that belong to each row of the displacement; None for as many of each.
+        self.copies: Sequence[int] | None = None
         self.set(displacement)
 
     def set(self, displacement: Tensor) -> None:
@@ -204,12 +206,14 @@ class HookAttachment:
         if given in (1, count):
             return self._rows
         if self._spread is None or self._spread.shape[1] != count:
-            if count % given:
+            copies = self.copies or [count // given] * given
+            if sum(copies) != count:
                 raise SteeringError(
                     f"the model runs {count} rows, the mixes are for {given}; "
                     "give one mix, or as many mixes as prompts"
                 )
-            self._spread = self._rows.repeat_interleave(count // given, dim=1)
+            rows = torch.tensor(copies, device=self._device)
+            self._spread = self._rows.repeat_interleave(rows, dim=1)
         return self._spread
 
     def detach(self) -> None:

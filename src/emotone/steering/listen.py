@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import DataError
-from emotone.steering.record import response_means
+from emotone.steering.record import block_means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +56,7 @@ def listener_logprobs(
         listener: The readout.
         pairs: (ids of the prompt, reply).
     """
-    means = response_means(model, tokenizer, pairs, batch=64).means[:, listener.block]
-    return listener.logprobs(means)
+    return listener.logprobs(block_means(model, tokenizer, pairs, listener.block))
 
 
 def train_listener(

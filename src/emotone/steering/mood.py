@@ -6,6 +6,7 @@ choice among these, the likelihood of given replies, and the report of what was 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -77,14 +78,16 @@ class Mood:
         written: list[list[Written]] = [[] for _ in prompts]
         applied: list[Applied | None] = [None] * len(prompts)
         for rows, seeds in candidate_passes(counts, decoding.seed, self.batch):
-            with self._steer([doses[i] for i in rows]) as how:
+            copies = Counter(rows)  # a prompt is read once for all of its candidates
+            with self._steer([doses[i] for i in copies], list(copies.values())) as how:
                 replies = write(
                     self.lm.model,
                     self.lm.tokenizer,
-                    [prompts[i] for i in rows],
+                    [prompts[i] for i in copies],
                     decoding,
                     seeds,
                     stop=self.lm.stop,
+                    copies=list(copies.values()),
                 )
             for i, reply in zip(rows, replies, strict=True):
                 written[i].append(reply)
@@ -149,8 +152,10 @@ class Mood:
                 stop=self.lm.stop,
             )
 
-    def _steer(self, doses: Sequence[Doses]) -> AbstractContextManager[Applied]:
-        return self.vectors.steer(self.lm.model, raw_scale=doses)
+    def _steer(
+        self, doses: Sequence[Doses], copies: Sequence[int] | None = None
+    ) -> AbstractContextManager[Applied]:
+        return self.vectors.steer(self.lm.model, raw_scale=doses, copies=copies)
 
     def report(
         self, applied: Applied | None, doses: Doses, candidates: int, *, told: str = ""

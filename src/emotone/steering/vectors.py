@@ -228,6 +228,7 @@ class EmotionVectors:
         operation: Operation = "add",
         tier: Tier | None = None,
         prompt_length: int | None = None,
+        copies: Sequence[int] | None = None,
     ) -> AbstractContextManager[Applied]:
         """Steer any Hugging Face causal language model inside a `with` block.
 
@@ -245,6 +246,7 @@ class EmotionVectors:
             operation: How to add.
             tier: Force a tier; None takes the cheapest exact one.
             prompt_length: See `emotone.steering.positions.Columns`.
+            copies: See `emotone.steering.apply.steering`.
 
         Raises:
             SteeringError: If the model is another one, or steering would not act.
@@ -264,6 +266,7 @@ class EmotionVectors:
             operation=operation,
             tier=tier,
             prompt_length=prompt_length,
+            copies=copies,
         )
 
     def _doses_of_rows(

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.lm.toy_templates import CHATML, GEMMA, MISTRAL
 
 from emotone.emotions import EKMAN, EmotionMix
-from emotone.errors import CheckpointError, Unsupported
+from emotone.errors import CheckpointError, DataError, Unsupported
 from emotone.lm.chat import prompt_ids
 from emotone.models.tiny import byte_tokenizer, tiny_causal_lm
 from emotone.rl.causal import chat_prompt
@@ -105,7 +105,21 @@ def test_every_user_of_templates_takes_one_without_a_system_role(template: str) 
     assert list(prompted.stream(CONVERSATION, joy, decoding=decoding))
     assert prompted.nats([CONVERSATION], [joy], ["yes"])[0][1] == 4
     assert chat_prompt(lm.tokenizer, CONVERSATION, "Be kind.", 500)
-    example = Example("1", CONVERSATION, joy, "yes")
+    examples = [
+        Example("1", CONVERSATION, joy, "yes"),
+        Example("2", CONVERSATION, EmotionMix.parse("anger", EKMAN), "no"),
+    ]
     for method in ("answers", "reading"):
         settings = ExtractSettings(method=method, system="Be kind.", tokens=4)
-        assert extract(lm, [example], settings=settings).labels == ("joy",)
+        assert extract(lm, examples, settings=settings).labels == ("anger", "joy")
+
+
+def test_only_our_own_sentence_says_that_a_text_is_too_long(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lm = tiny_causal_lm()
+    lm.tokenizer.model_max_length = 50
+    with pytest.raises(DataError, match=r"the text is \d+ tokens long, .* the model's 2048;"):
+        Prompted(lm, Config()).reply([Dialogue.of("word " * 1200)], [None], decoding=Decoding())
+    assert not caplog.text
+    assert not capfd.readouterr().err

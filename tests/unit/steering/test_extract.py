@@ -14,7 +14,7 @@ from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.extract import METHODS, ExtractSettings, extract
 from emotone.steering.fit import FitSettings, encode, fit
 from emotone.steering.listen import listener_logprobs, train_listener
-from emotone.steering.record import response_means
+from emotone.steering.record import block_means, response_means
 from emotone.types import Dialogue, Example
 from unit.steering.families import snapshot, untouched
 
@@ -257,3 +257,38 @@ def test_examples_of_a_mix_make_no_vectors(mix):
     rows = [dataclasses.replace(e, emotion=EmotionMix.parse(mix)) for e in examples("joy")]
     with pytest.raises(DataError, match="examples of one emotion each"):
         extract(lm, rows)
+
+
+def test_one_block_is_read_as_all_are_at_less_cost():
+    lm = tiny_causal_lm()
+    first, second = ([5, 6, 7, 8, 9, 10] * n for n in (1, 3))
+    pairs = [(first, "yes!"), (second, "no, never"), (first, "a longer reply"), (first, ".")]
+    wanted = response_means(lm.model, lm.tokenizer, pairs).means
+    columns: list[int] = []
+
+    def note(_module, _args, kwargs):
+        columns.append(kwargs["input_ids"].numel())
+
+    handle = lm.model.base_model.register_forward_pre_hook(note, with_kwargs=True)
+    for block in range(3):
+        for batch in (1, 2, 64):
+            means = block_means(lm.model, lm.tokenizer, pairs, block, batch=batch)
+            torch.testing.assert_close(means, wanted[:, block], rtol=1e-4, atol=1e-5)
+    handle.remove()
+    assert columns[-2:] == [2 * 18, 4 * 14]
+    plain = response_means(lm.model, lm.tokenizer, pairs).means
+    assert torch.equal(plain, wanted)  # a pass that was cut short leaves nothing behind
+
+
+def test_a_long_prompt_leaves_its_reply_whole():
+    lm = tiny_causal_lm()
+    prompt = list(range(3, 203)) * 5
+    replies = ["yes, and gladly", "yes, but sadly"]
+    pairs = [(prompt, reply) for reply in replies]
+    short = [([*prompt[:60], *prompt[-181:]], reply) for reply in replies]
+    assert len(short[0][0]) + len(replies[0]) == 256
+    full = response_means(lm.model, lm.tokenizer, pairs)
+    assert full.tokens == sum(map(len, replies))
+    means = block_means(lm.model, lm.tokenizer, pairs, 1)
+    torch.testing.assert_close(means, block_means(lm.model, lm.tokenizer, short, 1))
+    assert not torch.equal(means[0], means[1])

@@ -7,6 +7,7 @@ import pytest
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, SteeringError
 from emotone.lm.candidates import candidate_passes, candidate_seed, write_candidates
+from emotone.lm.decode import write
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.find import vectors_fitting, vectors_named
 from emotone.steering.mood import Mood
@@ -106,3 +107,26 @@ def test_vectors_are_found_by_name_file_and_weights(mood, tmp_path):
     with pytest.raises(CheckpointError, match="cannot read"):
         vectors_named("smollm2", str(tmp_path / "no.safetensors"))
     assert vectors_fitting(mood.lm.model) is None
+
+
+def test_a_prompt_is_read_once_for_all_of_its_candidates(mood):
+    widths: list[tuple[int, int]] = []
+
+    def note(_module, _args, kwargs):
+        widths.append(tuple(kwargs["input_ids"].shape))
+
+    doses = mood.doses(mixes(mood, "joy", None, "anger:50"))
+    counts = [4, 1, 2]
+    handle = mood.lm.model.register_forward_pre_hook(note, with_kwargs=True)
+    rows = mood.write_candidates(PROMPTS, doses, counts, SHORT)
+    assert [w for w in widths if w[1] != 1 and w != (3, 5)] == [(3, 4)]  # (3, 5) is the self-test
+    assert (7, 1) in widths
+    handle.remove()
+    for i, (prompt, dose, count) in enumerate(zip(PROMPTS, doses, counts, strict=True)):
+        seeds = [candidate_seed(SHORT.seed + i, j) for j in range(count)]
+        with mood.vectors.steer(mood.lm.model, raw_scale=dose):
+            alone = [
+                write(mood.lm.model, mood.lm.tokenizer, [prompt], SHORT, [seed])[0].text
+                for seed in seeds
+            ]
+        assert [w.text for w in rows[i].replies] == alone
