@@ -216,7 +216,7 @@ class Door:
         dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
         responder = self.responder_for(dialogue.posts[-1].text)
         if not isinstance(responder, StreamingResponder):
-            raise Unsupported("this system does not stream; use reply")
+            raise Unsupported("this system does not stream; ask it for the whole reply")
         mix = mix_of(emotion, responder.capabilities.taxonomy, note)
         with self.turn.taken():  # a tokenizer, too, serves one thread at a time
             pieces = responder.stream(dialogue, mix, decoding=decoding)

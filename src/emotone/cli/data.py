@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from emotone.data.source import Source
     from emotone.types import Example
 
-data_app = typer.Typer(help="Corpora: list, prepare, count, check, label.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Corpora: list, prepare, count, check, label.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[
     str,
