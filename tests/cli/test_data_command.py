@@ -213,3 +213,11 @@ def test_the_command_loads_nothing_heavy_to_list():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "set()"
+
+
+def test_no_example_at_all_says_why(run: Run, tmp_path: Path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("a\n", encoding="utf-8")
+    done = run("prepare", "tsv", "-f", path, "-o", tmp_path / "o.jsonl", "--on-error", "skip")
+    assert done.code == 2
+    assert "no example in tsv; 1 bad line, the first in pairs.tsv, line 1: 1 field;" in done.err

@@ -252,8 +252,12 @@ def _some(
         some = True
         yield example
     if not some:
-        why = "; ".join(problems.losses()) or "look at it with `emotone data validate`"
-        raise DataError(f"no example in {name}; {why}")
+        why = problems.losses()
+        if problems.places:
+            bad = number_of(problems.count, "bad line")
+            why = [f"{bad}, the first in {problems.places[0]}", *why]
+        sentence = "; ".join(why) or "look at it with `emotone data validate`"
+        raise DataError(f"no example in {name}; {sentence}")
 
 
 def _counted(examples: Iterator[Example]) -> Iterator[Example]:
