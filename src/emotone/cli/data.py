@@ -88,6 +88,13 @@ def prepare(
     judge: Annotated[
         str | None, typer.Option("--judge", help="Of pairs: who labels the replies.")
     ] = None,
+    keep_words: Annotated[
+        bool,
+        typer.Option(
+            "--keep-words",
+            help="Leave blanks between Chinese words, for training with data.words=corpus.",
+        ),
+    ] = False,
 ) -> None:
     """Turn a corpus into a file of examples, whole or not at all.
 
@@ -100,7 +107,7 @@ def prepare(
     from emotone.errors import UsageError
 
     if name in data_pools.POOLS:
-        given = {"--split": split, "--limit": limit}
+        given = {"--split": split, "--limit": limit, "--keep-words": keep_words or None}
         data_pools.prepare_pool(name, output, where, judge, taxonomy, given)
         return
     if judge is not None:
@@ -108,7 +115,7 @@ def prepare(
     if output.suffix not in SUFFIXES:
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     target = None if taxonomy is None else _taxonomy(taxonomy)
-    problems, source = _open(name, where, split, on_error)
+    problems, source = _open(name, where, split, on_error, keep_words=keep_words)
     examples = _some(source.examples, name, limit, problems)
     if target is not None:
         examples = (relabel(example, target) for example in examples)
@@ -215,13 +222,13 @@ data_app.command("ememory")(data_ememory.ememory)
 
 
 def _open(
-    name: str, where: Path | None, split: str | None, on_error: str
+    name: str, where: Path | None, split: str | None, on_error: str, *, keep_words: bool = False
 ) -> tuple[Problems, Source]:
     from emotone.data.reading import Problems
     from emotone.data.source import open_source
 
     problems = Problems(_on_error(on_error))
-    return problems, open_source(name, where, problems, split=split)
+    return problems, open_source(name, where, problems, split=split, keep_words=keep_words)
 
 
 def _on_error(text: str) -> OnError:

@@ -65,6 +65,11 @@ def join(text: str) -> str:
     return _BLANK.sub("", _SPACE.sub(" ", text.strip()))
 
 
+def spaced(text: str) -> str:
+    """Return a text with one blank wherever it has some, so that a corpus keeps its words."""
+    return _SPACE.sub(" ", text.strip())
+
+
 def text_key(text: str) -> str:
     """Name a text by what it says: equal for texts that differ in blanks, width or case only.
 

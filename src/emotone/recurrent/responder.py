@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from emotone.data.batch import collate
-from emotone.data.clean import clean
 from emotone.data.pairs import Pair, encode
-from emotone.data.text import Lang, show, show_en, tokens
+from emotone.data.text import Lang, show, show_en
 from emotone.data.vocab import UNK, Vocabulary
 from emotone.emotions import TAXONOMIES, EmotionMix
 from emotone.nn.search import Hypothesis, beam, sample
@@ -113,9 +112,9 @@ class Recurrent:
         """
         check_request(self._system, self.capabilities, dialogues, emotions)
         places = self._places(emotions) or [-1] * len(dialogues)
-        vocabulary = self._corpus.vocabulary
+        vocabulary, words_of = self._corpus.vocabulary, self._corpus.spelling.of
         rows = [
-            Pair(self._post(d), tuple(vocabulary.ids(tokens(text, self.lang))), place)
+            Pair(self._post(d), tuple(vocabulary.ids(words_of(text))), place)
             for d, place, text in zip(dialogues, places, replies, strict=True)
         ]
         counted: list[tuple[float, int]] = []
@@ -129,10 +128,9 @@ class Recurrent:
         return counted
 
     def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
-        text = dialogue.posts[-1].text
-        # Training texts are cleaned, so what is asked must be spelt as they are.
-        words = tokens(clean(text, self.lang) or text, self.lang)[: self._corpus.longest]
-        return tuple(self._corpus.vocabulary.ids(words)) or (UNK,)
+        corpus = self._corpus
+        words = corpus.spelling.of_post(dialogue.posts[-1].text, corpus.of_posts)
+        return tuple(corpus.of_posts.ids(words[: corpus.longest])) or (UNK,)
 
     def _places(self, emotions: Sequence[EmotionMix | None]) -> list[int] | None:
         taxonomy = self.capabilities.taxonomy

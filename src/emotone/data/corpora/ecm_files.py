@@ -17,7 +17,7 @@ from pathlib import Path
 from emotone.data.checks import mix, numbered, text
 from emotone.data.corpus import Corpus, beside, find
 from emotone.data.reading import Problems, read_aligned
-from emotone.data.text import join
+from emotone.data.text import join, spaced
 from emotone.emotions import NLPCC
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example
@@ -36,6 +36,7 @@ CORPUS = Corpus(
     },
     note="category ids must be NLPCC's, 0 to 5: other, like, sadness, disgust, anger, happiness; "
     "some re-implementations number otherwise",
+    words=True,
 )
 
 SAMPLE = {
@@ -48,8 +49,11 @@ SAMPLE = {
 _KIND = re.compile("source|post")
 
 
-def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+def read(
+    where: Path, problems: Problems, *, split: str | None = None, keep_words: bool = False
+) -> Iterator[Example]:
     """Yield one example a line."""
+    spelt = spaced if keep_words else join
     for part, posts in find(CORPUS, where, split):
         replies = _needed(posts, "target", "response")
         files = [posts, replies, _needed(posts, "category")]
@@ -63,9 +67,9 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
                 target = text(reply, "the target")
                 yield Example(
                     f"{part}-{line}",
-                    Dialogue.of(join(text(post, "the source"))),
+                    Dialogue.of(spelt(text(post, "the source"))),
                     mix(numbered(category, NLPCC.labels, NLPCC)),
-                    join(target),
+                    spelt(target),
                     "zh",
                 )
 
