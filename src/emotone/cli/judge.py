@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from emotone.protocols import EmotionClassifier
 
-app = typer.Typer(
-    help="Label texts by emotion or by empathy levels.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Label texts by emotion or by empathy levels.", no_args_is_help=True)
 
 Source = Annotated[
     str,

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 #: Fewer replies of an emotion are remarked on.
 FEW = 20
 
-app = typer.Typer(
-    help="Make, calibrate and look at emotion vectors.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Make, calibrate and look at emotion vectors.", no_args_is_help=True)
 
 _Input = Annotated[Path, typer.Option("--input", "-i", help="examples.jsonl.")]
 _Output = Annotated[Path, typer.Option("--output", "-o", help="The vector file to write.")]

@@ -26,12 +26,9 @@ class CorpusModule(Protocol):
     SAMPLE: Mapping[str, str]
 
     def read(
-        self, where: Path, problems: Problems, *, split: str | None = None, **more: bool
+        self, where: Path, problems: Problems, *, split: str | None = None
     ) -> Iterator[Example]:
-        """Yield the examples of a folder or file, in its order.
-
-        `more` is `keep_words=True` at most, where `CORPUS.words` is set.
-        """
+        """Yield the examples of a folder or file, in its order."""
         ...
 
 
