@@ -30,10 +30,12 @@ def render() -> str:
 
 
 def _sections(command: Any, parent: Any, path: str) -> Iterator[str]:
-    # Without this, help comes in boxes that differ from terminal to terminal.
-    command.rich_markup_mode = None
     context = command.context_class(
-        command, parent=parent, info_name=path.split()[-1], terminal_width=_WIDTH
+        command,
+        parent=parent,
+        info_name=path.split()[-1],
+        terminal_width=_WIDTH,
+        **command.context_settings,
     )
     said = "\n".join(line.rstrip() for line in command.get_help(context).splitlines()).strip()
     yield f"\n## {path}\n\n```text\n{said}\n```\n"

@@ -9,19 +9,18 @@ print(emotone.load().reply("My best friend forgot my birthday.", "sadness:80"))
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # that of `typing`, which costs more than all the rest here
 if TYPE_CHECKING:
+    from typing import Any
+
     from emotone.door import Door
+    from emotone.emotions import Emotion, EmotionMix, Taxonomy
     from emotone.evaluation.generate import generate_file as generate
     from emotone.evaluation.score import score_files as score
+    from emotone.protocols import Responder
     from emotone.steering.extract import extract
     from emotone.systems.steered import calibrate_vectors as calibrate
-
-from emotone.emotions import Emotion, EmotionMix, Taxonomy
-from emotone.protocols import Responder
-from emotone.types import Decoding, Dialogue, Example, Post, Reply
+    from emotone.types import Decoding, Dialogue, Example, Post, Reply
 
 __version__ = "0.1.0"
 
@@ -42,27 +41,42 @@ __all__ = [
     "score",
 ]
 
-#: Functions that bring heavy libraries, and rooms: imported when they are first named.
-_FUNCTIONS = {
+#: Public names -> module and name there, imported when they are first named: a command starts at
+#: once, and an interrupt then finds it ready.
+_NAMES = {
+    "Decoding": ("emotone.types", "Decoding"),
+    "Dialogue": ("emotone.types", "Dialogue"),
+    "Emotion": ("emotone.emotions", "Emotion"),
+    "EmotionMix": ("emotone.emotions", "EmotionMix"),
+    "Example": ("emotone.types", "Example"),
+    "Post": ("emotone.types", "Post"),
+    "Reply": ("emotone.types", "Reply"),
+    "Responder": ("emotone.protocols", "Responder"),
+    "Taxonomy": ("emotone.emotions", "Taxonomy"),
     "calibrate": ("emotone.systems.steered", "calibrate_vectors"),
     "extract": ("emotone.steering.extract", "extract"),
     "generate": ("emotone.evaluation.generate", "generate_file"),
     "score": ("emotone.evaluation.score", "score_files"),
 }
-_ROOMS = ("data", "judges", "models", "report", "systems")
+_ROOMS = (
+    *("data", "door", "emotions", "errors", "judges", "models", "protocols", "report"),
+    *("systems", "types"),
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        module, function = _FUNCTIONS[name]
-        return getattr(import_module(module), function)
+    from importlib import import_module
+
+    if name in _NAMES:
+        module, there = _NAMES[name]
+        return getattr(import_module(module), there)
     if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_FUNCTIONS, *_ROOMS})
+    return sorted({*globals(), *_NAMES, *_ROOMS})
 
 
 def load(

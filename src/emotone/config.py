@@ -173,6 +173,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return None
         if len(inner) == 1:
             return _convert(inner[0], value, where)
+        if inner == [int, Path]:
+            is_path = isinstance(value, str | Path)
+            return _convert(Path if is_path else int, value, where)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is {value!r}; it is a section with keys of its own")

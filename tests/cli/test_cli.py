@@ -6,13 +6,16 @@ them, signals, start-up cost) is shown by a real one.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +25,9 @@ import pytest
 
 import emotone
 from emotone import systems
-from emotone.cli import main
+from emotone.cli import main, progress
 from emotone.door import open_door
+from emotone.errors import CheckpointError
 from emotone.systems import prompted
 from emotone.systems.echo import Echo
 
@@ -44,6 +48,13 @@ class Done:
 
 
 Run = Callable[..., Done]
+
+
+class Terminal(io.TextIOWrapper):
+    """A stdin that somebody sits at."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -82,6 +93,11 @@ def process(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
+def interruptible() -> None:
+    """Undo what a shell does that runs the tests in the background: it has interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 # -- real processes ---------------------------------------------------------------------------
 
 
@@ -107,8 +123,7 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs the tests in the background has told its children to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=interruptible,
     )
     assert chat.stdin is not None
     assert chat.stdout is not None
@@ -119,7 +134,59 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
     chat.send_signal(signal.SIGINT)
     _, said = chat.communicate(timeout=300)
     assert chat.returncode == 130
+    assert said.endswith("emotone: interrupted\n")
     assert "Traceback" not in said
+
+
+SWALLOWS = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(9)
+except KeyboardInterrupt as error:
+    {then}
+raise ImportError("cannot load module more than once per process")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    "then", ["pass", "raise ModuleNotFoundError('Could not import module') from error"]
+)
+def test_an_interrupt_that_a_library_takes_for_a_failed_import_is_one(tmp_path: Path, then: str):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "own.py").write_text(SWALLOWS.format(then=then))
+    done = process(
+        "reply", "hello", "--system", "taken.own", cwd=tmp_path, preexec_fn=interruptible
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "emotone: interrupted\n")
+
+
+def test_an_interrupt_inside_an_error_is_said_and_a_later_error_is_itself(run: Run, monkeypatch):
+    def load(*_: Any, **__: Any) -> Any:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise CheckpointError("the model cannot be loaded") from None
+
+    monkeypatch.setattr(systems, "load", load)
+    assert run("reply", "hi", "-s", "echo") == Done(130, "", "emotone: interrupted\n")
+    monkeypatch.undo()
+    assert run("reply", "hi", "-s", "ecko").code == 2
+
+
+def test_little_is_imported_before_interrupts_are_taken_care_of():
+    script = (
+        "import sys; before = {*sys.modules}; import emotone.cli; print({*sys.modules} - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(emotone.__file__).parents[1])},
+    )
+    heavy = {"collections", "dataclasses", "enum", "importlib", "re", "signal", "typing"}
+    assert not heavy & ast.literal_eval(done.stdout)
 
 
 def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(tmp_path: Path):
@@ -176,6 +243,47 @@ def test_help_and_version(run: Run):
     assert run("--version") == Done(0, f"{emotone.__version__}\n", "")
 
 
+COMMANDS = ["", "reply", "chat", "train", "data prepare", "judge emotion", "vectors card"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_h_and_the_command_help_show_what_help_shows(run: Run, command: str):
+    shown = run(*command.split(), "--help")
+    assert shown.out.startswith("Usage: ")
+    assert run(*command.split(), "-h") == shown
+    assert run("help", *command.split()) == shown
+    assert "<bool>" not in shown.out
+
+
+def test_help_of_what_is_no_command_names_the_nearest(run: Run):
+    assert "unknown command 'prepar'; did you mean 'prepare'?" in refused(
+        run("help", "data", "prepar")
+    )
+    assert "unknown command 'x'" in refused(run("help", "reply", "x"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_name_of_an_option_is_cut_in_a_narrow_terminal(run: Run, monkeypatch, command: str):
+    wide = run("help", *command.split()).out
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = run("help", *command.split()).out
+    for option in re.findall(r"--[a-z-]+", wide):
+        assert option in narrow
+
+
+def test_a_shell_completes_systems_emotions_and_models(run: Run, monkeypatch):
+    def completed(line: str) -> list[str]:
+        monkeypatch.setenv("_EMOTONE_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        return run().out.split()
+
+    assert completed("emotone reply --system ec") == ["echo", "ecm"]
+    assert completed("emotone chat --emotion sa") == ["sadness"]
+    assert completed("emotone reply --model smol") == ["smollm2"]
+    assert completed("emotone train emp") == ["emprl"]
+
+
 @pytest.mark.parametrize("text", ["hello", "two words", "悲伤 😀", "-5 degrees", '"quoted" \\n'])
 def test_reply_prints_the_reply(run: Run, text: str):
     assert run("reply", "--system", "echo", "--", text) == Done(0, f"{text}\n", "")
@@ -183,6 +291,7 @@ def test_reply_prints_the_reply(run: Run, text: str):
 
 def test_reply_reads_stdin(run: Run):
     assert run("reply", "-", "-s", "echo", stdin="from a pipe\n") == Done(0, "from a pipe\n", "")
+    assert run("reply", "-s", "echo", stdin="no dash\n") == Done(0, "no dash\n", "")
     assert "UTF-8" in refused(run("reply", "-", "-s", "echo", stdin=b"\xff\xfe"))
     assert "empty" in refused(run("reply", "-", "-s", "echo", stdin=""))
 
@@ -329,7 +438,35 @@ def test_bytes_that_are_no_utf_8_are_refused(run: Run):
     assert "UTF-8" in refused(run("reply", os.fsdecode(b"a\xffb"), "-s", "echo"))
 
 
-@pytest.mark.parametrize("argv", [["reply"], ["reply", "a", "b"], ["sing"], ["reply", "--loud"]])
+def test_a_post_without_quotes_is_told_to_have_some(run: Run):
+    said = refused(run("reply", "-s", "echo", "hello", "my", "world"))
+    assert said.endswith('put it in quotes, as in emotone reply "hello my world"')
+
+
+def test_a_terminal_without_a_post_is_asked_for_one(run: Run, monkeypatch):
+    monkeypatch.setattr(io, "TextIOWrapper", Terminal)
+    assert "there is no post; write it" in refused(run("reply", "-s", "echo"))
+
+
+def test_reply_streams_the_text_that_its_seed_gives(run: Run, tiny: None):
+    plain = run("reply", "hi", "-s", "prompted", "-e", "joy", "--seed", "5")
+    assert run("reply", "hi", "-s", "prompted", "-e", "joy", "--seed", "5", "--stream") == plain
+    for other in (["--json"], ["-n", "2"], ["-e", "all"]):
+        assert "leave out" in refused(run("reply", "hi", "-s", "prompted", "--stream", *other))
+
+
+def test_a_terminal_is_told_what_takes_its_time(monkeypatch, capsys):
+    for terminal, said in ((True, "emotone: loading the model ...\n"), (False, "")):
+        monkeypatch.setattr(progress, "PATIENCE", 0.02)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        with progress.waiting("loading the model"):
+            time.sleep(0.2)
+        with progress.waiting("nothing"):
+            pass
+        assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("argv", [["reply", "a", "b"], ["sing"], ["reply", "--loud"]])
 def test_what_is_no_command_ends_with_2_and_an_empty_stdout(run: Run, argv: list[str]):
     done = run(*argv)
     assert (done.code, done.out) == (2, "")

@@ -142,8 +142,12 @@ class Paper:
                 for x in states[::-1] if end else states:
                     x_r, x_u, x_n = np.split(w @ x + b, 3)
                     h_r, h_u, h_n = np.split(u @ h + c, 3)
-                    z = sigmoid(x_u + h_u)
-                    h = z * h + (1 - z) * np.tanh(x_n + sigmoid(x_r + h_r) * h_n)
+                    z, r = sigmoid(x_u + h_u), sigmoid(x_r + h_r)
+                    if self.faithful:
+                        n = 2 * len(h)
+                        h_n = u[n:] @ (r * h) + c[n:]
+                        r = 1.0
+                    h = z * h + (1 - z) * np.tanh(x_n + r * h_n)
                     made.append(h)
                 ways.append((made[::-1] if end else made, h))
             states = np.concatenate([np.array(made) for made, _ in ways], 1)
@@ -155,11 +159,12 @@ class Paper:
         scores = [self.v @ np.tanh(self.W_h @ h + self.b_h + q) for h in states]
         return softmax(np.array(scores)) @ states
 
-    def begin(self, post: tuple[int, ...], emotion: int) -> None:
+    def begin(self, post: tuple[int, ...], emotion: int, words_after: int = 0) -> None:
         """State before the first word; the released code pads to 12, 16, 20 or 30 and reverses."""
         words = list(post)
         if self.faithful:
-            words = (words + [PAD] * (bucket(len(words)) - len(words)))[::-1]
+            size = bucket(max(len(words), words_after))
+            words = (words + [PAD] * (size - len(words)))[::-1]
         self.states, last = self.encode(words)
         d = self.of.core.decoder
         if d.bridge is None:
@@ -208,9 +213,9 @@ class Paper:
 
     def loss(self, pair: Pair) -> tuple[float, float, float, int]:
         """(15): -sum log p(y), the types' cross entropy, |M|^2 at the end, and the words."""
-        self.begin(pair.post, pair.emotion)
         words, types = 0.0, 0.0
         gold = [*pair.reply, EOS]
+        self.begin(pair.post, pair.emotion, len(gold))
         for before, y in zip([GO, *pair.reply], gold, strict=True):
             p, alpha = self.step(before)
             words -= np.log(p[y])
@@ -219,7 +224,7 @@ class Paper:
                 q = bool(self.of.external.masks[pair.emotion, y])
                 types -= np.log(alpha if q else 1 - alpha)
         if self.faithful:  # the code's loop goes on to the end of the bucket
-            for t in range(len(gold), bucket(len(gold))):
+            for t in range(len(gold), bucket(max(len(gold), len(pair.post)))):
                 self.step(EOS if t == len(gold) else PAD)
         return words, types, float(self.M @ self.M), len(gold)
 

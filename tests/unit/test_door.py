@@ -173,7 +173,7 @@ def test_a_system_that_cannot_stream_says_so():
         def reply(self, dialogues, emotions, *, decoding, empathy=None):
             return []
 
-    with pytest.raises(Unsupported, match="does not stream; use reply"):
+    with pytest.raises(Unsupported, match="does not stream; ask it for the whole"):
         Door.of(Mute()).stream("hi")
 
 

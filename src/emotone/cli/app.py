@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +27,8 @@ app = typer.Typer(
     help="Replies with a chosen emotion.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode=None,  # its boxes cut names in a narrow terminal, and break paragraphs
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -46,6 +47,25 @@ def root(
     ] = False,
 ) -> None:
     """Replies with a chosen emotion."""
+
+
+@app.command("help")
+def help_(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Such as data prepare.")
+    ] = None,
+) -> None:
+    """Show the help of emotone, or that of a command."""
+    from emotone.errors import unknown_name
+
+    shown: Any = context.parent
+    for name in names or ():
+        commands = getattr(shown.command, "commands", {})
+        if name not in commands:
+            raise unknown_name("command", name, commands)
+        shown = type(shown)(commands[name], parent=shown, info_name=name)
+    typer.echo(shown.get_help())
 
 
 app.command("reply")(reply.reply)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     from emotone.data.source import Source
     from emotone.types import Example
 
-data_app = typer.Typer(help="Corpora: list, prepare, count, check, label.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Corpora: list, prepare, count, check, label.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[
     str,
@@ -84,12 +85,16 @@ def prepare(
         str, typer.Option("--on-error", help="raise: stop at a bad line; skip: leave it out.")
     ] = "raise",
     limit: Limit = None,
-    lang: Annotated[
-        str | None, typer.Option("--lang", help="Keep the examples in en or in zh only.")
-    ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", help="Of pairs: who labels the replies.")
     ] = None,
+    keep_words: Annotated[
+        bool,
+        typer.Option(
+            "--keep-words",
+            help="Leave blanks between Chinese words, for training with data.words=corpus.",
+        ),
+    ] = False,
 ) -> None:
     """Turn a corpus into a file of examples, whole or not at all.
 
@@ -102,7 +107,7 @@ def prepare(
     from emotone.errors import UsageError
 
     if name in data_pools.POOLS:
-        given = {"--split": split, "--limit": limit, "--lang": lang}
+        given = {"--split": split, "--limit": limit, "--keep-words": keep_words or None}
         data_pools.prepare_pool(name, output, where, judge, taxonomy, given)
         return
     if judge is not None:
@@ -110,10 +115,8 @@ def prepare(
     if output.suffix not in SUFFIXES:
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     target = None if taxonomy is None else _taxonomy(taxonomy)
-    problems, source = _open(name, where, split, on_error)
-    langs: Counter[str] = Counter()
-    read = _in_language(source.examples, lang, langs)
-    examples = _some(read, name, limit, problems)
+    problems, source = _open(name, where, split, on_error, keep_words=keep_words)
+    examples = _some(source.examples, name, limit, problems)
     if target is not None:
         examples = (relabel(example, target) for example in examples)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
@@ -122,11 +125,6 @@ def prepare(
     if source.corpus:
         note(f"licence of {source.corpus.name}: {source.corpus.licence}")
     _note_skipped(problems)
-    if lang is not None and (others := langs.total() - langs[lang]):
-        note(f"{number_of(others, 'example')} in another language than {lang} left out")
-    elif lang is None and len(langs) > 1:
-        counts = " and ".join(f"{n} in {one}" for one, n in langs.most_common())
-        note(f"{counts}; --lang keeps one language")
 
 
 @data_app.command()
@@ -224,27 +222,13 @@ data_app.command("ememory")(data_ememory.ememory)
 
 
 def _open(
-    name: str, where: Path | None, split: str | None, on_error: str
+    name: str, where: Path | None, split: str | None, on_error: str, *, keep_words: bool = False
 ) -> tuple[Problems, Source]:
     from emotone.data.reading import Problems
     from emotone.data.source import open_source
 
     problems = Problems(_on_error(on_error))
-    return problems, open_source(name, where, problems, split=split)
-
-
-def _in_language(
-    examples: Iterator[Example], lang: str | None, langs: Counter[str]
-) -> Iterator[Example]:
-    """Yield the examples of one language, all for None, and count those of each."""
-    from emotone.errors import UsageError
-
-    if lang not in (None, "en", "zh"):
-        raise UsageError(f"--lang is {lang!r}; use en or zh")
-    for example in examples:
-        langs[example.lang] += 1
-        if lang in (None, example.lang):
-            yield example
+    return problems, open_source(name, where, problems, split=split, keep_words=keep_words)
 
 
 def _on_error(text: str) -> OnError:
@@ -275,8 +259,12 @@ def _some(
         some = True
         yield example
     if not some:
-        why = "; ".join(problems.losses()) or "look at it with `emotone data validate`"
-        raise DataError(f"no example in {name}; {why}")
+        why = problems.losses()
+        if problems.places:
+            bad = number_of(problems.count, "bad line")
+            why = [f"{bad}, the first in {problems.places[0]}", *why]
+        sentence = "; ".join(why) or "look at it with `emotone data validate`"
+        raise DataError(f"no example in {name}; {sentence}")
 
 
 def _counted(examples: Iterator[Example]) -> Iterator[Example]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from emotone.cli import options
+from emotone.cli import by_interrupt, options
 
 Finding = tuple[str, bool, str]
 
@@ -27,6 +27,8 @@ def doctor(
         try:
             good, finding = check()
         except Exception as error:
+            if by_interrupt(error):
+                raise KeyboardInterrupt from error
             good, finding = False, f"{type(error).__name__}: {error}"
         findings.append((name, good, finding))
         if not as_json:

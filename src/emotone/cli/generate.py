@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Annotated
 
 import typer
@@ -38,23 +40,30 @@ def generate(
     reply. What a reply depends on is kept beside the output, and a run with other settings does not
     go on with it.
     """
-    from emotone.cli.progress import bar
-    from emotone.evaluation.generate import generate_file
+    from emotone.cli.progress import bar, waiting
 
-    generate_file(
-        source,
-        output,
-        emotion=options.read_emotion(emotion),
-        empathy=options.read_empathy(empathy),
-        system=system,
-        model=model,
-        lang=lang,
-        decoding=decoding,
-        settings=settings or (),
-        shard=shard,
-        batch=batch,
-        restart=restart,
-        device=device,
-        note=options.note,
-        bar=bar,
-    )
+    with ExitStack() as until_the_bar:
+        until_the_bar.enter_context(waiting("loading the model"))
+        from emotone.evaluation.generate import generate_file
+
+        def loaded_bar(title: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+            until_the_bar.close()
+            return bar(title, total)
+
+        generate_file(
+            source,
+            output,
+            emotion=options.read_emotion(emotion),
+            empathy=options.read_empathy(empathy),
+            system=system,
+            model=model,
+            lang=lang,
+            decoding=decoding,
+            settings=settings or (),
+            shard=shard,
+            batch=batch,
+            restart=restart,
+            device=device,
+            note=options.note,
+            bar=loaded_bar,
+        )

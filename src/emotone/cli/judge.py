@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from emotone.protocols import EmotionClassifier
 
-app = typer.Typer(help="Label texts by emotion or by empathy levels.", no_args_is_help=True)
+app = typer.Typer(
+    help="Label texts by emotion or by empathy levels.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Source = Annotated[
     str,

@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from emotone.models import Entry, Info
 
-app = typer.Typer(help="Weights: list, fetch, look at, remove.", no_args_is_help=True)
+app = typer.Typer(
+    help="Weights: list, fetch, look at, remove.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the catalogue.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

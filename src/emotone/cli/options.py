@@ -19,15 +19,49 @@ if TYPE_CHECKING:
     from emotone.door import Door
     from emotone.types import Capabilities, EmpathyLevels
 
+
+def systems() -> list[str]:
+    """List the systems."""
+    from emotone.systems import names
+
+    return names()
+
+
+def _models() -> list[str]:
+    from emotone.models import catalog, zoo
+
+    chat = [name for name, entry in catalog.known().items() if entry.kind == "causal-lm"]
+    return [*chat, *zoo.listed("systems")]
+
+
+def _emotions() -> list[str]:
+    from emotone.emotions import EKMAN
+
+    return [label for label in EKMAN.labels if label != EKMAN.neutral]
+
+
+# What a shell offers when it completes (`emotone --install-completion`); it loads no weights.
 System = Annotated[
-    str, typer.Option("--system", "-s", help="Which system answers; a dotted name loads your own.")
+    str,
+    typer.Option(
+        "--system",
+        "-s",
+        help="Which system answers; a dotted name loads your own.",
+        autocompletion=systems,
+    ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", help="Catalogue name, folder or hub id.")
+    str | None,
+    typer.Option("--model", "-m", help="Catalogue name, folder or hub id.", autocompletion=_models),
 ]
 Emotion = Annotated[
     str | None,
-    typer.Option("--emotion", "-e", help="Such as 'sadness:80' or 'joy:60 + fear:20'."),
+    typer.Option(
+        "--emotion",
+        "-e",
+        help="Such as 'sadness:80' or 'joy:60 + fear:20'.",
+        autocompletion=_emotions,
+    ),
 ]
 Empathy = Annotated[
     str | None,

@@ -1,9 +1,14 @@
-"""A progress bar on stderr, for commands that go through many rows."""
+"""Signs of life on stderr: a bar where rows are counted, a word where nothing can be."""
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+#: Seconds that pass without a word.
+PATIENCE = 1.0
 
 
 @contextmanager
@@ -21,3 +26,18 @@ def bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say on a terminal what takes its time, once it does."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(PATIENCE, lambda: print(f"emotone: {text} ...", file=sys.stderr))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotone.cli import options
+from emotone.errors import UsageError
 
 if TYPE_CHECKING:
     from emotone.types import Reply
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 @options.with_decoding
 def reply(
-    text: Annotated[str, typer.Argument(help="The post to answer; - reads stdin.")],
+    text: Annotated[
+        str | None, typer.Argument(help="The post to answer; - or nothing reads stdin.")
+    ] = None,
     emotion: options.Emotion = None,
     empathy: options.Empathy = None,
     count: Annotated[
@@ -28,6 +32,10 @@ def reply(
     lang: options.Lang = None,
     device: options.Device = "auto",
     settings: options.Set = None,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Print while it is written; one candidate, so no choice."),
+    ] = False,
     as_json: options.Json = False,
     *,
     decoding: options.Decoding,
@@ -37,25 +45,36 @@ def reply(
     `--emotion all` answers in every emotion of the system, a line each. With `-n` there are several
     replies: of the seeds that follow each other, or the best of a beam search.
     """
-    from emotone.data.reading import whole_text
+    from emotone.cli.progress import waiting
     from emotone.door import ALL
     from emotone.types import Dialogue
 
-    dialogue = Dialogue.of(whole_text("-") if text == "-" else text)
+    dialogue = Dialogue.of(_read() if text is None or text == "-" else text)
     asked = ALL if emotion == ALL else options.read_emotion(emotion)
     levels = options.read_empathy(empathy)
+    if stream and (as_json or count > 1 or asked == ALL or levels):
+        raise UsageError("--stream prints one reply as it comes; leave out --json, -n, --empathy")
     door = options.open_door(system, model, device, settings, lang)
-    door.responder_for(dialogue.posts[-1].text)  # loaded before the clock starts
+    with waiting("loading the model"):
+        door.responder_for(dialogue.posts[-1].text)  # before the clock starts
+    if stream:
+        for piece in door.stream(
+            dialogue, asked, seed=decoding.seed, decoding=decoding, note=options.note
+        ):
+            typer.echo(piece, nl=False)
+        typer.echo("")
+        return
     start = time.perf_counter()
-    replies = door.replies(
-        dialogue,
-        asked,
-        n=count,
-        empathy=levels,
-        seed=decoding.seed,
-        decoding=decoding,
-        note=options.note,
-    )
+    with waiting("writing the reply"):
+        replies = door.replies(
+            dialogue,
+            asked,
+            n=count,
+            empathy=levels,
+            seed=decoding.seed,
+            decoding=decoding,
+            note=options.note,
+        )
     seconds = (time.perf_counter() - start) / max(1, len(replies))
     for answer in replies:
         if as_json:
@@ -63,6 +82,17 @@ def reply(
         else:
             named = answer.emotion.only if asked == ALL and answer.emotion else None
             typer.echo(f"{named.label}: {answer}" if named else answer.text)
+
+
+def _read() -> str:
+    from emotone.data.reading import whole_text
+
+    if sys.stdin.isatty():
+        raise UsageError(
+            'there is no post; write it behind the command, as in emotone reply "hello", or send '
+            "it by a pipe"
+        )
+    return whole_text("-")
 
 
 def _row(answer: Reply, seconds: float) -> dict[str, Any]:

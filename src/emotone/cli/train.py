@@ -8,9 +8,16 @@ from typing import Annotated
 
 import typer
 
+from emotone.cli import options
+
 
 def train(
-    system: Annotated[str, typer.Argument(help="Which system; a dotted name trains your own.")],
+    system: Annotated[
+        str,
+        typer.Argument(
+            help="Which system; a dotted name trains your own.", autocompletion=options.systems
+        ),
+    ],
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="TOML with what differs from defaults.")
     ] = None,

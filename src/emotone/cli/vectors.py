@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 #: Fewer replies of an emotion are remarked on.
 FEW = 20
 
-app = typer.Typer(help="Make, calibrate and look at emotion vectors.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, calibrate and look at emotion vectors.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _Input = Annotated[Path, typer.Option("--input", "-i", help="examples.jsonl.")]
 _Output = Annotated[Path, typer.Option("--output", "-o", help="The vector file to write.")]

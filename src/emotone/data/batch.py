@@ -157,6 +157,55 @@ def plan(
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
+def plan_as_released(
+    post_lengths: np.ndarray,
+    reply_lengths: np.ndarray,
+    emotions: np.ndarray,
+    batch: int,
+    seed: int,
+    epoch: int,
+    edges: Sequence[int],
+) -> list[np.ndarray]:
+    """Say which rows make each batch of an epoch as ECM's released code draws them.
+
+    A batch is of one padded length, drawn by its share of all rows, and of one emotion, drawn
+    evenly; its rows are drawn with replacement. An emotion without a row of that length is not
+    drawn, where the code would look for one for ever. An epoch is as many batches as hold all rows.
+
+    Args:
+        post_lengths: Words of each post, [N].
+        reply_lengths: Words of each reply, its end not counted, [N].
+        emotions: Emotion of each row, [N].
+        batch: Rows of a batch.
+        seed: Seed of the run.
+        epoch: Number of the epoch, from 0.
+        edges: Padded lengths, rising; a row has the first that is above its post and above its
+            reply with its end.
+
+    Returns:
+        Row indices of each batch, [B] int64.
+
+    Source: Zhou et al. 2018 (ECM), released code.
+    """
+    import numpy as np
+
+    rows = len(emotions)
+    if not rows:
+        return []
+    longest = np.maximum(post_lengths, reply_lengths + 1)
+    place = np.minimum(np.searchsorted(edges, longest, side="right"), len(edges) - 1)
+    groups = [
+        [np.flatnonzero((place == k) & (emotions == e)) for e in np.unique(emotions[place == k])]
+        for k in range(len(edges))
+    ]
+    generator = np.random.default_rng([seed, epoch, 2])
+    batches: list[np.ndarray] = []
+    for _ in range(-(-rows // batch)):
+        of_length = groups[place[generator.integers(rows)]]
+        batches.append(generator.choice(of_length[generator.integers(len(of_length))], batch))
+    return batches
+
+
 def _balanced(
     groups: list[np.ndarray], rows: int, unit: int, generator: np.random.Generator
 ) -> list[np.ndarray]:

@@ -27,6 +27,8 @@ class Corpus:
             Splits that start alike, such as "zh-dev" and "zh-test", can be asked as "zh".
         default: Splits read where none is asked; none stands for all.
         note: What becomes an example, where that is not plain.
+        words: Whether blanks stand between its Chinese words; `read` then takes `keep_words=True`,
+            which leaves them there.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Corpus:
     files: Mapping[str, tuple[str, ...]]
     default: tuple[str, ...] = ()
     note: str = ""
+    words: bool = False
 
 
 def find(corpus: Corpus, where: Path, split: str | None = None) -> list[tuple[str, Path]]:

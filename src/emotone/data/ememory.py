@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from emotone.data.lexicons import Lexicon
@@ -130,13 +130,21 @@ def from_lexicon(
 
 
 def labelled_words(
-    examples: Iterable[Example], taxonomy: Taxonomy = NLPCC
+    examples: Iterable[Example],
+    taxonomy: Taxonomy = NLPCC,
+    *,
+    words_of: Callable[[str], list[str]] | None = None,
 ) -> Iterator[tuple[list[str], str]]:
     """Yield words and label of each reply and each last post that has one emotion.
 
     Earlier posts are left out, for in most corpora each was the last post of another example. A
     reply asked for in a mix has no one class and is left out too. A text of a label counts once,
     however many replies a post has, and though a reply is the last post of the next example.
+
+    Args:
+        examples: The labelled texts.
+        taxonomy: Label set of the labels.
+        words_of: Splits a text into words; None does it by the example's language.
 
     Raises:
         UnknownName: If a label's set has no map to the taxonomy.
@@ -152,7 +160,7 @@ def labelled_words(
             key = (int(text_key(text)[:16], 16), label)
             if key not in seen:
                 seen.add(key)
-                yield tokens(text, example.lang), label
+                yield (words_of(text) if words_of else tokens(text, example.lang)), label
 
 
 def from_log_odds(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,18 +91,24 @@ def encode(
     vocabulary: Vocabulary,
     taxonomy: Taxonomy | None = None,
     *,
+    posts: Vocabulary | None = None,
+    words_of: Callable[[str], list[str]] | None = None,
     post_words: int | None = None,
     reply_words: int | None = None,
+    drop: bool = False,
 ) -> Pairs:
     """Turn examples into pairs: the last post, the reply, and the reply's emotion.
 
     Args:
         examples: Examples with replies.
-        vocabulary: Ids of words.
+        vocabulary: Ids of words, of replies if `posts` has those of posts.
         taxonomy: Label set of `Pairs.emotions`, to which labels of other sets are mapped; None
             leaves all emotions out.
+        posts: Ids of the words of posts; None for those of `vocabulary`.
+        words_of: Splits a text into words; None does it by the example's language.
         post_words: A longer post keeps its first words only; None keeps all.
         reply_words: The same for replies.
+        drop: Leave a pair out where a side is longer, as ECM's code does.
 
     Raises:
         DataError: If an example has no reply, or an emotion that is a mix or a grade.
@@ -116,9 +122,14 @@ def encode(
     for example in examples:
         if example.reply is None:
             raise DataError(f"example {example.id!r} has no reply; leave it out of training")
-        sides = (example.dialogue.posts[-1].text, example.reply)
-        for ids, end, text, most in zip(flat, ends, sides, (post_words, reply_words), strict=True):
-            ids.extend(vocabulary.ids(tokens(text, example.lang)[:most]))
+        texts = (example.dialogue.posts[-1].text, example.reply)
+        sides = [tokens(t, example.lang) if words_of is None else words_of(t) for t in texts]
+        most = (post_words, reply_words)
+        if drop and any(m is not None and len(s) > m for s, m in zip(sides, most, strict=True)):
+            continue
+        known = (posts or vocabulary, vocabulary)
+        for ids, end, words, m, of in zip(flat, ends, sides, most, known, strict=True):
+            ids.extend(of.ids(words[:m]))
             end.append(len(ids))
         emotions.append(NO_EMOTION if taxonomy is None else _place(example, taxonomy))
     return Pairs(

@@ -30,7 +30,12 @@ class Source(NamedTuple):
 
 
 def open_source(
-    name: str, where: Path | None, problems: Problems, *, split: str | None = None
+    name: str,
+    where: Path | None,
+    problems: Problems,
+    *,
+    split: str | None = None,
+    keep_words: bool = False,
 ) -> Source:
     """Open a corpus or a file of examples.
 
@@ -40,6 +45,7 @@ def open_source(
         where: Folder or file of the corpus; None for a file of examples.
         problems: Where bad lines go.
         split: Split of the corpus; None for its default.
+        keep_words: Leave the blanks between Chinese words where the corpus has some.
 
     Raises:
         UsageError: If the arguments do not fit together.
@@ -47,13 +53,23 @@ def open_source(
     """
     path = Path(name)
     if _is_file(path, name):
+        if keep_words:
+            raise UsageError(f"{name} keeps its texts as they are; leave --keep-words out")
         if where is not None or split is not None:
             raise UsageError(f"{name} is a file of examples; leave --from and --split out")
         return Source(None, read_file(path, problems))
     module = corpora.module(name)
     if where is None:
         raise UsageError(f"where is {name}? name its folder or file with --from")
-    return Source(module.CORPUS, mended(module.read(where, problems, split=split), problems))
+    if keep_words and not module.CORPUS.words:
+        with_words = [n for n in corpora.names() if corpora.module(n).CORPUS.words]
+        raise UsageError(
+            f"{name} has no words of its own that blanks part; leave --keep-words out, which is for"
+            f" {', '.join(with_words)}"
+        )
+    more = {"keep_words": True} if keep_words else {}
+    examples = module.read(where, problems, split=split, **more)
+    return Source(module.CORPUS, mended(examples, problems))
 
 
 def _is_file(path: Path, name: str) -> bool:

@@ -15,8 +15,10 @@ from emotone.errors import DataError, kind_of_value
 from emotone.files import write_json
 from emotone.types import is_unicode
 
-#: Signs that are not words, at the ids of ECM's code (_PAD, _UNK, _EOS, _GO).
+#: Signs that are not words, at the ids of ECM's code.
 SPECIALS = ("<pad>", "<unk>", "</s>", "<s>")
+#: How ECM's files of words spell them.
+ECM_SPECIALS = ("_PAD", "_UNK", "_EOS", "_GO")
 PAD, UNK, EOS, GO = range(4)
 
 
@@ -138,4 +140,23 @@ class Vocabulary:
         try:
             return cls(tuple(words))
         except (DataError, TypeError) as error:
+            raise DataError(f"{path.name}: {error}") from error
+
+    @classmethod
+    def read_words(cls, path: Path) -> Self:
+        """Read a file of one word a line, the frequent ones first, such as ECM's vocab40000.post.
+
+        Its first lines may be ECM's four signs, which stand for ours.
+
+        Raises:
+            DataError: If the file cannot be read, or a word is empty or stands twice.
+        """
+        words = tuple(line.strip() for _, line in read_lines(path, Problems()))
+        if words[: len(SPECIALS)] in (ECM_SPECIALS, SPECIALS):
+            words = words[len(SPECIALS) :]
+        if not words:
+            raise DataError(f"{path.name} holds no word; give one a line")
+        try:
+            return cls(SPECIALS + words)
+        except DataError as error:
             raise DataError(f"{path.name}: {error}") from error

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emotone.emotions import EmotionMix
 from emotone.evaluation.manifest import beside, manifest, read_manifest
 from emotone.evaluation.scores import write_text
 from emotone.identity import check_same, digest_path
@@ -20,8 +21,7 @@ def settings(
     *,
     system: str,
     model: str | None,
-    emotion: str | None,
-    lang: str | None = None,
+    emotion: EmotionMix | None,
     empathy: EmpathyLevels | None = None,
     decoding: Decoding,
     overrides: Sequence[str],
@@ -34,7 +34,6 @@ def settings(
         system: Name of the system.
         model: Name of its weights as given; None for the default.
         emotion: What was asked for all examples; None for their own.
-        lang: The language that was given for all examples; None for their own.
         empathy: What levels were asked for all examples; None for none.
         decoding: How replies are searched for.
         overrides: Settings of the system, "key=value".
@@ -47,8 +46,7 @@ def settings(
     return {
         "system": system.replace("-", "_"),
         "model": model,
-        "emotion": emotion,
-        "lang": lang,
+        "emotion": None if emotion is None else str(emotion),
         "empathy": None if empathy is None else str(empathy),
         "decoding": dataclasses.asdict(decoding),
         "set": sorted(overrides),

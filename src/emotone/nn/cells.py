@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +33,9 @@ def gru(inputs: Tensor, gates: Tensor, state: Tensor) -> Tensor:
     return candidate + update * (state - candidate)
 
 
-def gru_reset_first(inputs: Tensor, gates: Tensor, state: Tensor, candidate: nn.Module) -> Tensor:
+def gru_reset_first(
+    inputs: Tensor, gates: Tensor, state: Tensor, candidate: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Take one GRU step with the reset gate before the candidate's product.
 
         n = tanh(x_n + W (r * s))
@@ -48,6 +53,19 @@ def gru_reset_first(inputs: Tensor, gates: Tensor, state: Tensor, candidate: nn.
     update = torch.sigmoid(x_u + h_u)
     new = torch.tanh(x_n + candidate(torch.sigmoid(x_r + h_r) * state))
     return new + update * (state - new)
+
+
+def uniform(weight: Tensor, inputs: int) -> None:
+    """Draw numbers between -sqrt(3 / n) and sqrt(3 / n) for n inputs, in place.
+
+    Args:
+        weight: Of any shape.
+        inputs: n.
+
+    Source: TensorFlow's `uniform_unit_scaling_initializer`, its default up to 0.12.
+    """
+    bound = math.sqrt(3 / inputs)
+    nn.init.uniform_(weight, -bound, bound)
 
 
 def lstm(inputs: Tensor, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,13 +9,13 @@ are projected before the loop, words of the output after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from emotone.nn.attention import Additive, General, Memory, project
-from emotone.nn.cells import gru, gru_reset_first, lstm
+from emotone.nn.cells import gru, gru_reset_first, lstm, uniform
 from emotone.nn.encoder import Cell, Encoded
 
 
@@ -174,6 +174,54 @@ class Decoder(nn.Module):
             self.from_word.bias[self._gates :] = 0.0
             if self.shape.cell == "lstm":  # the forget gate is open at first
                 self.from_word.bias[h : 2 * h] = 1.0
+
+    @torch.no_grad()
+    def start_unit_scaled(self) -> None:
+        """Start a GRU that resets first as TensorFlow 0.12 does; see `Seq2Seq.start_unit_scaled`.
+
+        Inputs of a matrix are those of the product that it is a part of there: gates and candidate
+        [e(y); c; s], emotion and memory by themselves, read gate [e(y); c; v_e; s^1; ..; s^L],
+        write gate and query [s^1; ..; s^L].
+        """
+        shape, (own, asks, m, _) = self.shape, self._parts
+        if not len(self.candidate):
+            return
+        h, gates, layers = shape.hidden, self._gates, len(self.from_state)
+        states, source = layers * h, self.from_context.in_features
+        first = shape.embedding + source + h
+        read = shape.embedding + source + shape.emotion + states
+        for part in (self.from_word, self.from_context):
+            uniform(part.weight[:gates], first)
+            uniform(part.weight[gates:], read)
+        if self.from_emotion is not None:
+            uniform(self.from_emotion.weight[:gates], shape.emotion + m)
+            uniform(self.from_emotion.weight[gates:], read)
+        if self.from_memory is not None:
+            uniform(self.from_memory.weight, shape.emotion + m)
+        every: Any = zip(self.from_state, self.candidate, strict=True)
+        for i, (state, candidate) in enumerate(every):
+            inputs = 2 * h if i else first
+            for start, size, n in (
+                *((0, own, inputs), (own, asks, states)),
+                *((own + asks, m, read), (own + asks + m, m, states)),
+            ):
+                uniform(state.weight[start : start + size], n)
+            uniform(candidate.weight, inputs)
+            state.bias[: own + asks] = 0.0
+            candidate.bias.zero_()
+        layers_between: Any = self.between
+        for layer in layers_between:
+            uniform(layer.weight, 2 * h)
+        for layer in (self.from_word, *layers_between):
+            layer.bias.zero_()
+            layer.bias[: 2 * h] = 1.0
+        if isinstance(self.attention, Additive):
+            uniform(self.attention.key.weight, source)
+            self.attention.key.bias.zero_()
+            uniform(self.attention.score.weight, 1)
+        if self.out is not None:
+            uniform(self.out.weight, self.out.in_features)
+            self.out.bias.zero_()
 
     def start(
         self, encoded: Encoded, emotion: Tensor | None = None, internal: Tensor | None = None

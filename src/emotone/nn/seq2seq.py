@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from emotone.nn.cells import uniform
 from emotone.nn.decoder import Decoder, DecoderShape, State
 from emotone.nn.encoder import Cell, Encoded, Encoder
 from emotone.nn.losses import linear_cross_entropy, sampled_cross_entropy
@@ -99,6 +100,7 @@ class Seq2Seq(nn.Module):
 
     Args:
         words: Size of the vocabulary, V.
+        posts: Size of the vocabulary of posts, where they have one of their own; 0 where not.
         reading: The encoder.
         shape: The decoder; its `out` must be the embedding's width if the tables are tied.
         tied: One table for posts, replies and output; else three.
@@ -112,13 +114,14 @@ class Seq2Seq(nn.Module):
         reading: Reading,
         shape: DecoderShape,
         *,
+        posts: int = 0,
         tied: bool = True,
         softmax: Literal["full", "sampled"] = "full",
         negatives: int = 2048,
     ) -> None:
         super().__init__()
         d = shape.embedding
-        self.source = nn.Embedding(words, d)
+        self.source = nn.Embedding(posts or words, d)
         self.target = self.source if tied else nn.Embedding(words, d)
         self.encoder = Encoder(
             d,
@@ -127,6 +130,7 @@ class Seq2Seq(nn.Module):
             cell=reading.cell,
             bidirectional=reading.bidirectional,
             dropout=reading.dropout,
+            reset_first=shape.reset_first,
         )
         self.decoder = Decoder(shape, self.encoder.width, reading.layers)
         if tied and self.decoder.width != d:
@@ -152,10 +156,24 @@ class Seq2Seq(nn.Module):
         return self.target.weight if self.output is None else self.output
 
     @torch.no_grad()
-    def set_vectors(self, rows: Tensor) -> None:
-        """Start the embeddings from word vectors, [V, d]."""
-        self.source.weight.copy_(rows)
+    def set_vectors(self, rows: Tensor, posts: Tensor | None = None) -> None:
+        """Start the embeddings from word vectors, [V, d]; posts may have others, [V', d]."""
+        self.source.weight.copy_(rows if posts is None else posts)
         self.target.weight.copy_(rows)
+
+    @torch.no_grad()
+    def start_unit_scaled(self) -> None:
+        """Start from weights as TensorFlow 0.12 draws them, for ECM's released code.
+
+        All but the embeddings, which start from word vectors there. A matrix of n inputs is
+        uniform(-sqrt(3/n), sqrt(3/n)); the output table, which that code holds turned round, counts
+        its words as inputs, and its bias one. Gates of a GRU have a bias of 1.
+        """
+        self.encoder.start_unit_scaled()
+        self.decoder.start_unit_scaled()
+        if self.output is not None:
+            uniform(self.output, len(self.output))
+        uniform(self.bias, 1)
 
     def hold_back(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """In training, replace a share of the posts by the end token alone."""

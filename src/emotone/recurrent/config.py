@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from emotone.data.words import Boundaries
 from emotone.emotions import TAXONOMIES
 from emotone.errors import ConfigError, unknown_name
 
@@ -24,7 +25,12 @@ class Data:
             that all learn from the same rows.
         lang: Language of the texts.
         taxonomy: Label set that emotions are mapped to.
-        vocabulary: Most words, the four signs counted.
+        vocabulary: Most words, the four signs counted; or the path of words that are given: of one
+            file, or without its end of ECM's two, "vocab40000" for vocab40000.post and
+            vocab40000.response.
+        words: "found": texts are cleaned and cut by one segmenter, whatever blanks they have.
+            "corpus": words stand between the blanks of the training texts, as
+            `emotone data prepare --keep-words` leaves them; see `emotone.data.words`.
         vectors: Word vectors to start from, as text; none without it.
         limit: Number of training examples to read, from the first; 0 for all.
         longest: Words of a post that are read; replies keep one fewer, for their end.
@@ -36,7 +42,8 @@ class Data:
     balance: float = 0.0
     lang: Literal["en", "zh"] = "zh"
     taxonomy: str = "nlpcc"
-    vocabulary: int = 8000
+    vocabulary: int | Path = 8000
+    words: Boundaries = "found"
     vectors: Path | None = None
     limit: int = 0
     longest: int = 30
@@ -47,7 +54,12 @@ class Data:
             raise unknown_name("taxonomy", self.taxonomy, TAXONOMIES)
         if not 0 <= self.balance <= 1:
             raise ConfigError(f"balance is {self.balance}; use a number from 0 to 1")
-        _least("vocabulary", self.vocabulary, 5)
+        if isinstance(self.vocabulary, int):
+            _least("vocabulary", self.vocabulary, 5)
+        elif self.vocabulary == Path():
+            raise ConfigError("vocabulary is empty; give a number of words, or a file of them")
+        if self.words not in ("found", "corpus"):
+            raise unknown_name("way to find words", self.words, ("found", "corpus"))
         _least("limit", self.limit, 0)
         _least("longest", self.longest, 2)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emotone.data.checks import mix
 from emotone.data.pairs import Pairs, encode
-from emotone.data.text import Lang, tokens
+from emotone.data.text import Lang
 from emotone.data.vocab import EOS, Vocabulary
+from emotone.data.words import Words
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import ConfigError, DataError
 from emotone.files import sha256
@@ -20,8 +21,22 @@ from emotone.types import Example
 if TYPE_CHECKING:
     import numpy as np
 
+    from emotone.data.word_vectors import WordVectors
+
 #: Replies that the lists of emotion words are made from hold a listed word so often.
 LEAST_COUNT = 10
+
+
+class Vocabularies(NamedTuple):
+    """Words by id.
+
+    Args:
+        replies: Of replies, and of posts where these have no ids of their own.
+        posts: Of posts; None where they have those of replies.
+    """
+
+    replies: Vocabulary
+    posts: Vocabulary | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +45,7 @@ class Corpus:
 
     Args:
         lang: Language of the texts.
-        vocabulary: Words by id.
+        vocabulary: Words by id; those of replies if there are `posts`.
         taxonomy: Labels of the emotions; None where the system takes none.
         train: Pairs to learn from.
         dev: Pairs that decide when to stop.
@@ -39,6 +54,10 @@ class Corpus:
         emotion_words: Words of each emotion, for an external memory; empty without one.
         hashes: "train", "dev", "texts", "vectors" or "words" -> sha256 of the file that was read.
         longest: Words of a post that are read.
+        words: How texts become words; None is how it is done where no setting says otherwise.
+        posts: Words of posts by id, where they have ids of their own.
+        post_vectors: Word vectors of `posts`, [V', d].
+        dropped: Training pairs that were left out as too long.
     """
 
     lang: Lang
@@ -51,6 +70,25 @@ class Corpus:
     emotion_words: tuple[tuple[str, ...], ...] = ()
     hashes: dict[str, str] = field(default_factory=dict[str, str])
     longest: int = 30
+    words: Words | None = None
+    posts: Vocabulary | None = None
+    post_vectors: np.ndarray | None = None
+    dropped: int = 0
+
+    @property
+    def spelling(self) -> Words:
+        """How texts become words."""
+        return self.words or Words(self.lang)
+
+    @property
+    def post_words(self) -> int:
+        """Size of the vocabulary of posts; 0 where posts have no own."""
+        return 0 if self.posts is None else len(self.posts)
+
+    @property
+    def of_posts(self) -> Vocabulary:
+        """Words of posts by id."""
+        return self.posts or self.vocabulary
 
 
 def read_corpus(
@@ -60,11 +98,13 @@ def read_corpus(
     words: Path | None = None,
     word_lists: bool = False,
     seed: int = 0,
-    vocabulary: Vocabulary | None = None,
+    vocabularies: Vocabularies | None = None,
+    as_released: bool = False,
+    apart: bool = False,
 ) -> Corpus:
     """Read training and development pairs and all that goes with them.
 
-    The vocabulary is that of the training pairs, posts and replies together.
+    The vocabulary is that of the training pairs, posts and replies together, unless it is given.
 
     Args:
         data: Files and limits.
@@ -73,7 +113,11 @@ def read_corpus(
         words: File of emotion words, a JSON list of one list an emotion.
         word_lists: Whether lists of emotion words are wanted; made by log-odds without a file.
         seed: Of the vectors of words that have none.
-        vocabulary: Words by id; None takes those of the training pairs.
+        vocabularies: Words by id; None takes those of `data.vocabulary`.
+        as_released: Read as ECM's released code does: digits become 0, word vectors stay as they
+            are and pairs that are too long are left out.
+        apart: Whether a vocabulary that is taken from the pairs is one for posts and one for
+            replies.
 
     Raises:
         ConfigError: If no files are named.
@@ -93,43 +137,120 @@ def read_corpus(
     train = _examples(data.train, data, taxonomy, data.limit)
     dev = _examples(data.dev, data, taxonomy, 0)
     texts = [] if data.texts is None else _texts(data.texts, data, taxonomy)
-    all_texts = [e.dialogue.posts[-1].text for e in (*train, *texts)]
-    all_texts += [e.reply for e in train if e.reply]
-    if vocabulary is None:
-        words_of = (tokens(text, data.lang) for text in all_texts)
-        vocabulary = Vocabulary.build(words_of, data.vocabulary)
+    spelling = Words(data.lang, data.words, zeros=as_released)
+    if data.words == "corpus":
+        _check_blanks(train, data)
+    if vocabularies is None:
+        vocabularies = _vocabularies(data.vocabulary, train, texts, spelling, apart)
+    vocabulary, posts = vocabularies
     lists: tuple[tuple[str, ...], ...] = ()
     if word_lists and taxonomy is not None:
-        lists = _lists(words, [*train, *texts], taxonomy)
-    vectors, covered = None, 0.0
+        lists = _lists(words, [*train, *texts], taxonomy, spelling)
+    vectors, post_vectors, covered = None, None, 0.0
     if data.vectors is not None:
         from emotone.training.log import note
 
         problems = Problems()
-        read = read_word_vectors(data.vectors, set(vocabulary.words), problems=problems)
+        wanted = {*vocabulary.words, *(posts.words if posts else ())}
+        read = read_word_vectors(data.vectors, wanted, problems=problems)
         for sentence in problems.losses():
             note(f"{data.vectors.name}: {sentence}")
-        # Known words get norm 1 on average, so that a word without a vector does not outweigh them.
-        matrix, known = read.rows(vocabulary.words, np.random.default_rng(seed))
-        norm = np.linalg.norm(matrix[known], axis=1).mean() if known.any() else 1.0
-        matrix[known] /= norm
-        vectors, covered = matrix, float(known.mean())
+        draws = np.random.default_rng(seed)
+        vectors, covered = _rows(read, vocabulary, draws, scaled=not as_released)
+        if posts is not None:
+            post_vectors, _ = _rows(read, posts, draws, scaled=not as_released)
     files = {"train": data.train, "dev": data.dev, "texts": data.texts, "vectors": data.vectors}
     files["words"] = words if word_lists else None
-    longest = {"post_words": data.longest, "reply_words": data.longest - 1}
-    pairs = encode(train, vocabulary, taxonomy, **longest)
+    if isinstance(data.vocabulary, Path):
+        files |= {f"vocabulary{path.suffix}": path for path in _word_files(data.vocabulary)}
+
+    def encoded(examples: Iterable[Example]) -> Pairs:
+        return encode(
+            examples,
+            vocabulary,
+            taxonomy,
+            posts=posts,
+            words_of=spelling.of,
+            post_words=data.longest,
+            reply_words=data.longest - 1,
+            drop=as_released,
+        )
+
+    pairs = encoded(train)
     return Corpus(
         data.lang,
         vocabulary,
         taxonomy if emotional else None,
-        _with_texts(pairs, encode(_answers(texts), vocabulary, taxonomy, **longest)),
-        encode(dev, vocabulary, taxonomy, **longest),
+        _with_texts(pairs, encoded(_answers(texts))),
+        encoded(dev),
         vectors,
         covered,
         lists,
         {part: sha256(path) for part, path in files.items() if path is not None},
         data.longest,
+        spelling,
+        posts,
+        post_vectors,
+        len(train) - len(pairs),
     )
+
+
+def _check_blanks(train: Sequence[Example], data: Data) -> None:
+    if not any(" " in (e.reply or "").strip() for e in train):
+        raise DataError(
+            f"no reply of {data.train.name} holds a blank, and data.words = 'corpus' takes words"
+            " from between blanks; prepare it again with `emotone data prepare NAME --keep-words`,"
+            " or leave data.words out"
+        )
+
+
+def _word_files(given: Path) -> list[Path]:
+    """The file of words, or ECM's two: of replies, then of posts.
+
+    Raises:
+        DataError: If neither is there.
+    """
+    if given.is_file():
+        return [given]
+    pair = [given.with_name(f"{given.name}.{side}") for side in ("response", "post")]
+    for path in pair:
+        if not path.is_file():
+            raise DataError(
+                f"there is no file {given}, nor {path}; set data.vocabulary to a number, to a file"
+                " of words, or to the start of the name of ECM's .post and .response"
+            )
+    return pair
+
+
+def _vocabularies(
+    given: int | Path,
+    train: Sequence[Example],
+    texts: Sequence[Example],
+    words: Words,
+    apart: bool,
+) -> Vocabularies:
+    if isinstance(given, Path):
+        replies, *posts = map(Vocabulary.read_words, _word_files(given))
+        return Vocabularies(replies, posts[0] if posts else None)
+    asked = [e.dialogue.posts[-1].text for e in train]
+    said = [e.dialogue.posts[-1].text for e in texts] + [e.reply for e in train if e.reply]
+    if apart:
+        replies, posts = (Vocabulary.build(map(words.of, t), given) for t in (said, asked))
+        return Vocabularies(replies, posts)
+    return Vocabularies(Vocabulary.build(map(words.of, (*asked, *said)), given), None)
+
+
+def _rows(
+    read: WordVectors, vocabulary: Vocabulary, draws: np.random.Generator, *, scaled: bool
+) -> tuple[np.ndarray, float]:
+    """Word vectors of a vocabulary, [V, d], and the share that the file has."""
+    import numpy as np
+
+    matrix, known = read.rows(vocabulary.words, draws)
+    if scaled and known.any():
+        # Known words get norm 1 on average, so that a word without a vector does not outweigh them.
+        matrix[known] /= np.linalg.norm(matrix[known], axis=1).mean()
+    return matrix, float(known.mean())
 
 
 def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> list[Example]:
@@ -206,13 +327,13 @@ def _with_texts(pairs: Pairs, texts: Pairs) -> Pairs:
 
 
 def _lists(
-    path: Path | None, train: Sequence[Example], taxonomy: Taxonomy
+    path: Path | None, train: Sequence[Example], taxonomy: Taxonomy, words: Words
 ) -> tuple[tuple[str, ...], ...]:
     from emotone.data.ememory import from_log_odds, labelled_words, read_ememory
 
     if path is not None:
         return read_ememory(path, taxonomy)
-    rows = labelled_words(train, taxonomy)
+    rows = labelled_words(train, taxonomy, words_of=words.of)
     try:
         return from_log_odds(rows, min_count=LEAST_COUNT, taxonomy=taxonomy)
     except DataError as error:

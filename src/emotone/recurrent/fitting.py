@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from emotone.config import comparable
-from emotone.data.batch import Batch, collate, passes, plan
+from emotone.data.batch import Batch, collate, passes, plan, plan_as_released
 from emotone.identity import digest_path
 from emotone.recurrent.corpus import Corpus, read_corpus
-from emotone.recurrent.folder import save_folder, start_from, start_vocabulary
+from emotone.recurrent.folder import save_folder, start_from, start_vocabularies
 from emotone.recurrent.model import initial
 from emotone.training.loop import fit
 from emotone.training.seeding import seed_for
@@ -32,7 +32,7 @@ def fit_system(
     emotional: bool = True,
     words: Path | None = None,
     word_lists: bool = False,
-    homogeneous: bool = False,
+    released: Sequence[int] = (),
     prepare: Callable[[Any, Any, Corpus], dict[str, float]] | None = None,
 ) -> Path:
     """Train a system and write its model folder.
@@ -45,7 +45,10 @@ def fit_system(
         emotional: Whether pairs need an emotion.
         words: File of emotion words.
         word_lists: Whether the network needs lists of emotion words.
-        homogeneous: Whether a batch has one emotion.
+        released: Lengths that ECM's released code pads to, to train as it does: texts are read as
+            `read_corpus` does with `as_released`, a batch has one emotion, `training.balanced`
+            draws as `plan_as_released`, the learning rate looks at the words' loss ("words" among
+            what the network logs), and the last weights are taken. Empty for all others.
         prepare: What comes before the training; returns figures for the manifest.
 
     Returns:
@@ -62,7 +65,9 @@ def fit_system(
         words=words,
         word_lists=word_lists,
         seed=seed_for(settings.seed, "vectors"),
-        vocabulary=None if config.start is None else start_vocabulary(config.start),
+        vocabularies=None if config.start is None else start_vocabularies(config.start),
+        as_released=bool(released),
+        apart=bool(released) and not config.sizes.tied,
     )
     network = initial(build, config, corpus)
     if config.start is not None:
@@ -73,16 +78,23 @@ def fit_system(
     def batches(epoch: int) -> list[np.ndarray]:
         seed = seed_for(settings.seed, "plan")
         drawn = drawn_rows(train.emotions, config.data.balance, seed, epoch)
-        row_batches = plan(
-            train.post_lengths[drawn],
-            train.reply_lengths[drawn],
-            settings.batch,
-            seed,
-            epoch,
-            emotions=train.emotions[drawn] if corpus.taxonomy else None,
-            balanced=settings.balanced and corpus.taxonomy is not None,
-            homogeneous=homogeneous,
-        )
+        lengths = train.post_lengths[drawn], train.reply_lengths[drawn]
+        emotions = train.emotions[drawn] if corpus.taxonomy else None
+        balanced = settings.balanced and emotions is not None
+        if released and balanced and emotions is not None:
+            row_batches = plan_as_released(
+                *lengths, emotions, settings.batch, seed, epoch, released
+            )
+        else:
+            row_batches = plan(
+                *lengths,
+                settings.batch,
+                seed,
+                epoch,
+                emotions=emotions,
+                balanced=balanced,
+                homogeneous=bool(released),
+            )
         return [drawn[rows] for rows in row_batches]
 
     def rows(indices: np.ndarray) -> Batch:
@@ -103,6 +115,8 @@ def fit_system(
         settings=settings,
         out=out,
         depends_on=depends_on,
+        watched="words" if released else None,
+        ends_best=not released,
     )
     manifest = {
         "pairs": len(train),
@@ -116,6 +130,7 @@ def fit_system(
             "seconds": round(fitted.seconds, 1),
             "stopped": fitted.stopped,
         },
+        **({"dropped_pairs": corpus.dropped} if released else {}),
         **figures,
     }
     if torch.distributed.is_initialized() and torch.distributed.get_rank():
@@ -154,4 +169,6 @@ def _what_matters(config: Any) -> dict[str, Any]:
     values = asdict(config)
     for key in ("training", "replies"):
         values.pop(key, None)
+    if values["data"]["words"] == "found":  # runs that began before there was a choice go on
+        del values["data"]["words"]
     return comparable(values)

@@ -20,11 +20,12 @@ from torch import Tensor
 from emotone import config as configs
 from emotone.data.pairs import encode
 from emotone.data.vocab import SPECIALS, Vocabulary
+from emotone.data.words import Words
 from emotone.emotions import TAXONOMIES
 from emotone.errors import CheckpointError, EmotoneError, ModelMissing
 from emotone.files import replacing, write_json
 from emotone.models import devices, zoo
-from emotone.recurrent.corpus import Corpus
+from emotone.recurrent.corpus import Corpus, Vocabularies
 from emotone.training.checkpoint import weights
 from emotone.types import judge_names
 
@@ -33,12 +34,15 @@ if TYPE_CHECKING:
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.toml"
 VOCABULARY, MANIFEST, CARD = "vocab.json", "manifest.json", "README.md"
+#: Words of posts, where they have a vocabulary of their own.
+POSTS = "posts.json"
 #: Smallest size of a matrix that is packed, in numbers.
 LARGE = 4096
 #: Parts of a network that only training needs; they are not packed.
 TRAINING_ONLY = ("classifier.",)
-#: Tensors with one row a word.
-BY_WORD = frozenset({"core.source.weight", "core.target.weight", "core.output", "core.bias"})
+#: Tensors with one row a word, of posts and of replies.
+BY_POST_WORD = "core.source.weight"
+BY_WORD = frozenset({"core.target.weight", "core.output", "core.bias"})
 _ROWS = ".int8"
 _SCALES = ".scale"
 
@@ -67,6 +71,8 @@ def save_folder(
     with replacing(out / CONFIG) as path:
         path.write_text(configs.dump(config), encoding="utf-8")
     corpus.vocabulary.save(out / VOCABULARY)
+    if corpus.posts is not None:
+        corpus.posts.save(out / POSTS)
     pool = _pool(config.data.train)
     judge = pool.get("judge")
     manifest = {
@@ -78,6 +84,7 @@ def save_folder(
         "judges": [judge] if isinstance(judge, str) else [],
         "data": corpus.hashes,
         "emotion_words": [list(words) for words in corpus.emotion_words],
+        **({"zeros": True} if corpus.spelling.zeros else {}),
         **facts,
     }
     _write_manifest(out, manifest)
@@ -166,22 +173,30 @@ def pack_folder(
             all. Those that go are unknown words from then on.
     """
     out.mkdir(parents=True, exist_ok=True)
-    vocabulary = Vocabulary.load(source / VOCABULARY)
-    signs = len(SPECIALS)
-    rows_kept = [
-        i for i, word in enumerate(vocabulary.words) if i < signs or words is None or word in words
-    ]
+    replies, posts = start_vocabularies(source)
+    rows_kept = _rows_kept(replies, words)
+    post_rows = rows_kept if posts is None else _rows_kept(posts, words)
+    rows_of = {**dict.fromkeys(BY_WORD, rows_kept), BY_POST_WORD: post_rows}
     tensors = {
-        name: value[rows_kept] if name in BY_WORD else value
+        name: value[rows_of[name]] if name in rows_of else value
         for name, value in _read(source / WEIGHTS).items()
         if not name.startswith(TRAINING_ONLY)
     }
     with replacing(out / WEIGHTS) as path:
         save_file(pack(tensors, small=True), path)
-    Vocabulary(tuple(vocabulary.words[i] for i in rows_kept)).save(out / VOCABULARY)
+    Vocabulary(tuple(replies.words[i] for i in rows_kept)).save(out / VOCABULARY)
+    if posts is not None:
+        Vocabulary(tuple(posts.words[i] for i in post_rows)).save(out / POSTS)
     with replacing(out / CONFIG) as path:
         path.write_bytes((source / CONFIG).read_bytes())
     _write_manifest(out, {**_manifest(source), "model": model or out.name})
+
+
+def _rows_kept(vocabulary: Vocabulary, words: Collection[str] | None) -> list[int]:
+    signs = len(SPECIALS)
+    return [
+        i for i, word in enumerate(vocabulary.words) if i < signs or words is None or word in words
+    ]
 
 
 def load_folder(
@@ -219,7 +234,7 @@ def load_folder(
         )
     try:
         own = configs.load(kind, where / CONFIG)
-        vocabulary = Vocabulary.load(where / VOCABULARY)
+        vocabulary, posts = _vocabularies(where)
     except EmotoneError as error:
         raise CheckpointError(f"model folder {where}: {error}") from error
     if config is not None:
@@ -234,6 +249,8 @@ def load_folder(
         empty,
         emotion_words=tuple(tuple(words) for words in manifest.get("emotion_words", [])),
         longest=own.data.longest,
+        words=Words(manifest["lang"], own.data.words, zeros=bool(manifest.get("zeros"))),
+        posts=posts,
     )
     try:
         network = build(own, corpus)
@@ -251,7 +268,14 @@ def load_folder(
     )
 
 
-def start_vocabulary(folder: Path) -> Vocabulary:
+def _vocabularies(folder: Path) -> Vocabularies:
+    posts = folder / POSTS
+    return Vocabularies(
+        Vocabulary.load(folder / VOCABULARY), Vocabulary.load(posts) if posts.is_file() else None
+    )
+
+
+def start_vocabularies(folder: Path) -> Vocabularies:
     """Read the words of a model folder that a training begins from.
 
     Raises:
@@ -262,7 +286,7 @@ def start_vocabulary(folder: Path) -> Vocabulary:
             f"{folder} holds no {WEIGHTS}; name the folder that `emotone train` wrote, or leave"
             " start out"
         )
-    return Vocabulary.load(folder / VOCABULARY)
+    return _vocabularies(folder)
 
 
 def start_from(network: torch.nn.Module, folder: Path) -> int:

@@ -42,16 +42,33 @@ class Network(Protocol):
         ...
 
 
-def core(words: int, sizes: Sizes, *, emotion: int = 0, internal: int = 0, **shape: Any) -> Seq2Seq:
+def core(
+    words: int,
+    sizes: Sizes,
+    *,
+    posts: int = 0,
+    emotion: int = 0,
+    internal: int = 0,
+    **shape: Any,
+) -> Seq2Seq:
     """Build the shared part.
 
     Args:
         words: Size of the vocabulary.
         sizes: Widths and variants.
+        posts: Size of the vocabulary of posts, where they have one of their own; 0 where not.
         emotion: Width of the emotion in every decoder step's input; 0 for none.
         internal: Width of the internal memory; 0 for none.
         shape: More fields of the decoder's `DecoderShape`.
+
+    Raises:
+        ConfigError: If posts have words of their own and the tables are to be one.
     """
+    if posts and sizes.tied:
+        raise ConfigError(
+            "posts and replies have a vocabulary each, and one table cannot hold both; set"
+            " sizes.tied = false"
+        )
     reading = Reading(
         sizes.encoder_hidden,
         sizes.encoder_layers,
@@ -79,6 +96,7 @@ def core(words: int, sizes: Sizes, *, emotion: int = 0, internal: int = 0, **sha
         words,
         reading,
         decoder,
+        posts=posts,
         tied=sizes.tied,
         softmax=sizes.softmax,
         negatives=sizes.negatives,
@@ -102,5 +120,6 @@ def initial(build: Callable[[Any, Corpus], Any], config: Any, corpus: Corpus) ->
         torch.default_generator.manual_seed(seed_for(config.training.seed, "weights"))
         network = build(config, corpus)
     if corpus.vectors is not None:
-        network.core.set_vectors(torch.from_numpy(corpus.vectors))
+        tables = (corpus.vectors, corpus.post_vectors)
+        network.core.set_vectors(*(torch.from_numpy(t) for t in tables if t is not None))
     return network

@@ -8,10 +8,8 @@ from typing import Any
 import torch
 
 from emotone.data.batch import collate
-from emotone.data.clean import clean
 from emotone.data.pairs import Pair, encode
-from emotone.data.scripts import simplified
-from emotone.data.text import Lang, show, show_en, tokens
+from emotone.data.text import Lang, show, show_en
 from emotone.data.vocab import UNK, Vocabulary
 from emotone.emotions import TAXONOMIES, EmotionMix
 from emotone.nn.search import Hypothesis, beam, sample
@@ -51,7 +49,7 @@ class Recurrent:
         device: str = "cpu",
         judges: Sequence[JudgeName] = (),
     ) -> None:
-        self.capabilities = Capabilities(corpus.taxonomy, languages=(corpus.lang,))
+        self.capabilities = Capabilities(corpus.taxonomy)
         self.lang: Lang = corpus.lang
         self._system, self._model = system, model
         self.network: Network = network.to(device).eval().requires_grad_(False)
@@ -114,9 +112,9 @@ class Recurrent:
         """
         check_request(self._system, self.capabilities, dialogues, emotions)
         places = self._places(emotions) or [-1] * len(dialogues)
-        vocabulary = self._corpus.vocabulary
+        vocabulary, words_of = self._corpus.vocabulary, self._corpus.spelling.of
         rows = [
-            Pair(self._post(d), tuple(vocabulary.ids(tokens(text, self.lang))), place)
+            Pair(self._post(d), tuple(vocabulary.ids(words_of(text))), place)
             for d, place, text in zip(dialogues, places, replies, strict=True)
         ]
         counted: list[tuple[float, int]] = []
@@ -129,19 +127,10 @@ class Recurrent:
             ]
         return counted
 
-    def known_words(self, text: str) -> tuple[int, int]:
-        """Return how many words of a text it knows, and how many there are; signs do not count."""
-        words = [word for word in self._words(text) if any(c.isalnum() for c in word)]
-        return sum(i != UNK for i in self._corpus.vocabulary.ids(words)), len(words)
-
-    def _words(self, text: str) -> list[str]:
-        # Training texts are cleaned, so what is asked must be spelt as they are.
-        text = simplified(text) if self.lang == "zh" else text
-        return tokens(clean(text, self.lang) or text, self.lang)[: self._corpus.longest]
-
     def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
-        words = self._words(dialogue.posts[-1].text)
-        return tuple(self._corpus.vocabulary.ids(words)) or (UNK,)
+        corpus = self._corpus
+        words = corpus.spelling.of_post(dialogue.posts[-1].text, corpus.of_posts)
+        return tuple(corpus.of_posts.ids(words[: corpus.longest])) or (UNK,)
 
     def _places(self, emotions: Sequence[EmotionMix | None]) -> list[int] | None:
         taxonomy = self.capabilities.taxonomy

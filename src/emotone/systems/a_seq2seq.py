@@ -97,7 +97,7 @@ class ASeq2Seq(nn.Module):
 
 def build(config: Config, corpus: Corpus) -> ASeq2Seq:
     """Build the network for a vocabulary."""
-    return ASeq2Seq(networks.core(len(corpus.vocabulary), config.sizes))
+    return ASeq2Seq(networks.core(len(corpus.vocabulary), config.sizes, posts=corpus.post_words))
 
 
 def train(config: Config, out: Path) -> Path:

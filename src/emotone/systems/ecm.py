@@ -14,17 +14,19 @@ Each part can be left out (`parts`), as in the paper's ablations. Two styles:
 
 - `fixed` (default): padding is masked, the loss is a mean over tokens, the memory is asked to be
   empty at a reply's own end, batches mix emotions in equal shares.
-- `faithful`: as the released code does it. Posts are padded to one of four lengths, reversed, and
-  padding is attended; the loss is a mean over replies of their means; the memory's end is that of
-  the padded length; a batch has one emotion; the decoder's GRU resets before its product. The
-  encoder's is torch's, which resets after it, and a post's padded length does not depend on its
-  reply's, while the code takes the first of its four that is long enough for both.
+- `faithful`: as the released code does it. A pair is padded to the first of four lengths that holds
+  both sides, the post reversed, and padding is attended; the loss is a mean over replies of their
+  means; the memory's end is that of the padded length; GRUs reset before their product; weights
+  start as TensorFlow 0.12 draws them, gates with a bias of 1. Digits are 0, posts and replies have
+  a vocabulary each (with `sizes.tied = false`), word vectors are not scaled, longer pairs are left
+  out; a batch has one emotion, with `training.balanced` drawn with replacement; the learning rate
+  decays by the words' loss and the last weights are taken. What is still different is listed in
+  docs/systems/ecm.md.
 
 In both the type's cross entropy counts both types and the norm is squared, as in the code, which
 the printed equation does not say; the read gate also reads v_e and every layer. The memory is
 re-ordered with its hypothesis in beam search, which the released code forgets. An emotion without
-words of its own answers from all words; the code would lose probability. Posts and replies share a
-vocabulary; the code has two. Its bucketing drops longer pairs, ours cuts them.
+words of its own answers from all words; the code would lose probability.
 
 Source: Zhou et al. 2018, "Emotional Chatting Machine" (AAAI), equations in brackets; its released
 code for what the paper leaves open (two layers of 256, embeddings of 100, memory of 256, SGD).
@@ -41,6 +43,7 @@ from torch import Tensor, nn
 
 from emotone.data.vocab import UNK
 from emotone.errors import ConfigError
+from emotone.nn.cells import uniform
 from emotone.nn.decoder import State
 from emotone.nn.losses import Losses
 from emotone.nn.memory import ExternalMemory, word_masks
@@ -152,7 +155,7 @@ class ECM(nn.Module):
         width: Width of v_e; 0 without the emotion embedding.
         memory: Width of the internal memory; 0 without it.
         external: External memory, or None.
-        faithful: Whether padding and losses are those of the released code.
+        faithful: Whether padding, losses and first weights are those of the released code.
     """
 
     def __init__(
@@ -172,8 +175,12 @@ class ECM(nn.Module):
         self.external = external
         self.faithful = faithful
 
-    def encode(self, source: Tensor, lengths: Tensor, emotion: Tensor | None) -> Feeling:
+    def encode(
+        self, source: Tensor, lengths: Tensor, emotion: Tensor | None, also: Tensor | None = None
+    ) -> Feeling:
         """Read posts [B, S] of `lengths` words [B], in emotions [B].
+
+        In the style "faithful" a post's padding makes room for `also` many words too, [B].
 
         Raises:
             ValueError: If no emotions came.
@@ -183,13 +190,20 @@ class ECM(nn.Module):
         core = self.core
         source, lengths = core.hold_back(source, lengths)
         if self.faithful:
-            source, lengths = _padded_and_reversed(source, lengths)
+            longest = lengths if also is None else torch.maximum(lengths, also)
+            source, lengths = _padded_and_reversed(source, _bucket(longest))
         state = core.decoder.start(
             core.read(core.source(source), lengths),
             None if self.embedding is None else self.embedding(emotion),
             None if self.internal is None else self.internal(emotion),
         )
         return Feeling(state, emotion)
+
+    def _start(self, batch: Batch) -> Feeling:
+        """Read the posts of pairs; in the code a pair's padded length is one for both sides."""
+        return self.encode(
+            batch.source, batch.source_lengths, batch.emotion, also=batch.target_lengths
+        )
 
     def step(self, token: Tensor, state: Feeling) -> tuple[Tensor, Feeling]:
         """Take words [B]; return logits or, of the two softmaxes, log p [B, V], and the state."""
@@ -199,17 +213,27 @@ class ECM(nn.Module):
             logits = self.external.log_probabilities(features, logits, state.emotion)
         return logits, Feeling(after, state.emotion)
 
+    @torch.no_grad()
+    def start_unit_scaled(self) -> None:
+        """Start from weights as TensorFlow 0.12 draws them; see `Seq2Seq.start_unit_scaled`."""
+        self.core.start_unit_scaled()
+        for table in (self.embedding, self.internal):
+            if table is not None:
+                uniform(table.weight, table.num_embeddings)
+        if self.external is not None:
+            uniform(self.external.select.weight, self.external.select.in_features)
+            self.external.select.bias.zero_()
+
     def nll(self, batch: Batch) -> Tensor:
         """Return -log p of each reply in its emotion, in nats, [B]."""
-        start = self.encode(batch.source, batch.source_lengths, batch.emotion)
-        predicted = self.core.predict(batch, start.decoder)
+        predicted = self.core.predict(batch, self._start(batch).decoder)
         _, _, nll = self._word_loss(predicted, batch.emotion, None)
         return sum_rows(nll, predicted.row, len(batch.source))
 
     def forward(self, batch: Batch) -> Losses:
         """Return equation 15 of a batch, as sums."""
         rows, zero = len(batch.source), self.core.bias.new_zeros(())
-        start = self.encode(batch.source, batch.source_lengths, batch.emotion)
+        start = self._start(batch)
         if self.faithful:
             wide, end = _to_buckets(batch)
             predicted = self.core.predict(wide, start.decoder, end)
@@ -222,6 +246,8 @@ class ECM(nn.Module):
             words, types, nll = self._word_loss(predicted, batch.emotion, None)
             token_loss, row_loss = words + types, zero
         logged = {"nll": nll.sum()}
+        if self.faithful:
+            logged["words"] = words.detach()  # what the code lowers its learning rate by
         if self.external is not None:
             logged["type"] = types.detach()
         if predicted.internal is not None:
@@ -255,17 +281,16 @@ def _bucket(lengths: Tensor) -> Tensor:
     return torch.maximum(edges[place], lengths)
 
 
-def _padded_and_reversed(source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _padded_and_reversed(source: Tensor, padded: Tensor) -> tuple[Tensor, Tensor]:
     """Pad each post to its bucket and reverse it whole, so that its padding comes first.
 
     Args:
         source: Posts, [B, S].
-        lengths: Their words, on the CPU, [B].
+        padded: Their padded lengths, on the CPU, [B].
 
     Returns:
         Posts [B, S'], and their lengths with the padding, on the CPU, [B].
     """
-    padded = _bucket(lengths)
     size = int(padded.max())
     place = (padded[:, None] - 1 - torch.arange(size)).clamp_min(0).to(source.device)
     inside = torch.where(place < source.shape[1], place, 0)
@@ -278,7 +303,7 @@ def _to_buckets(batch: Batch) -> tuple[Batch, Tensor]:
 
     What is fed after a reply is its end once, then padding, as in the released code.
     """
-    padded = _bucket(batch.target_lengths)
+    padded = _bucket(torch.maximum(batch.source_lengths, batch.target_lengths))
     before = batch.target_in.shape[1]
     size = max(int(padded.max()), before)
     more = (0, size - before)
@@ -305,7 +330,14 @@ def build(config: Config, corpus: Corpus) -> ECM:
     width = parts.width if parts.embedding else 0
     memory = parts.memory if parts.internal else 0
     faithful = parts.style == "faithful"
-    core = networks.core(words, config.sizes, emotion=width, internal=memory, reset_first=faithful)
+    core = networks.core(
+        words,
+        config.sizes,
+        posts=corpus.post_words,
+        emotion=width,
+        internal=memory,
+        reset_first=faithful,
+    )
     external = None
     if parts.external:
         lists = [
@@ -314,7 +346,10 @@ def build(config: Config, corpus: Corpus) -> ECM:
         if not any(lists):
             raise ConfigError("none of the emotion words is in the vocabulary; give parts.words")
         external = ExternalMemory(core.decoder.width, word_masks(lists, words))
-    return ECM(core, len(corpus.taxonomy.labels), width, memory, external, faithful=faithful)
+    network = ECM(core, len(corpus.taxonomy.labels), width, memory, external, faithful=faithful)
+    if faithful:
+        network.start_unit_scaled()
+    return network
 
 
 def train(config: Config, out: Path) -> Path:
@@ -327,7 +362,7 @@ def train(config: Config, out: Path) -> Path:
         out,
         words=parts.words if parts.external else None,
         word_lists=parts.external,
-        homogeneous=parts.style == "faithful",
+        released=BUCKETS if parts.style == "faithful" else (),
     )
 
 

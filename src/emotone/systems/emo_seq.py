@@ -223,10 +223,12 @@ def build(config: Config, corpus: Corpus) -> EmoSeq:
     if corpus.taxonomy is None:
         raise ConfigError("Emo-Seq learns from labelled pairs; set data.taxonomy")
     emotions, guide = len(corpus.taxonomy.labels), config.guide
-    core = networks.core(len(corpus.vocabulary), config.sizes, emotion=guide.width)
+    core = networks.core(
+        len(corpus.vocabulary), config.sizes, posts=corpus.post_words, emotion=guide.width
+    )
     classifier = None
     if guide.weight:
-        classifier = BagClassifier(core.source.weight.detach().clone(), emotions)
+        classifier = BagClassifier(core.target.weight.detach().clone(), emotions)
         if not guide.joint:
             classifier.requires_grad_(False)
     return EmoSeq(core, emotions, guide, classifier)

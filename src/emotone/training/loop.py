@@ -45,6 +45,8 @@ def fit(
     settings: Training,
     out: Path,
     depends_on: Mapping[str, Any] | None = None,
+    watched: str | None = None,
+    ends_best: bool = True,
     progress: bool = True,
 ) -> Fitted:
     """Train a model, from the start or from where a killed run stood.
@@ -57,7 +59,7 @@ def fit(
     Args:
         model: `forward(batch)` returns `emotone.nn.losses.Losses` and uses every parameter that
             takes a gradient. It is moved to the device and ends with its best weights, or the last
-            ones where there is no development data.
+            ones where there is no development data or `ends_best` is false.
         train_plan: Row indices of each global batch of an epoch, from its number (from 0).
         collate: Makes the batch of some rows, with `.to(device)`.
         dev_batches: Batches of the development data; each process takes its share of them.
@@ -65,6 +67,9 @@ def fit(
         out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
         depends_on: What else the run depends on, such as a fingerprint of the data, of values that
             JSON has; a resumed run must have the same.
+        watched: Term among the model's logged ones, a sum over rows, whose mean `settings.decay`
+            looks at; None looks at the objective.
+        ends_best: Whether the best weights on the development data are what it ends with.
         progress: Whether to show progress on stderr.
 
     Returns:
@@ -84,7 +89,9 @@ def fit(
     digests = {"rows of the batches": _digest(plan)}
     with prepared(settings, out, tensorboard=settings.tensorboard) as (team, request):
         run = Run(
-            _Likelihood(model, train_plan, collate, dev_batches, settings, team).task(len(plan)),
+            _Likelihood(
+                model, train_plan, collate, dev_batches, settings, team, watched, ends_best
+            ).task(len(plan)),
             settings=settings,
             team=team,
             request=request,
@@ -96,8 +103,10 @@ def fit(
     return Fitted(
         steps=state.step,
         epochs=_epoch(state),
-        best_dev=state.best,
-        best_step=state.best_step,
+        best_dev=state.best
+        if ends_best or not state.curve
+        else Evaluation(*state.curve[-1]).dev_loss,
+        best_step=state.best_step if ends_best else state.step,
         seconds=run.seconds(),
         stopped=reason,
         curve=tuple(Evaluation(*point) for point in state.curve),
@@ -113,7 +122,7 @@ class Progress(State):
         lr: Learning rate of the next step, but for rise and fall.
         epoch: Number of the epoch, from 0.
         position: Batches of the epoch that are done.
-        before: Mean training loss of the last evaluations, for the schedule.
+        before: What the schedule looks at, its means of the last evaluations.
         interval: Sums since the last line of the log.
         since: Sums since the last evaluation.
     """
@@ -137,9 +146,12 @@ class _Likelihood:
         dev_batches: Callable[[], Iterable[Any]] | None,
         settings: Training,
         team: Ranks,
+        watched: str | None,
+        ends_best: bool,
     ) -> None:
         self.model, self.settings, self.team = model, settings, team
         self.train_plan, self.collate, self.dev_batches = train_plan, collate, dev_batches
+        self.watched, self.ends_best = watched or "loss", ends_best
         model.train()
         self.parallel: nn.Module = team.accelerator.prepare_model(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -173,6 +185,7 @@ class _Likelihood:
             collect=self.collect,
             resumed=self.resumed,
             figures=FIGURES,
+            ends_best=self.ends_best,
             look_every=1 if self.team.device.type == "cpu" else LOOK_EVERY,
         )
 
@@ -264,9 +277,10 @@ class _Likelihood:
         since = self.since.read(team.sum)
         self.check(math.isfinite(loss) and finite(since), state.step)
         self.since = Sums()
-        train_loss = means(since)["loss"] if since else math.nan
-        state.lr = optim.decayed(state.lr, self.settings.decay, train_loss, state.before)
-        state.before = [*state.before, train_loss][-3:]
+        trained = means(since) if since else {"loss": math.nan, self.watched: math.nan}
+        train_loss, watched = trained["loss"], trained[self.watched]
+        state.lr = optim.decayed(state.lr, self.settings.decay, watched, state.before)
+        state.before = [*state.before, watched][-3:]
         row = {
             "dev_loss": loss,
             "dev_perplexity": math.exp(min(loss, 700.0)),

@@ -78,6 +78,7 @@ class Task(Generic[S]):
         labels: What stands at the start of each row of the log, after the step.
         collect: Puts into the state what the task holds elsewhere, before it is saved.
         resumed: Takes it out of the state, once a run goes on from one.
+        ends_best: Whether it ends with the best weights; otherwise with the last.
         look_every: Steps between looks at whether another process is to stop.
         figures: Which keys of the log a person sees, and how each is written.
         evaluation: The key that only the row of an evaluation has.
@@ -98,6 +99,7 @@ class Task(Generic[S]):
     labels: Callable[[S], Mapping[str, Any]] = lambda _: {}
     collect: Callable[[S], None] = lambda _: None
     resumed: Callable[[S], None] = lambda _: None
+    ends_best: bool = True
     look_every: int = 1
     figures: Mapping[str, str] = field(default_factory=dict)
     evaluation: str = "dev_loss"
@@ -220,7 +222,7 @@ class Run(Generic[S]):
         self.state = state
 
     def train(self, *, progress: bool = False) -> str:
-        """Make steps until the task is over; the task ends with the best weights.
+        """Make steps until the task is over.
 
         Args:
             progress: Whether to show progress on stderr.
@@ -367,7 +369,7 @@ class Run(Generic[S]):
             state.pending = True
             self._evaluate()
             self._leave_if_requested()
-        if self.best is not None:
+        if self.best is not None and self.task.ends_best:
             checkpoints.put(self.task.tensors(), self.best, "the best weights")
 
     def _pause(self, began: float) -> None:

@@ -108,7 +108,8 @@ class Training(RunSettings):
         epochs: Passes over the data at most.
         optimiser: "adam" (fused) or "sgd" (no momentum, as in ECM's code).
         decay: Factor on the learning rate when the mean training loss since the last evaluation
-            is above each of the last 3, as in ECM's code (.99 there); 1 never changes it.
+            is above each of the last 3 (.99 in ECM's code, which looks at the words' loss alone,
+            as ecm does in the style "faithful"); 1 never changes it.
         weight_decay: L2 penalty, as torch's optimisers have it.
         balanced: Draw the emotions equally often; read by whoever makes the plan of rows.
         max_steps: Steps at most; 0 for no limit.
@@ -160,7 +161,8 @@ class Fitted:
     Args:
         steps: Steps made, those before a resume included.
         epochs: Epochs begun.
-        best_dev: Least nats per token on the development data; None without such data.
+        best_dev: Least nats per token on the development data, or the last where the run ends
+            with its last weights; None without such data.
         best_step: The step it was measured at.
         seconds: Time spent, that before a resume included.
         stopped: "patience", "epochs" or "max_steps".

@@ -303,3 +303,13 @@ def test_xml_is_told_by_its_start(tmp_path: Path):
     other = tmp_path / "sentences"
     other.write_bytes((where / "nlpcc2014_sample.xml").read_bytes())
     assert len(examples("nlpcc_emotion", other)) == 2
+
+
+def test_an_empty_row_of_a_table_costs_no_dialogue(tmp_path: Path):
+    where = write_sample("meld", tmp_path)
+    path = where / "train_sent_emo.csv"
+    before = examples("meld", where)
+    path.write_text(path.read_text(encoding="utf-8").replace("Sorry!", " "), encoding="utf-8")
+    problems = Problems()
+    assert 0 < len(examples("meld", where, problems)) < len(before)
+    assert problems.left_out["empty turn"] == 1

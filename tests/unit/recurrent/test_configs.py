@@ -25,6 +25,7 @@ SYSTEMS = ("a_seq2seq", "ecm", "emo_seq")
 FILES = sorted(path for name in SYSTEMS for path in (ROOT / "configs" / name).glob("*.toml"))
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 PAPER = [path for path in FILES if "paper" in path.stem]
+TABLE3 = [path for path in FILES if path.stem == "zh-table3"]
 
 
 def header(path: Path) -> str:
@@ -98,6 +99,22 @@ def test_the_small_presets_differ_in_nothing_but_the_system(lang: str):
     ]
     for part in ("data", "sizes", "training", "replies"):
         assert len({repr(getattr(one, part)) for one in made}) == 1, part
+
+
+def test_table_3_is_under_the_same_settings():
+    """Same network, vectors, words and training, of which `small` has a tenth."""
+    assert [path.parent.name for path in TABLE3] == list(SYSTEMS)
+    configurations = [config(path) for path in TABLE3]
+    for part in ("data", "sizes", "training", "replies", "start"):
+        assert len({repr(getattr(one, part)) for one in configurations}) == 1, part
+    data, sizes = configurations[0].data, configurations[0].sizes
+    assert (data.vocabulary, data.vectors and data.vectors.stem) == (
+        40_000,
+        "sgns.weibo.bigram-char",
+    )
+    assert (sizes.cell, sizes.embedding, sizes.bidirectional) == ("lstm", 300, True)
+    # The network of the paper that prints the table.
+    assert sizes == config(ROOT / "configs/emo_seq/zh-paper.toml").sizes
 
 
 # -- papers' presets -------------------------------------------------------------------------------
@@ -205,7 +222,9 @@ def test_papers_presets_have_the_published_sizes(path: Path):
         assert loaded.parts.style == ("fixed" if "fixed" in path.stem else "faithful")
 
 
-@pytest.mark.parametrize("path", PAPER, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path", [*PAPER, *TABLE3], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_papers_presets_make_a_step_on_40000_words(path: Path):
     network, before, after = one_step(path, config(path).data.vocabulary)
     assert after < before

@@ -26,9 +26,12 @@ class CorpusModule(Protocol):
     SAMPLE: Mapping[str, str]
 
     def read(
-        self, where: Path, problems: Problems, *, split: str | None = None
+        self, where: Path, problems: Problems, *, split: str | None = None, **more: bool
     ) -> Iterator[Example]:
-        """Yield the examples of a folder or file, in its order."""
+        """Yield the examples of a folder or file, in its order.
+
+        `more` is `keep_words=True` at most, where `CORPUS.words` is set.
+        """
         ...
 
 

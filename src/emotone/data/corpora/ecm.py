@@ -9,7 +9,7 @@ Source: Zhou et al. 2018; thu-coai/ecm, data/train.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from emotone.data.checks import array, mix, numbered, text
 from emotone.data.corpus import Corpus, find
 from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.text import Lang, join, language_after
+from emotone.data.text import join, spaced
 from emotone.emotions import NLPCC, Emotion
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example, Post, Speaker
@@ -25,7 +25,7 @@ from emotone.types import Dialogue, Example, Post, Speaker
 CORPUS = Corpus(
     name="ecm",
     title="Weibo posts and responses in six emotions (ESTC), the data of ECM",
-    langs=("zh", "en"),
+    langs=("zh",),
     taxonomies=(NLPCC,),
     licence="repositories Apache-2.0, the text of STC under its own terms; from thu-coai/ecm",
     files={
@@ -34,6 +34,7 @@ CORPUS = Corpus(
         "test": ("test", "test.json", "test_data.json"),
     },
     note="each post with each of its responses",
+    words=True,
 )
 
 SAMPLE = {
@@ -46,36 +47,37 @@ SAMPLE = {
 }
 
 
-def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+def read(
+    where: Path, problems: Problems, *, split: str | None = None, keep_words: bool = False
+) -> Iterator[Example]:
     """Yield one example a pair."""
-    lang: Lang | None = None
+    spelt = spaced if keep_words else join
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
             read_post: tuple[Dialogue, list[Any]] | None = None
             with problems.at(path, item.place):
-                read_post = _post(item.value)
+                read_post = _post(item.value, spelt)
             if read_post is None:
                 continue
             dialogue, replies = read_post
             for k, response in enumerate(replies, 1):
                 with problems.at(path, item.place):
-                    reply, label = _tagged(response, f"response {k}")
-                    lang = language_after(lang, dialogue.posts[0].text, reply)
-                    yield Example(f"{part}-{number}-{k}", dialogue, mix(label), reply, lang)
+                    reply, label = _tagged(response, f"response {k}", spelt)
+                    yield Example(f"{part}-{number}-{k}", dialogue, mix(label), reply, "zh")
 
 
-def _post(value: Any) -> tuple[Dialogue, list[Any]]:
+def _post(value: Any, spelt: Callable[[str], str]) -> tuple[Dialogue, list[Any]]:
     """Read the post of an item; its responses, one or several, as they stand there."""
     post, replies = array(value, "the item", count=2)
-    words, emotion = _tagged(post, "the post")
+    words, emotion = _tagged(post, "the post", spelt)
     several = array(replies, "the responses", least=1)
     if isinstance(several[0], str):
         several = [several]
     return Dialogue((Post(words, Speaker.USER, emotion),)), several
 
 
-def _tagged(value: Any, what: str) -> tuple[str, Emotion]:
+def _tagged(value: Any, what: str, spelt: Callable[[str], str]) -> tuple[str, Emotion]:
     parts = array(value, what, least=2)
     if len(parts) > 3:
         raise DataError(f"{len(parts)} parts in {what} where [text, id, id] is needed")
-    return join(text(parts[0], what)), numbered(parts[1], NLPCC.labels, NLPCC)
+    return spelt(text(parts[0], what)), numbered(parts[1], NLPCC.labels, NLPCC)

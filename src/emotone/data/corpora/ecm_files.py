@@ -17,7 +17,7 @@ from pathlib import Path
 from emotone.data.checks import mix, numbered, text
 from emotone.data.corpus import Corpus, beside, find
 from emotone.data.reading import Problems, read_aligned
-from emotone.data.text import Lang, join, language_after
+from emotone.data.text import join, spaced
 from emotone.emotions import NLPCC
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example
@@ -25,7 +25,7 @@ from emotone.types import Dialogue, Example
 CORPUS = Corpus(
     name="ecm_files",
     title="pairs in the four text files of ECM's re-implementations",
-    langs=("zh", "en"),
+    langs=("zh",),
     taxonomies=(NLPCC,),
     licence="that of the text you bring; the layout is from AaronYALai/Seq2seqAttn_ECM",
     files={
@@ -36,6 +36,7 @@ CORPUS = Corpus(
     },
     note="category ids must be NLPCC's, 0 to 5: other, like, sadness, disgust, anger, happiness; "
     "some re-implementations number otherwise",
+    words=True,
 )
 
 SAMPLE = {
@@ -48,9 +49,11 @@ SAMPLE = {
 _KIND = re.compile("source|post")
 
 
-def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+def read(
+    where: Path, problems: Problems, *, split: str | None = None, keep_words: bool = False
+) -> Iterator[Example]:
     """Yield one example a line."""
-    lang: Lang | None = None
+    spelt = spaced if keep_words else join
     for part, posts in find(CORPUS, where, split):
         replies = _needed(posts, "target", "response")
         files = [posts, replies, _needed(posts, "category")]
@@ -61,14 +64,13 @@ def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterat
             with problems.at(replies, line):
                 if marks:
                     _check_marks(marks[0], reply)
-                source, target = text(post, "the source"), text(reply, "the target")
-                lang = language_after(lang, source, target)
+                target = text(reply, "the target")
                 yield Example(
                     f"{part}-{line}",
-                    Dialogue.of(join(source)),
+                    Dialogue.of(spelt(text(post, "the source"))),
                     mix(numbered(category, NLPCC.labels, NLPCC)),
-                    join(target),
-                    lang,
+                    spelt(target),
+                    "zh",
                 )
 
 

@@ -8,7 +8,7 @@ Source: the emotional conversation generation challenge of 2017, dataset descrip
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from emotone.data.checks import array, mix, numbered, text
 from emotone.data.corpus import Corpus, find
 from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.text import join
+from emotone.data.text import join, spaced
 from emotone.emotions import NLPCC, Emotion
 from emotone.types import Dialogue, Example, Post, Speaker
 
@@ -35,6 +35,7 @@ CORPUS = Corpus(
         ),
         "test": ("test_data.json", "test.json"),
     },
+    words=True,
 )
 
 SAMPLE = {
@@ -44,18 +45,21 @@ SAMPLE = {
 }
 
 
-def read(where: Path, problems: Problems, *, split: str | None = None) -> Iterator[Example]:
+def read(
+    where: Path, problems: Problems, *, split: str | None = None, keep_words: bool = False
+) -> Iterator[Example]:
     """Yield one example a pair."""
+    spelt = spaced if keep_words else join
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
             with problems.at(path, item.place):
                 first, second = array(item.value, "the item", count=2)
-                post, felt = _tagged(first, "the post")
-                reply, label = _tagged(second, "the response")
+                post, felt = _tagged(first, "the post", spelt)
+                reply, label = _tagged(second, "the response", spelt)
                 dialogue = Dialogue((Post(post, Speaker.USER, felt),))
                 yield Example(f"{part}-{number}", dialogue, mix(label), reply, "zh")
 
 
-def _tagged(value: Any, what: str) -> tuple[str, Emotion]:
+def _tagged(value: Any, what: str, spelt: Callable[[str], str]) -> tuple[str, Emotion]:
     words, label = array(value, what, count=2)
-    return join(text(words, what)), numbered(label, NLPCC.labels, NLPCC)
+    return spelt(text(words, what)), numbered(label, NLPCC.labels, NLPCC)

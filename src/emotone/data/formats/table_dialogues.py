@@ -21,6 +21,8 @@ def table_dialogues(
 ) -> Iterator[tuple[str, list[Turn]]]:
     """Yield (name, turns) of each dialogue; one with a bad row is left out whole.
 
+    A row whose "Utterance" is empty is a turn that says nothing: it is left out alone and counted.
+
     Where a row cannot be read, so that nobody knows whose it is, the dialogues before and after it
     are left out both, or the one that goes on after it.
 
@@ -42,6 +44,10 @@ def table_dialogues(
                 yield name, turns
             name, turns, good = key(row), [], True
         good = good and not torn
+        if not row.get("Utterance", "?").strip():
+            problems.left_out["empty turn"] += 1
+            seen = problems.count
+            continue
         before = problems.count
         with problems.at(path, line):
             turns.append(turn(row))
