@@ -14,7 +14,7 @@ from emotone import systems
 from emotone.emotions import EKMAN, EmotionMix, MixText, Taxonomy
 from emotone.emotions.taxonomy import folded
 from emotone.errors import ConfigError, DataError, MixError, Unsupported, UsageError, unknown_name
-from emotone.protocols import NBestResponder, Responder, StreamingResponder
+from emotone.protocols import NBestResponder, OneLanguageResponder, Responder, StreamingResponder
 from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Post, Reply, Speaker
 
@@ -114,8 +114,19 @@ class Door:
         """Return the system with its model of the language that a text is written in."""
         from emotone.data.text import language
 
-        lang = language(text)
+        return self.speaking(language(text))
+
+    def speaking(self, lang: str) -> Responder:
+        """Return the system with its model of a language; the first where it has none of it."""
         return self.open(lang if lang in self.languages else self.languages[0])
+
+    def _asked(self, dialogue: Dialogue, note: Note | None) -> Responder:
+        """Return who answers a dialogue, and note what it cannot read of the last post."""
+        text = dialogue.posts[-1].text
+        responder = self.responder_for(text)
+        if note is not None and (lack := unread(responder, text)) is not None:
+            note(f"the post is {lack}; the reply may not be to the point")
+        return responder
 
     def reply(
         self,
@@ -137,7 +148,7 @@ class Door:
             seed: The same seed gives the same reply.
             decoding: How to decode; its seed gives way to `seed`.
             note: Called with a sentence for each alias that was read, such as "'happy' read as
-                joy".
+                joy", and where the system cannot read the post (see `unread`).
 
         Raises:
             UsageError: If an argument is not of these forms, or the system lacks what is asked; or
@@ -145,7 +156,7 @@ class Door:
         """
         dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
         levels = _levels(empathy)
-        responder = self.responder_for(dialogue.posts[-1].text)
+        responder = self._asked(dialogue, note)
         mix = mix_of(emotion, responder.capabilities.taxonomy, note)
         with self.turn.taken():
             return responder.reply([dialogue], [mix], decoding=decoding, empathy=[levels])[0]
@@ -180,7 +191,7 @@ class Door:
         """
         dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
         levels = _levels(empathy)
-        responder = self.responder_for(dialogue.posts[-1].text)
+        responder = self._asked(dialogue, note)
         taxonomy = responder.capabilities.taxonomy
         emotions: list[AnyEmotion] = [emotion]
         if isinstance(emotion, str) and folded(emotion) == ALL:
@@ -214,7 +225,7 @@ class Door:
             UsageError: As `reply`.
         """
         dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
-        responder = self.responder_for(dialogue.posts[-1].text)
+        responder = self._asked(dialogue, note)
         if not isinstance(responder, StreamingResponder):
             raise Unsupported("this system does not stream; ask it for the whole reply")
         mix = mix_of(emotion, responder.capabilities.taxonomy, note)
@@ -257,6 +268,7 @@ def open_door(
 
     Raises:
         UnknownName: If there is no such system, or it has no model of the language.
+        UsageError: When it is loaded, if the model that was named has another language.
     """
     models: Mapping[str, str | None] = systems.models(system) if model is None else {}
     if lang is not None and models:
@@ -268,7 +280,13 @@ def open_door(
     @cache
     def load(language: str) -> Responder:
         name = models.get(language, model)
-        return systems.load(system, name, device=device, overrides=overrides)
+        responder = systems.load(system, name, device=device, overrides=overrides)
+        if isinstance(responder, OneLanguageResponder) and lang not in (None, responder.lang):
+            raise UsageError(
+                f"the model {name} answers in {responder.lang}, and the language asked for is"
+                f" {lang}; leave one of them out"
+            )
+        return responder
 
     loading = threading.RLock()
 
@@ -278,6 +296,34 @@ def open_door(
 
     english_first = sorted(models, key=lambda language: language != "en")
     return Door(load_once, tuple(english_first) or ("",))
+
+
+def unread(responder: Responder, text: str) -> str | None:
+    """Say why a system cannot read a post; None where it can, or nobody knows.
+
+    Returns:
+        What completes "the post is": "without a word", "in Korean, which ...", "in traditional
+        Chinese, ...", or "of words that ...".
+    """
+    from emotone.data import scripts
+
+    if not responder.capabilities.decoding:  # what searches for nothing reads nothing
+        return None
+    if scripts.wordless(text):
+        return "without a word"
+    languages = responder.capabilities.languages
+    other = scripts.foreign(text)
+    if languages and other is not None:
+        return f"in {other}, which the model is not made for"
+    if languages and "zh" not in languages and scripts.named(text) == "Chinese":
+        return "in Chinese, which the model is not made for"
+    if "zh" in languages and scripts.is_traditional(text) and scripts.converter() is None:
+        return "in traditional Chinese, which pip install 'emotone[traditional]' makes simplified"
+    if isinstance(responder, OneLanguageResponder):
+        known, words = responder.known_words(text)
+        if known * 4 <= words:
+            return "of words that the model does not know"
+    return None
 
 
 def mix_of(

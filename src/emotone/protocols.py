@@ -7,7 +7,7 @@ these protocols and the values of `emotone.types`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from emotone.emotions import EmotionMix, Taxonomy
 from emotone.types import (
@@ -66,6 +66,20 @@ class NBestResponder(Responder, Protocol):
         self, dialogue: Dialogue, emotion: EmotionMix | None, n: int, *, decoding: Decoding
     ) -> list[Reply]:
         """Return the n best replies of a beam search, best first; there may be fewer."""
+        ...
+
+
+@runtime_checkable
+class OneLanguageResponder(Responder, Protocol):
+    """A responder with words of one language, in which it answers whatever it is asked."""
+
+    @property
+    def lang(self) -> Literal["en", "zh"]:
+        """The language."""
+        ...
+
+    def known_words(self, text: str) -> tuple[int, int]:
+        """Return how many words of a text it knows, and how many there are; signs do not count."""
         ...
 
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from emotone.emotions import EmotionMix
+from emotone.emotions.taxonomy import without_emotion
 from emotone.errors import DataError, Unsupported, unknown_name
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels
 
@@ -64,9 +65,7 @@ def _check_mix(name: str, capabilities: Capabilities, mix: EmotionMix) -> None:
         raise Unsupported(f"{name} takes no emotion, but {str(mix)!r} was asked; leave it out")
     for emotion, _ in mix.parts:
         if emotion.label not in taxonomy.labels:
-            advice = ""
-            if emotion.label in ("neutral", "other"):
-                advice = "For a reply without emotion, leave the emotion out."
+            advice = without_emotion(emotion.label)
             raise unknown_name(f"emotion for {name}", emotion.label, taxonomy.labels, advice=advice)
     if not capabilities.mixes and len(mix.parts) > 1:
         raise Unsupported(f"{name} takes one emotion at a time, but {str(mix)!r} was asked")

@@ -360,6 +360,7 @@ class Capabilities:
         decoding: Strategy -> the fields of `Decoding` that it uses with it, besides the seed. A
             strategy that is left out is refused, and so is a field with another value than its
             default. Empty for a system that searches for nothing, so that no field can matter.
+        languages: ISO 639-1 codes of the languages that its model reads; empty where nobody knows.
     """
 
     taxonomy: Taxonomy | None
@@ -369,6 +370,7 @@ class Capabilities:
     history: bool = False
     streaming: bool = False
     decoding: Mapping[Strategy, frozenset[str]] = field(default_factory=lambda: SEARCHES)
+    languages: tuple[str, ...] = ()
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

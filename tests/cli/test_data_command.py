@@ -98,6 +98,7 @@ def test_a_bad_line_stops_prepare_or_is_left_out_and_told(run: Run, tmp_path: Pa
     done = run("prepare", "tsv", "-f", where, "-o", out, "--on-error", "skip")
     assert done.code == 0
     said = done.err.splitlines()
+    assert said.pop() == "emotone: 2 in en and 1 in zh; --lang keeps one language"
     assert said[0] == f"emotone: 3 examples in {out}"
     assert said[2] == "emotone: left out: 22 bad lines"
     assert said[3] == "emotone:   pairs.tsv, line 1: 1 field; write post TAB reply [TAB emotion]"
@@ -221,3 +222,35 @@ def test_no_example_at_all_says_why(run: Run, tmp_path: Path):
     done = run("prepare", "tsv", "-f", path, "-o", tmp_path / "o.jsonl", "--on-error", "skip")
     assert done.code == 2
     assert "no example in tsv; 1 bad line, the first in pairs.tsv, line 1: 1 field;" in done.err
+
+
+def test_examples_of_one_language_are_kept_and_the_others_counted(run: Run, tmp_path: Path):
+    where, out = write_sample("tsv", tmp_path / "tsv"), tmp_path / "out.jsonl"
+    done = run("prepare", "tsv", "-f", where, "-o", out, "--lang", "zh")
+    assert "1 example in" in done.err
+    assert "2 examples in another language than zh left out" in done.err
+    assert json.loads(out.read_text(encoding="utf-8"))["lang"] == "zh"
+    assert (
+        "--lang is 'fr'; use en or zh"
+        in run("prepare", "tsv", "-f", where, "-o", out, "--lang", "fr").err
+    )
+
+
+def test_pairs_in_layouts_of_ecm_are_of_the_language_that_they_are_written_in(run, tmp_path: Path):
+    for name, text in {
+        "source": "it snows today\nok\n今天 下雪\nlol\n",
+        "choice": "0 1\n0\n1\n0\n",
+        "target": "how pretty\nfine\n好看\nhaha\n",
+        "category": "1\n0\n1\n5\n",
+    }.items():
+        (tmp_path / f"train_{name}.txt").write_text(text, encoding="utf-8")
+    pairs = [[["i like the snow", 1, 1], [["so do i", 1, 1]]], [["下 雪 了", 0, 0], ["好", 1, 1]]]
+    (tmp_path / "train.json").write_text(json.dumps([*pairs, [["ok", 0, 0], ["haha", 5, 5]]]))
+    for corpus, where, langs in (
+        ("ecm_files", tmp_path, ["en", "en", "zh", "zh"]),
+        ("ecm", tmp_path / "train.json", ["en", "zh", "zh"]),
+    ):
+        out = tmp_path / f"{corpus}.jsonl"
+        assert run("prepare", corpus, "-f", where, "-o", out).code == 0
+        rows = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+        assert [row["lang"] for row in rows] == langs

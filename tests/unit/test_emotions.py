@@ -425,3 +425,27 @@ def test_a_foreign_emotion_or_a_pair_without_table_is_refused():
         EKMAN.map_to(Emotion("like", "nlpcc"), NLPCC)
     with pytest.raises(UnknownName, match="emotion map 'ekman -> mine'"):
         EKMAN.map_to(Emotion("joy", "ekman"), Taxonomy("mine", ("joy",)))
+
+
+@pytest.mark.parametrize("name", ["neutral", "none", "其他", "Neutral "])
+def test_no_emotion_of_a_set_without_one_is_left_out(name: str):
+    six = Taxonomy("ekman", EKMAN.labels[:6], EKMAN.aliases)
+    with pytest.raises(UnknownName, match="For a reply without emotion, leave the emotion out"):
+        six.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("names", "ekman", "nlpcc"),
+    [
+        ("开心 高兴 快乐 喜悦 開心 高興 快樂 喜悅", "joy", "happiness"),
+        ("难过 伤心 悲伤 難過 傷心 悲傷", "sadness", "sadness"),
+        ("生气 愤怒 生氣 憤怒", "anger", "anger"),
+        ("厌恶 恶心 讨厌 厭惡 噁心 討厭", "disgust", "disgust"),
+        ("喜欢 喜爱 喜歡 喜愛", None, "like"),
+        ("惊讶 吃惊 驚訝 吃驚", "surprise", None),
+    ],
+)
+def test_chinese_names_are_read_in_both_scripts(names: str, ekman: str | None, nlpcc: str | None):
+    for taxonomy, label in ((EKMAN, ekman), (NLPCC, nlpcc)):
+        if label is not None:
+            assert {taxonomy.parse(name).label for name in names.split()} == {label}

@@ -43,7 +43,7 @@ def chat(
 
     asked = options.read_emotion(emotion)
     levels = options.read_empathy(empathy)
-    door = options.open_door(system, model, device, settings, lang or "en")
+    door = options.open_door(system, model, device, settings, lang or (None if model else "en"))
     capabilities = door.capabilities
     mix = options.emotion_of(asked, capabilities)
     check_request(system, capabilities, [], [], [levels], decoding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -85,6 +86,9 @@ def prepare(
         str, typer.Option("--on-error", help="raise: stop at a bad line; skip: leave it out.")
     ] = "raise",
     limit: Limit = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", help="Keep the examples in en or in zh only.")
+    ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", help="Of pairs: who labels the replies.")
     ] = None,
@@ -107,7 +111,8 @@ def prepare(
     from emotone.errors import UsageError
 
     if name in data_pools.POOLS:
-        given = {"--split": split, "--limit": limit, "--keep-words": keep_words or None}
+        given = {"--split": split, "--limit": limit, "--lang": lang}
+        given |= {"--keep-words": keep_words or None}
         data_pools.prepare_pool(name, output, where, judge, taxonomy, given)
         return
     if judge is not None:
@@ -116,7 +121,9 @@ def prepare(
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     target = None if taxonomy is None else _taxonomy(taxonomy)
     problems, source = _open(name, where, split, on_error, keep_words=keep_words)
-    examples = _some(source.examples, name, limit, problems)
+    langs: Counter[str] = Counter()
+    read = _in_language(source.examples, lang, langs)
+    examples = _some(read, name, limit, problems)
     if target is not None:
         examples = (relabel(example, target) for example in examples)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
@@ -125,6 +132,11 @@ def prepare(
     if source.corpus:
         note(f"licence of {source.corpus.name}: {source.corpus.licence}")
     _note_skipped(problems)
+    if lang is not None and (others := langs.total() - langs[lang]):
+        note(f"{number_of(others, 'example')} in another language than {lang} left out")
+    elif lang is None and len(langs) > 1:
+        counts = " and ".join(f"{n} in {one}" for one, n in langs.most_common())
+        note(f"{counts}; --lang keeps one language")
 
 
 @data_app.command()
@@ -229,6 +241,20 @@ def _open(
 
     problems = Problems(_on_error(on_error))
     return problems, open_source(name, where, problems, split=split, keep_words=keep_words)
+
+
+def _in_language(
+    examples: Iterator[Example], lang: str | None, langs: Counter[str]
+) -> Iterator[Example]:
+    """Yield the examples of one language, all for None, and count those of each."""
+    from emotone.errors import UsageError
+
+    if lang not in (None, "en", "zh"):
+        raise UsageError(f"--lang is {lang!r}; use en or zh")
+    for example in examples:
+        langs[example.lang] += 1
+        if lang in (None, example.lang):
+            yield example
 
 
 def _on_error(text: str) -> OnError:

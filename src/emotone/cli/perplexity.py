@@ -32,9 +32,9 @@ def perplexity(
     the examples.
     """
     from emotone.cli.progress import bar
-    from emotone.errors import number_of
+    from emotone.errors import UsageError, number_of
     from emotone.evaluation import perplexity as work
-    from emotone.evaluation.inputs import named_examples, source_lines
+    from emotone.evaluation.inputs import examples_for, source_lines
     from emotone.evaluation.manifest import manifest
     from emotone.evaluation.scores import scores_json, write_scores
     from emotone.files import check_writable
@@ -44,8 +44,14 @@ def perplexity(
         check_writable(Path(output))
     door = options.open_door(system, model, device, settings, lang)
     lines = source_lines(source)
-    responder = door.responder_for("".join(lines[:50]))
-    examples = named_examples(lines, source, responder.capabilities.taxonomy)
+    examples = examples_for(door, lines, source, lang, model, options.note)
+    languages = sorted({example.lang for example in examples}) or [door.languages[0]]
+    if len(languages) > 1 and len(door.languages) > 1:
+        raise UsageError(
+            f"{source} holds {' and '.join(languages)}, and {system} has a model of each; measure "
+            "each language apart, or all by one model with --lang"
+        )
+    responder = door.speaking(languages[0])
     mix = options.emotion_of(asked, responder.capabilities)
     work.check_likelihoods(responder)
     referenced = [e for e in examples if e.reply and e.reply.strip()]

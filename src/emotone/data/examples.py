@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from emotone.data.formats.json_stream import json_fault
+from emotone.data.text import Lang, language
 from emotone.emotions import EKMAN, TAXONOMIES, Emotion, EmotionMix, Taxonomy
 from emotone.errors import DataError, EmotoneError, kind_of_value, unknown_name
 from emotone.files import replacing
@@ -27,20 +28,23 @@ MAX_LINE = 50 * 1024 * 1024
 CHUNK = 20_000
 
 
-def read_examples(
-    lines: Iterable[str], where: str, taxonomy: Taxonomy | None = None
-) -> Iterator[Example]:
+#: Labels of what names no taxonomy: a set, or the set of each language; Ekman's for None.
+Labels = Taxonomy | None | Callable[[Lang], Taxonomy | None]
+
+
+def read_examples(lines: Iterable[str], where: str, taxonomy: Labels = None) -> Iterator[Example]:
     """Read examples, one JSON object a line; empty lines are skipped.
 
     A line is `{"id", "dialogue": [{"speaker", "text", "emotion"?}], "emotion", "reply", "lang"}` or
     the short `{"post", "emotion"?, "reply"?}`, each with "taxonomy" (the name of the labels' set)
     and "empathy" (`{"reaction", "interpretation", "exploration"}`) where it has them. A line
-    without id gets its line number.
+    without id gets its line number, and one without "lang" that of its script.
 
     Args:
         lines: The file's lines.
         where: Name of the file, for messages.
-        taxonomy: Labels of the lines that name no taxonomy; Ekman's without one.
+        taxonomy: Labels of the lines that name no taxonomy, for all or by the line's language;
+            Ekman's without one.
 
     Raises:
         DataError: If a line has another shape; the message names file and line.
@@ -54,7 +58,7 @@ def read_examples(
             raise DataError(f"{where}, line {number}: {error}") from error
 
 
-def read_example(line: str, number: int, taxonomy: Taxonomy | None = None) -> Example:
+def read_example(line: str, number: int, taxonomy: Labels = None) -> Example:
     """Read one line; the arguments and errors are those of `read_examples`, without the place."""
     if len(line) > MAX_LINE:
         raise DataError(f"the line is {len(line)} characters long; keep lines under {MAX_LINE}")
@@ -160,7 +164,7 @@ def write_parquet(examples: Iterable[Example], path: Path) -> int:
     return count
 
 
-def read_parquet(path: Path, taxonomy: Taxonomy | None = None) -> Iterator[Example]:
+def read_parquet(path: Path, taxonomy: Labels = None) -> Iterator[Example]:
     """Read what `write_parquet` wrote, `CHUNK` rows at a time.
 
     Args:
@@ -219,8 +223,10 @@ def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
     return present
 
 
-def _example(row: dict[str, Any], number: int, taxonomy: Taxonomy | None) -> Example:
-    labels = _taxonomy(row.get("taxonomy"), taxonomy)
+def _example(row: dict[str, Any], number: int, taxonomy: Labels) -> Example:
+    lang = row_language(row)
+    given = taxonomy if taxonomy is None or isinstance(taxonomy, Taxonomy) else taxonomy(lang)
+    labels = _taxonomy(row.get("taxonomy"), given)
     if "dialogue" in row:
         posts = row["dialogue"]
         if not isinstance(posts, list):
@@ -234,9 +240,6 @@ def _example(row: dict[str, Any], number: int, taxonomy: Taxonomy | None) -> Exa
     if emotion is not None:
         emotion = EmotionMix.parse(_text(emotion, "emotion"), labels)
     reply = row.get("reply")
-    lang = row.get("lang", "en")
-    if lang not in ("en", "zh"):
-        raise DataError(f'"lang" is {lang!r}; use "en" or "zh"')
     return Example(
         _id(row.get("id"), number),
         dialogue,
@@ -245,6 +248,25 @@ def _example(row: dict[str, Any], number: int, taxonomy: Taxonomy | None) -> Exa
         lang,
         _empathy(row.get("empathy")),
     )
+
+
+def row_language(row: Mapping[str, Any]) -> Lang:
+    """Return a row's language: as it says, else by the script of its reply and last post.
+
+    Raises:
+        DataError: If it says another than "en" or "zh".
+    """
+    lang = row.get("lang")
+    if lang in ("en", "zh"):
+        return lang
+    if lang is not None:
+        raise DataError(f'"lang" is {lang!r}; use "en" or "zh", or leave it out')
+    turns = row.get("dialogue")
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    post = last.get("text") if isinstance(last, dict) else row.get("post")
+    # A line of replies.jsonl has the reply in "text", and is in the language of that.
+    texts = (row["text"],) if row.get("text") else (post, row.get("reply"))
+    return language(*(text for text in texts if isinstance(text, str)))
 
 
 def _taxonomy(name: Any, given: Taxonomy | None) -> Taxonomy:

@@ -21,6 +21,9 @@ Lang = Literal["en", "zh"]
 Unit = Literal["word", "character"]
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_LATIN = re.compile("[A-Za-z][^\\s\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]*")
+#: So many Latin words are English wherever they stand.
+_FEW = 4
 
 # Blanks stay only between two characters of ASCII words; elsewhere they were put in by a segmenter.
 _BLANK = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
@@ -51,8 +54,33 @@ _CAPITAL = re.compile(
 
 
 def language(*texts: str) -> Lang:
-    """Tell Chinese from English by the script."""
-    return "zh" if any(_HAN.search(text) for text in texts) else "en"
+    """Tell Chinese from English by the script, of all texts together.
+
+    Chinese has at least as many Han characters as words in Latin letters: "我在学 Python" is
+    Chinese, "What does 你好 mean?" is not.
+    """
+    han = sum(len(_HAN.findall(text)) for text in texts)
+    return "zh" if han and han >= sum(len(_LATIN.findall(text)) for text in texts) else "en"
+
+
+def language_after(before: Lang | None, *texts: str) -> Lang:
+    """Tell a text's language as `language` does; a few Latin words alone go with what came before.
+
+    Chats in Chinese hold "ok" and "good night", and chats in English hold nothing else.
+
+    Args:
+        before: Language of the text before; None for the first.
+        texts: The texts, taken together.
+    """
+    few = sum(len(_LATIN.findall(text)) for text in texts) < _FEW
+    if before is not None and few and not any(map(has_han, texts)):
+        return before
+    return language(*texts)
+
+
+def has_han(text: str) -> bool:
+    """Tell whether a text holds a Chinese character."""
+    return _HAN.search(text) is not None
 
 
 def join(text: str) -> str:

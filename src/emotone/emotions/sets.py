@@ -7,12 +7,25 @@ from collections.abc import Mapping
 from emotone.emotions import tables
 from emotone.emotions.taxonomy import Taxonomy
 
-_HAPPY = ("happy", "happiness", "joyful", "glad", "快乐", "高兴", "喜悦")
-_SAD = ("sad", "unhappy", "sorrow", "悲伤", "难过")
-_ANGRY = ("angry", "mad", "furious", "rage", "愤怒", "生气")
-_DISGUSTED = ("disgusted", "disgusting", "厌恶", "恶心")
-_AFRAID = ("afraid", "fearful", "scared", "terrified", "恐惧", "害怕")
-_SURPRISED = ("surprised", "astonished", "amazed", "惊讶", "惊奇")
+_HAPPY = (
+    "happy",
+    "happiness",
+    "joyful",
+    "glad",
+    "快乐",
+    "高兴",
+    "喜悦",
+    "开心",
+    "快樂",
+    "高興",
+    "喜悅",
+    "開心",
+)
+_SAD = ("sad", "unhappy", "sorrow", "悲伤", "难过", "伤心", "悲傷", "難過", "傷心")
+_ANGRY = ("angry", "mad", "furious", "rage", "愤怒", "生气", "憤怒", "生氣")
+_DISGUSTED = ("disgusted", "disgusting", "厌恶", "恶心", "讨厌", "厭惡", "噁心", "討厭")
+_AFRAID = ("afraid", "fearful", "scared", "terrified", "恐惧", "害怕", "恐懼")
+_SURPRISED = ("surprised", "astonished", "amazed", "惊讶", "惊奇", "吃惊", "驚訝", "驚奇", "吃驚")
 
 
 def _aliases(**groups: tuple[str, ...]) -> dict[str, str]:
@@ -29,7 +42,7 @@ EKMAN = Taxonomy(
         joy=_HAPPY,
         sadness=_SAD,
         surprise=_SURPRISED,
-        neutral=("none", "calm", "中性", "平静"),
+        neutral=("none", "calm", "中性", "平静", "平靜"),
     ),
     neutral="neutral",
 )
@@ -40,7 +53,7 @@ NLPCC = Taxonomy(
     ("other", "like", "sadness", "disgust", "anger", "happiness"),
     _aliases(
         other=("neutral", "none", "其他", "其它"),
-        like=("喜欢", "喜爱"),
+        like=("喜欢", "喜爱", "喜歡", "喜愛"),
         sadness=_SAD,
         disgust=_DISGUSTED,
         anger=_ANGRY,
@@ -79,9 +92,9 @@ SMP2020 = Taxonomy(
     "smp2020",
     _labels(tables.SMP2020),
     _aliases(
-        happy=("happiness", "joy", "joyful", "快乐", "高兴"),
-        angry=("anger", "愤怒", "生气"),
-        sad=("sadness", "悲伤", "难过"),
+        happy=(*_HAPPY, "joy"),
+        angry=(*_ANGRY, "anger"),
+        sad=(*_SAD, "sadness"),
         fear=_AFRAID,
         surprise=_SURPRISED,
     ),

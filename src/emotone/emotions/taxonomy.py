@@ -64,7 +64,10 @@ class Taxonomy:
 
     def _unknown(self, came: str) -> UnknownName:
         known = [alias for alias, label in self.aliases.items() if label in self.labels]
-        return unknown_name(f"emotion for {self.name}", came, self.labels, also=known)
+        advice = without_emotion(came)
+        return unknown_name(
+            f"emotion for {self.name}", came, self.labels, also=known, advice=advice
+        )
 
     def map_to(self, emotion: Emotion, other: Taxonomy) -> Emotion:
         """Map an emotion of this set to another set by the published table.
@@ -81,6 +84,18 @@ class Taxonomy:
             pairs = [f"{a} -> {b}" for a, b in MAPS]
             raise unknown_name("emotion map", f"{self.name} -> {other.name}", pairs)
         return Emotion(table[emotion.label], other.name)
+
+
+#: Names that sets give to what has no emotion.
+_NO_EMOTION = frozenset(
+    {"neutral", "other", "none", "no emotion", "calm", "中性", "平静", "平靜", "其他", "其它"}
+)
+
+
+def without_emotion(name: str) -> str:
+    """Say what to do where a set has no name for no emotion and one was asked; "" for others."""
+    asked = folded(name) in _NO_EMOTION
+    return "For a reply without emotion, leave the emotion out." if asked else ""
 
 
 def folded(text: str) -> str:

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,7 +18,7 @@ from emotone.door import AnyEmotion, Note, mix_of, open_door
 from emotone.emotions import EmotionMix, MixText
 from emotone.errors import DataError, UsageError, number_of
 from emotone.evaluation import resume
-from emotone.evaluation.inputs import named_examples, source_lines
+from emotone.evaluation.inputs import examples_for, source_lines
 from emotone.evaluation.records import reply_line
 from emotone.files import check_writable, is_stream, open_stream, room_for
 from emotone.protocols import Responder
@@ -61,7 +62,7 @@ def generate_file(
         empathy: Levels that are asked of every reply.
         system: Name of the system.
         model: Catalogue name, folder or hub id; None for the system's own.
-        lang: "en" or "zh", for systems with a model of each; None goes by the script of the file.
+        lang: "en" or "zh", of all lines; None takes each line's own, or that of its script.
         decoding: How replies are searched for; its seed is that of the first line.
         settings: Settings of the system's `Config`, as a mapping or as texts like "candidates=1".
         shard: One share of the file, such as "2/4".
@@ -87,13 +88,17 @@ def generate_file(
     if path is not None:
         check_writable(path)
     door = open_door(system, model, device=device, settings=settings, lang=lang)
-    responder = door.responder_for("".join(lines[:50]))
-    capabilities = responder.capabilities
-    examples = named_examples(lines, source, capabilities.taxonomy)
-    mix = mix_of(asked, capabilities.taxonomy, note)
-    check_request(system, capabilities, [], [], [levels], decoding)
+    examples = examples_for(door, lines, source, lang, model, note)
     share = share_of(examples, shard)
-    if note and not capabilities.taxonomy and not mix and any(e.emotion for _, e in share):
+    languages = dict.fromkeys(example.lang for _, example in share)
+    responders = {one: door.speaking(one) for one in languages or door.languages[:1]}
+    mixes: dict[str, EmotionMix | None] = {}
+    dropped = any(example.emotion for _, example in share) and asked is None
+    for language, responder in responders.items():
+        taxonomy = responder.capabilities.taxonomy
+        mixes[language] = mix_of(asked, taxonomy, note)
+        check_request(system, responder.capabilities, [], [], [levels], decoding)
+    if note and dropped and not any(r.capabilities.taxonomy for r in responders.values()):
         note(f"{system} takes no emotion; those of the examples are left out")
     done: set[str] = set()
     if path is not None and not is_stream(path):  # that holds nothing to go on from
@@ -101,7 +106,8 @@ def generate_file(
             lines,
             system=system,
             model=model,
-            emotion=mix,
+            emotion=" or ".join(dict.fromkeys(str(m) for m in mixes.values() if m)) or None,
+            lang=lang,
             empathy=levels,
             decoding=decoding,
             overrides=configs.as_overrides(settings),
@@ -116,16 +122,19 @@ def generate_file(
         _opened(path) as out,
         bar("replies", left) if bar else nullcontext(None) as progress,
     ):
-        return generate(
-            responder,
-            share,
-            out,
-            emotion=mix,
-            empathy=levels,
-            decoding=decoding,
-            batch=batch,
-            done=done,
-            progress=progress,
+        return sum(
+            generate(
+                responders[language],
+                list(rows),
+                out,
+                emotion=mixes[language],
+                empathy=levels,
+                decoding=decoding,
+                batch=batch,
+                done=done,
+                progress=progress,
+            )
+            for language, rows in groupby(share, key=lambda row: row[1].lang)
         )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotone.emotions import EmotionMix
 from emotone.evaluation.manifest import beside, manifest, read_manifest
 from emotone.evaluation.scores import write_text
 from emotone.identity import check_same, digest_path
@@ -21,7 +20,8 @@ def settings(
     *,
     system: str,
     model: str | None,
-    emotion: EmotionMix | None,
+    emotion: str | None,
+    lang: str | None = None,
     empathy: EmpathyLevels | None = None,
     decoding: Decoding,
     overrides: Sequence[str],
@@ -34,6 +34,7 @@ def settings(
         system: Name of the system.
         model: Name of its weights as given; None for the default.
         emotion: What was asked for all examples; None for their own.
+        lang: The language that was given for all examples; None for their own.
         empathy: What levels were asked for all examples; None for none.
         decoding: How replies are searched for.
         overrides: Settings of the system, "key=value".
@@ -46,7 +47,8 @@ def settings(
     return {
         "system": system.replace("-", "_"),
         "model": model,
-        "emotion": None if emotion is None else str(emotion),
+        "emotion": emotion,
+        "lang": lang,
         "empathy": None if empathy is None else str(empathy),
         "decoding": dataclasses.asdict(decoding),
         "set": sorted(overrides),

@@ -198,6 +198,12 @@ def entry(name: str) -> Entry:
     return entries[name]
 
 
+def languages_of(name: str) -> tuple[str, ...]:
+    """Return the languages of a known model, by its name; none of any other."""
+    entries = known()
+    return entries[name].languages if name in entries else ()
+
+
 def check_inside(path: str) -> None:
     """Refuse a path that could point outside the folder that it is joined to.
 

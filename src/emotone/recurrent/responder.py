@@ -9,6 +9,7 @@ import torch
 
 from emotone.data.batch import collate
 from emotone.data.pairs import Pair, encode
+from emotone.data.scripts import simplified
 from emotone.data.text import Lang, show, show_en
 from emotone.data.vocab import UNK, Vocabulary
 from emotone.emotions import TAXONOMIES, EmotionMix
@@ -49,7 +50,7 @@ class Recurrent:
         device: str = "cpu",
         judges: Sequence[JudgeName] = (),
     ) -> None:
-        self.capabilities = Capabilities(corpus.taxonomy)
+        self.capabilities = Capabilities(corpus.taxonomy, languages=(corpus.lang,))
         self.lang: Lang = corpus.lang
         self._system, self._model = system, model
         self.network: Network = network.to(device).eval().requires_grad_(False)
@@ -127,10 +128,19 @@ class Recurrent:
             ]
         return counted
 
-    def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
+    def known_words(self, text: str) -> tuple[int, int]:
+        """Return how many words of a text it knows, and how many there are; signs do not count."""
+        words = [word for word in self._words(text) if any(c.isalnum() for c in word)]
+        return sum(i != UNK for i in self._corpus.of_posts.ids(words)), len(words)
+
+    def _words(self, text: str) -> list[str]:
         corpus = self._corpus
-        words = corpus.spelling.of_post(dialogue.posts[-1].text, corpus.of_posts)
-        return tuple(corpus.of_posts.ids(words[: corpus.longest])) or (UNK,)
+        text = simplified(text) if self.lang == "zh" else text
+        return corpus.spelling.of_post(text, corpus.of_posts)[: corpus.longest]
+
+    def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
+        words = self._words(dialogue.posts[-1].text)
+        return tuple(self._corpus.of_posts.ids(words)) or (UNK,)
 
     def _places(self, emotions: Sequence[EmotionMix | None]) -> list[int] | None:
         taxonomy = self.capabilities.taxonomy

@@ -8,7 +8,7 @@ Source: AxBench (Wu et al. 2025) finds prompting the strongest baseline for larg
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from emotone.errors import ConfigError, Unsupported
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES, stream, write
 from emotone.lm.likelihood import reply_nats
+from emotone.models.catalog import languages_of
 from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
@@ -55,6 +56,7 @@ class Prompted:
     )
 
     def __init__(self, lm: CausalLM, config: Config) -> None:
+        self.capabilities = replace(Prompted.capabilities, languages=languages_of(lm.name))
         self._lm = lm
         self._config = config
 

@@ -34,6 +34,7 @@ from emotone.errors import ConfigError, Unsupported
 from emotone.identity import digest
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES
+from emotone.models.catalog import languages_of
 from emotone.protocols import EmotionClassifier
 from emotone.requests import check_request
 from emotone.steering.calibrate import SweepSettings, calibrated, sweep
@@ -91,6 +92,7 @@ class Steered:
             history=True,
             streaming=True,
             decoding=SEARCHES,
+            languages=languages_of(lm.name),
         )
 
     def reply(

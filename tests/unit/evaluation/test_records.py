@@ -108,7 +108,6 @@ MALFORMED = {
     "reply is a number": '{"post": "a", "reply": 3}',
     "reply is half a character": '{"post": "a", "reply": "\\udc00"}',
     "unknown language": '{"post": "a", "lang": "fr"}',
-    "language is null": '{"post": "a", "lang": null}',
     "language is a list": '{"post": "a", "lang": ["en"]}',
     "id is a list": '{"post": "a", "id": [1]}',
     "id is an object": '{"post": "a", "id": {}}',

@@ -17,7 +17,7 @@ from emotone.data.checks import array, mix, numbered, text
 from emotone.data.corpus import Corpus, find
 from emotone.data.formats.json_stream import json_items
 from emotone.data.reading import Problems
-from emotone.data.text import join, spaced
+from emotone.data.text import Lang, join, language_after, spaced
 from emotone.emotions import NLPCC, Emotion
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example, Post, Speaker
@@ -25,7 +25,7 @@ from emotone.types import Dialogue, Example, Post, Speaker
 CORPUS = Corpus(
     name="ecm",
     title="Weibo posts and responses in six emotions (ESTC), the data of ECM",
-    langs=("zh",),
+    langs=("zh", "en"),
     taxonomies=(NLPCC,),
     licence="repositories Apache-2.0, the text of STC under its own terms; from thu-coai/ecm",
     files={
@@ -52,6 +52,7 @@ def read(
 ) -> Iterator[Example]:
     """Yield one example a pair."""
     spelt = spaced if keep_words else join
+    lang: Lang | None = None
     for part, path in find(CORPUS, where, split):
         for number, item in enumerate(json_items(path, problems), 1):
             read_post: tuple[Dialogue, list[Any]] | None = None
@@ -63,7 +64,8 @@ def read(
             for k, response in enumerate(replies, 1):
                 with problems.at(path, item.place):
                     reply, label = _tagged(response, f"response {k}", spelt)
-                    yield Example(f"{part}-{number}-{k}", dialogue, mix(label), reply, "zh")
+                    lang = language_after(lang, dialogue.posts[0].text, reply)
+                    yield Example(f"{part}-{number}-{k}", dialogue, mix(label), reply, lang)
 
 
 def _post(value: Any, spelt: Callable[[str], str]) -> tuple[Dialogue, list[Any]]:

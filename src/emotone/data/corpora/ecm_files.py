@@ -17,7 +17,7 @@ from pathlib import Path
 from emotone.data.checks import mix, numbered, text
 from emotone.data.corpus import Corpus, beside, find
 from emotone.data.reading import Problems, read_aligned
-from emotone.data.text import join, spaced
+from emotone.data.text import Lang, join, language_after, spaced
 from emotone.emotions import NLPCC
 from emotone.errors import DataError
 from emotone.types import Dialogue, Example
@@ -25,7 +25,7 @@ from emotone.types import Dialogue, Example
 CORPUS = Corpus(
     name="ecm_files",
     title="pairs in the four text files of ECM's re-implementations",
-    langs=("zh",),
+    langs=("zh", "en"),
     taxonomies=(NLPCC,),
     licence="that of the text you bring; the layout is from AaronYALai/Seq2seqAttn_ECM",
     files={
@@ -54,6 +54,7 @@ def read(
 ) -> Iterator[Example]:
     """Yield one example a line."""
     spelt = spaced if keep_words else join
+    lang: Lang | None = None
     for part, posts in find(CORPUS, where, split):
         replies = _needed(posts, "target", "response")
         files = [posts, replies, _needed(posts, "category")]
@@ -64,13 +65,14 @@ def read(
             with problems.at(replies, line):
                 if marks:
                     _check_marks(marks[0], reply)
-                target = text(reply, "the target")
+                source, target = text(post, "the source"), text(reply, "the target")
+                lang = language_after(lang, source, target)
                 yield Example(
                     f"{part}-{line}",
-                    Dialogue.of(spelt(text(post, "the source"))),
+                    Dialogue.of(spelt(source)),
                     mix(numbered(category, NLPCC.labels, NLPCC)),
                     spelt(target),
-                    "zh",
+                    lang,
                 )
 
 

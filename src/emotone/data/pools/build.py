@@ -35,7 +35,7 @@ from emotone.data.pools.labels import AGREE, LEAST, emotion_words, label_replies
 from emotone.data.pools.texts import count as count_texts
 from emotone.data.pools.texts import texts
 from emotone.data.reading import Problems
-from emotone.data.text import Lang, language, text_key, tokens
+from emotone.data.text import Lang, has_han, text_key, tokens
 from emotone.emotions import EKMAN, NLPCC, Emotion, Taxonomy
 from emotone.errors import DataError, UsageError, unknown_name
 from emotone.files import check_writable, sha256, write_json
@@ -191,7 +191,7 @@ def sift(said: Iterable[Said], lang: Lang, left_out: Counter[str]) -> Iterator[S
 def _fault(post: str, reply: str, lang: Lang) -> str | None:
     if not (_worded(post) and _worded(reply)):
         return "no word on a side"
-    if language(post) != lang or language(reply) != lang:
+    if not (has_han(post) == has_han(reply) == (lang == "zh")):
         return "another language"
     if _letters(post) == _letters(reply):
         return "the reply copies the post"

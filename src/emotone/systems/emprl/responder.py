@@ -22,6 +22,7 @@ from emotone.lm.candidates import candidate_seed, write_candidates
 from emotone.lm.decode import SEARCHES, stream
 from emotone.lm.likelihood import reply_nats
 from emotone.metrics.empathy import context
+from emotone.models.catalog import languages_of
 from emotone.protocols import EmpathyReader
 from emotone.requests import check_request
 from emotone.rl.causal import chat_prompt
@@ -78,6 +79,7 @@ class EmpRL:
             history=True,
             streaming=True,
             decoding=SEARCHES,
+            languages=languages_of(card.base or lm.name),
         )
 
     def reply(
