@@ -117,6 +117,28 @@ def empathy(
     _run(rows, output, f"pairs by {identifier.name}", label)
 
 
+@app.command("train")
+def train(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder to write, for --judge and identifier.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="TOML with what differs from defaults.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, such as backbone=t5-small.")
+    ] = None,
+) -> None:
+    """Train an identifier of empathy as EmpRL's paper has it; run it again and it goes on.
+
+    It learns from examples with levels, such as those of `emotone data prepare epitome`.
+    """
+    from emotone import config as configs
+    from emotone.judges.identifier_training import Config, train_identifier
+
+    print(train_identifier(configs.load(Config, config, settings or ()), out))
+
+
 @app.command("list")
 def judges(as_json: options.Json = False) -> None:
     """List the judges that are here, and what each may be used for."""

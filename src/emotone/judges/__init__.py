@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotone.errors import unknown_name
+from emotone.errors import ModelMissing, unknown_name
 
 if TYPE_CHECKING:
     from emotone.judges.card import JudgeCard
@@ -84,11 +84,14 @@ def card_of(name: str | Path) -> JudgeCard:
     return read_card(_folder(name)[0])
 
 
-def open_identifier(name: str | Path = "empathy-score") -> TrainedIdentifier:
+def open_identifier(
+    name: str | Path = "empathy-score", *, device: str = "cpu"
+) -> TrainedIdentifier:
     """Load an identifier of empathy levels.
 
     Args:
         name: Name in the zoo, or a folder with `judge.json`.
+        device: "cpu", "cuda" or another that torch knows.
 
     Raises:
         UnknownName: If there is no such identifier.
@@ -98,10 +101,18 @@ def open_identifier(name: str | Path = "empathy-score") -> TrainedIdentifier:
     from emotone.models import zoo
 
     path = Path(name)
-    folder = path if (path / "judge.json").is_file() else zoo.folder("identifiers", str(name))
+    if (path / "judge.json").is_file():
+        folder = path
+    elif len(path.parts) > 1:
+        raise ModelMissing(
+            f"there is no identifier in {name}; name a folder that `emotone judge train` wrote, or"
+            f" one of {', '.join(identifiers())}"
+        )
+    else:
+        folder = zoo.folder("identifiers", str(name))
     from emotone.judges.identifier import load_identifier
 
-    return load_identifier(folder)
+    return load_identifier(folder, device=device)
 
 
 def _folder(name: str | Path) -> tuple[Path, str | None]:

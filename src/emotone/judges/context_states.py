@@ -28,11 +28,13 @@ def context_states(net: IdentifierNet, contexts: Sequence[str], *, batch: int) -
     rows = marked_ids(net.response.tokenizer, contexts, net.spec.max_context, keep="end")
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     out: list[Tensor] = [torch.empty(0)] * len(rows)
+    device = next(net.parameters()).device
     net.eval()
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             at = order[start : start + batch]
-            states = trunk.states(*trunk.pad([rows[i] for i in at]))
+            ids, mask = trunk.pad([rows[i] for i in at])
+            states = trunk.states(ids.to(device), mask.to(device))
             for i, state in zip(at, states, strict=True):
                 out[i] = state[: len(rows[i])]
     return out
@@ -62,19 +64,19 @@ def response_logits(
     out = {m: np.zeros((len(responses), 3)) for m in net.spec.mechanisms}
     if not responses:
         return out
-    trunk = net.response
+    trunk, device = net.response, next(net.parameters()).device
     rows = marked_ids(trunk.tokenizer, responses, net.spec.max_response, keep="beginning")
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), len(states[at[i]])))
     net.eval()
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            ids, mask = trunk.pad([rows[i] for i in some])
+            ids, mask = (part.to(device) for part in trunk.pad([rows[i] for i in some]))
             chosen = [states[at[i]] for i in some]
             context = pad_sequence(chosen, batch_first=True)
             lengths = torch.tensor([len(c) for c in chosen])
-            context_mask = torch.arange(context.shape[1]) < lengths[:, None]
+            context_mask = (torch.arange(context.shape[1]) < lengths[:, None]).to(device)
             evidence = net.evidence(context, context_mask, trunk.states(ids, mask), mask)
             for mechanism, scores in evidence.items():
-                out[mechanism][some] = scores.levels.double().numpy()
+                out[mechanism][some] = scores.levels.cpu().double().numpy()
     return out

@@ -287,8 +287,13 @@ def trained_parts(net: IdentifierNet) -> dict[str, Tensor]:
     return {k: v.detach().half().contiguous().clone() for k, v in parts.items()}
 
 
-def load_identifier(folder: Path, *, batch: int = 8) -> TrainedIdentifier:
+def load_identifier(folder: Path, *, batch: int = 8, device: str = "cpu") -> TrainedIdentifier:
     """Load an identifier from its folder, its low-rank change merged into the encoder.
+
+    Args:
+        folder: The folder.
+        batch: Texts a forward pass.
+        device: Where its networks are.
 
     Raises:
         CheckpointError: If a file is missing, damaged, or does not fit the encoder.
@@ -312,7 +317,7 @@ def load_identifier(folder: Path, *, batch: int = 8) -> TrainedIdentifier:
                 f"the weights of {folder.name!r} do not fit {spec.backbone} ({error}); "
                 "fetch or train them anew"
             ) from error
-        nets.append(net.eval().requires_grad_(False))
+        nets.append(net.to(device).eval().requires_grad_(False))
     return TrainedIdentifier(card, tuple(nets), batch)
 
 

@@ -38,7 +38,9 @@ def test_the_papers_settings_are_those_of_its_code():
     assert (run.epochs, run.lr) == (4, 1e-5)
     ppo = PPO(clip_ratio=0.2, clip_value=0.2, value_weight=0.1, gamma=1.0, gae_lambda=0.95)
     assert (run.ppo, run.kl) == (ppo, KL(weight=0.2, target=6.0, horizon=10_000))
-    assert run.sampling == Sampling(top_k=20, temperature=0.9, min_tokens=5, max_tokens=30)
+    # Their 30 and 5 count the start token: 29 new tokens, of which the fifth may be the end.
+    assert run.sampling == Sampling(top_k=20, temperature=0.9, min_tokens=4, max_tokens=29)
+    assert paper.identifier == "out/judges/empathy-paper"
     assert not paper.policy.detach_values
     assert paper.reward.form == "product"
 

@@ -40,7 +40,7 @@ class Toy:
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
-    monkeypatch.setattr(training, "open_identifier", lambda name: Toy())
+    monkeypatch.setattr(training, "open_identifier", lambda name, device: Toy())
 
 
 @pytest.fixture

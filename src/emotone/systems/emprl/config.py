@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from emotone.errors import ConfigError
 from emotone.lm.chat import FRIEND
@@ -122,7 +123,8 @@ class Config:
         supervised: How the policy learns to reply.
         reinforce: How the reward is raised.
         reward: What is rewarded.
-        identifier: Judge of empathy for the reward; never the one that scores.
+        identifier: Judge of empathy for the reward, by name or folder; never the one that scores.
+        identifier_device: Where it runs: "cpu", or "auto" for where the policy is.
 
     Source: the released code of EmpRL (arXiv 2408.02976), for the defaults.
     """
@@ -135,3 +137,4 @@ class Config:
     reinforce: Reinforce = field(default_factory=Reinforce)
     reward: RewardSettings = field(default_factory=RewardSettings)
     identifier: str = "empathy-reward"
+    identifier_device: Literal["cpu", "auto"] = "cpu"

@@ -24,7 +24,7 @@ from emotone.errors import ConfigError, DataError
 from emotone.protocols import EmotionClassifier, EmpathyReader, ReadContexts
 from emotone.rl.rewards import Rewards
 from emotone.systems.emprl.guards import Signs, signs_of
-from emotone.types import MECHANISMS
+from emotone.types import MECHANISMS, EmpathyLevels
 
 #: Probabilities below this count as this much in a sum of logarithms.
 FLOOR = 1e-4
@@ -49,6 +49,8 @@ class RewardSettings:
         common_weight: Taken off a reply that all other dialogues of the batch were given too.
         common_limit: Share of the other dialogues that may be given the same words at no cost.
         emotion_weight: Added for a reply in which a classifier is sure of the row's emotion.
+        targets: Levels that are rewarded: "identifier" reads them off the references, "given"
+            takes those of the examples, such as the columns of EmpRL's sft_addlabel.
 
     Source: EmpRL's released code for form and weights; the guards are ours.
     """
@@ -65,9 +67,12 @@ class RewardSettings:
     common_weight: float = 0.0
     common_limit: float = 0.1
     emotion_weight: float = 0.0
+    targets: Literal["identifier", "given"] = "identifier"
 
     def __post_init__(self) -> None:
         """Check every range."""
+        if self.targets not in ("identifier", "given"):
+            raise ConfigError(f"targets are {self.targets!r}; use 'identifier' or 'given'")
         if self.form not in ("product", "log"):
             raise ConfigError(f"form of the reward is {self.form!r}; use 'product' or 'log'")
         if len(self.weights) != len(MECHANISMS) or min(self.weights) < 0 or not any(self.weights):
@@ -285,6 +290,7 @@ def make_reward(
     identifier: EmpathyReader,
     classifier: EmotionClassifier | None = None,
     emotions: Sequence[str] | None = None,
+    levels: Sequence[EmpathyLevels | None] | None = None,
 ) -> EmpathyReward:
     """Make the reward of replies to contexts whose reference replies are known.
 
@@ -295,6 +301,7 @@ def make_reward(
         identifier: Judge of empathy, such as `judges.open_identifier("empathy-reward")`.
         classifier: Judge of emotion, for `emotion_weight`.
         emotions: Label of the emotion that each row's reply is to have.
+        levels: Levels of each row's reference, for `targets` of "given".
 
     Raises:
         ConfigError: If a judge is for scoring, or the settings need emotions and none came.
@@ -328,7 +335,20 @@ def make_reward(
                 f"emotion {unknown[0]!r} is not a label of {classifier.name}; use one of "
                 f"{', '.join(labels)}"
             )
-    return EmpathyReward(contexts, references, settings, identifier, classifier, emotions)
+    known: dict[int, tuple[int, int, int]] = {}
+    if settings.targets == "given":
+        for row in range(len(contexts)):
+            level = levels[row] if levels is not None and row < len(levels) else None
+            if level is None:
+                raise DataError(
+                    f"row {row} has no levels of empathy, and reward.targets is 'given'; prepare"
+                    " data that has some, such as `emotone data prepare emprl --split"
+                    " sft_addlabel-train`, or set reward.targets to 'identifier'"
+                )
+            known[row] = (level.reaction, level.interpretation, level.exploration)
+    return EmpathyReward(
+        contexts, references, settings, identifier, classifier, emotions, known=known
+    )
 
 
 def _may_train(judge: object) -> None:

@@ -71,7 +71,11 @@ def train(config: Config, out: Path) -> Path:
     policy.freeze_reference()
     settings, folder = config.reinforce, out / config.reinforce.algorithm
     note(f"{settings.algorithm}: {settings.steps} steps")
-    identifier = open_identifier(config.identifier)
+    place = "cpu" if config.identifier_device == "cpu" else str(devices.place(settings.device))
+    identifier = open_identifier(config.identifier, device=place)
+    reward = asdict(config.reward)
+    if reward["targets"] == "identifier":  # runs that began before there was a choice go on
+        del reward["targets"]
     result = reinforce(
         policy,
         prompts=pairs.prompts,
@@ -82,7 +86,7 @@ def train(config: Config, out: Path) -> Path:
         depends_on={
             **depends_on,
             **critic,
-            "reward": asdict(config.reward),
+            "reward": reward,
             "identifier": _name_or_digest(config.identifier),
         },
     )
@@ -168,4 +172,5 @@ def _reward(
         identifier=identifier,
         classifier=classifier,
         emotions=emotions,
+        levels=[example.empathy for example in examples],
     )
