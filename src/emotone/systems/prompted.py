@@ -17,6 +17,7 @@ from emotone.errors import ConfigError, Unsupported
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES, stream, write
 from emotone.lm.likelihood import reply_nats
+from emotone.lm.small_talk import opened
 from emotone.models.catalog import languages_of
 from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
@@ -61,6 +62,8 @@ class Prompted:
         self._config = config
 
     def _prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
+        if self._config.system == FRIEND:
+            dialogue = opened(dialogue, emotion)
         return prompt_ids(self._lm.tokenizer, dialogue, system_prompt(self._config.system, emotion))
 
     def reply(

@@ -34,6 +34,7 @@ from emotone.errors import ConfigError, Unsupported
 from emotone.identity import digest
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES
+from emotone.lm.small_talk import opened
 from emotone.models.catalog import languages_of
 from emotone.protocols import EmotionClassifier
 from emotone.requests import check_request
@@ -117,7 +118,7 @@ class Steered:
         decoding: Decoding,
     ) -> list[Reply]:
         """Answer at raw multiples of the directions, bypassing calibration; for calibrating."""
-        prompts = [self._prompt(d, None) for d in dialogues]
+        prompts = [prompt_ids(self._lm.tokenizer, d, self._system) for d in dialogues]
         return self._answer(prompts, [None] * len(prompts), [dict(d) for d in raw_scale], decoding)
 
     def nats(
@@ -138,6 +139,8 @@ class Steered:
         return prompted_perplexity(lm.model, lm.tokenizer, pairs, mix, system=self._system)
 
     def _prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
+        if self._system == FRIEND:
+            dialogue = opened(dialogue, emotion)
         prompt = system_prompt(self._system, emotion if self._config.told else None)
         return prompt_ids(self._lm.tokenizer, dialogue, prompt)
 
