@@ -12,6 +12,7 @@ import json
 import os
 import re
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -638,25 +639,192 @@ def test_chat_ends_with_its_input(run: Run, stdin: str):
 
 
 def test_a_wrong_line_does_not_end_a_conversation(run: Run):
-    lines = ["one", "/emotion hapiness", "/emotion joy:101", "/sing", "/again", "two", "/again"]
+    lines = [
+        "one",
+        "/emotion hapiness",
+        "/emotion joy:101",
+        "/agein",
+        "two",
+        "/again now",
+        "/again",
+    ]
     done = run("chat", "-s", "echo", stdin="\n".join(lines))
-    assert (done.code, done.out) == (0, "one\none\ntwo\ntwo\n")
+    assert (done.code, done.out) == (0, "one\ntwo\ntwo\n")
     assert "did you mean 'happiness'?" in done.notes[1]
     assert "101" in done.notes[2]
-    assert "unknown command '/sing'" in done.notes[3]
-    assert len(done.notes) == 4
+    assert "unknown command '/agein'; did you mean '/again'?" in done.notes[3]
+    assert "/again takes nothing behind it, but 'now' came" in done.notes[4]
+    assert len(done.notes) == 5
 
 
-def test_what_a_system_lacks_is_said_and_can_be_taken_back(run: Run):
-    done = run("chat", "-s", "echo", stdin="/emotion joy\none\n/emotion\ntwo\n")
-    assert (done.code, done.out) == (0, "two\n")
+def test_what_a_system_lacks_is_refused_when_it_is_asked_for(run: Run):
+    done = run("chat", "-s", "echo", stdin=f"/emotion joy\n/empathy {LEVELS}\none\n")
+    assert (done.code, done.out) == (0, "one\n")
     assert "echo takes no emotion" in done.notes[1]
+    assert "echo takes no empathy levels" in done.notes[2]
+    assert "echo takes no emotion" in refused(run("chat", "-s", "echo", "-e", "joy", stdin="one\n"))
+
+
+LEVELS = "reaction:2 interpretation:1 exploration:0"
+
+
+def test_what_changes_is_confirmed_and_help_lists_every_command(run: Run, tiny: None):
+    lines = ["/Emotion happy:60", "/EMOTION", "/help", "/Clear", "/QUIT", "never read"]
+    done = run("chat", "-s", "prompted", "--max-tokens", "6", stdin="\n".join(lines))
+    assert (done.code, done.out) == (0, "")
+    assert done.notes[1:4] == [
+        "'happy' read as joy",
+        "the mood is joy:60 from here on",
+        "no mood is asked now",
+    ]
+    listed = [note.split()[0].rstrip(":") for note in done.notes[4:-1]]
+    assert listed == [
+        *("/emotion", "/empathy", "/again", "/undo", "/clear", "/save"),
+        *("/help", "/quit"),
+    ]
+    assert all(len(note) < 100 for note in done.notes)
+    assert done.notes[-1] == "the conversation is forgotten"
+
+
+@pytest.mark.parametrize("end", ["/exit", "/EXIT", "/Quit"])
+def test_chat_ends_in_any_case_of_letters(run: Run, end: str):
+    assert run("chat", "-s", "echo", stdin=f"{end}\nnever read\n").out == ""
+
+
+def test_the_last_turn_is_taken_back(run: Run, tiny: None, heard):
+    lines = ["one", "two", "/undo", "three", "/undo", "/undo", "/undo", "four"]
+    done = run("chat", "-s", "prompted", "--max-tokens", "6", stdin="\n".join(lines))
+    assert [dialogue[::2] for dialogue, *_ in heard] == [
+        ["one"],
+        ["one", "two"],
+        ["one", "three"],
+        ["four"],
+    ]
+    assert done.notes[1:] == [
+        "taken back: 'two'",
+        "taken back: 'three'",
+        "taken back: 'one'",
+        "there is no message yet; write one first",
+    ]
+
+
+def test_a_conversation_is_saved_as_messages_and_no_file_of_another_is_lost(
+    run: Run, tmp_path: Path
+):
+    from emotone.data.corpora import messages
+    from emotone.data.reading import Problems
+
+    own, other = tmp_path / "talk.jsonl", tmp_path / "other.jsonl"
+    other.write_text("mine")
+    lines = [
+        "/save",
+        f"/save {own}",
+        "one",
+        f"/save {own}",
+        "two",
+        f"/save {own}",
+        f"/save {other}",
+    ]
+    done = run("chat", "-s", "echo", stdin="\n".join(lines))
+    assert "needs the name of a file" in done.notes[1]
+    assert "nothing to save yet" in done.notes[2]
+    assert done.notes[3:5] == [f"2 messages are in {own}", f"4 messages are in {own}"]
+    assert "is there already; name another file" in done.notes[5]
+    assert other.read_text() == "mine"
+    assert [e.reply for e in messages.read(own, Problems())] == ["one", "two"]
 
 
 def test_nothing_can_be_answered_again_before_a_message_or_after_clear(run: Run):
     done = run("chat", "-s", "echo", stdin="/again\none\n/clear\n/again\n")
     assert done.out == "one\n"
-    assert sum("nothing to answer again" in note for note in done.notes) == 2
+    assert sum("there is no message yet" in note for note in done.notes) == 2
+
+
+def test_an_interrupt_stops_a_reply_and_keeps_the_chat(run: Run, monkeypatch):
+    asked: list[list[str]] = []
+
+    def stream(self, dialogue, emotion, *, decoding):
+        asked.append([post.text for post in dialogue.posts])
+        last = asked[-1][-1]
+        if last == "mute":
+            raise KeyboardInterrupt
+        yield f"{last} is"
+        if last.startswith("stop") and decoding.seed < 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        yield " said"
+
+    monkeypatch.setattr(Echo, "stream", stream)
+    lines = ["stop", "mute", "go", "stop2", "/again", "mute", "/again", "/undo", "last"]
+    done = run("chat", "-s", "echo", "--seed", "1", stdin="\n".join(lines))
+    assert done.code == 0
+    assert asked == [
+        ["stop"],
+        ["stop", "stop is", "mute"],
+        ["stop", "stop is", "go"],
+        ["stop", "stop is", "go", "go is said", "stop2"],
+        ["stop", "stop is", "go", "go is said", "stop2"],
+        ["stop", "stop is", "go", "go is said", "stop2", "stop2 is said", "mute"],
+        ["stop", "stop is", "go", "go is said", "stop2"],
+        ["stop", "stop is", "go", "go is said", "last"],
+    ]
+    assert done.out == "stop is\ngo is said\nstop2 is\nstop2 is said\nstop2 is said\nlast is said\n"
+    assert sum("as far as it goes" in note for note in done.notes) == 2
+    assert sum("not part of the conversation" in note for note in done.notes) == 2
+
+
+def test_an_interrupt_that_keeps_the_chat_does_not_excuse_a_later_error(run: Run, monkeypatch):
+    def stream(self, dialogue, emotion, *, decoding):
+        if dialogue.posts[-1].text == "fail":
+            raise CheckpointError("the model is damaged")
+        os.kill(os.getpid(), signal.SIGINT)
+        yield "never"
+
+    monkeypatch.setattr(Echo, "stream", stream)
+    done = run("chat", "-s", "echo", stdin="one\nfail\n")
+    assert (done.code, done.notes[-1]) == (1, "the model is damaged")
+
+
+def test_bytes_that_are_no_utf_8_end_a_chat_in_one_sentence(run: Run):
+    done = run("chat", "-s", "echo", stdin=b"\xff\xfe\n")
+    assert (done.code, done.notes[1:]) == (2, [done.notes[-1]])
+    assert "UTF-8" in done.notes[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
+def test_a_terminal_has_line_editing_history_and_an_end():
+    import pty
+
+    lead, follow = pty.openpty()
+    chat = subprocess.Popen(
+        [sys.executable, "-m", "emotone", "chat", "--system", "echo"],
+        stdin=follow,
+        stdout=subprocess.PIPE,
+        stderr=follow,
+        text=True,
+        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+    )
+    os.close(follow)
+    assert chat.stdout is not None
+    screen = bytearray()
+
+    def typed(keys: bytes) -> None:
+        # Once the next prompt is there, that is when pasting is announced to the terminal.
+        limit = time.monotonic() + 60
+        while b"\x1b[?2004h" not in screen and time.monotonic() < limit:
+            if select.select([lead], [], [], 1)[0]:
+                screen.extend(os.read(lead, 4096))
+        screen.clear()
+        os.write(lead, keys)
+
+    typed(b"worl\x1b[Dx\x01hello \x05d\r")  # left, home, end
+    assert chat.stdout.readline() == "hello worxld\n"
+    typed(b"dropped\x03")  # Ctrl-C
+    typed(b"\x1b[A\r")  # up
+    assert chat.stdout.readline() == "hello worxld\n"
+    typed(b"\x04")  # Ctrl-D
+    with chat:
+        assert chat.wait(60) == 0
+    os.close(lead)
 
 
 @pytest.fixture

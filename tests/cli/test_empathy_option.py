@@ -107,7 +107,7 @@ def test_chat_streams_without_levels_and_chooses_with_them(run, asked):
     assert code == 0
     high = EmpathyLevels(2, 1, 2)
     assert asked == [("stream", None), ("reply", high), ("reply", high), ("stream", None)]
-    assert "/empathy" in err
+    assert f"empathy {HIGH} is asked from here on" in err
 
 
 def test_chat_begins_with_levels(run, asked):
