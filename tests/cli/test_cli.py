@@ -474,6 +474,41 @@ def test_what_is_no_command_ends_with_2_and_an_empty_stdout(run: Run, argv: list
     assert done.err
 
 
+def test_a_model_that_a_system_trained_says_whose_it_is(run: Run, tmp_path: Path):
+    trained, policy, other = (tmp_path / name for name in ("ecm", "policy", "other"))
+    for folder in (trained, policy, other):
+        folder.mkdir()
+    (trained / "manifest.json").write_text('{"system": "mylab.mine"}')
+    (policy / "config.toml").write_text('kind = "causal"\nstage = "ppo"\n')
+    (other / "manifest.json").write_text("[]")
+    said = refused(run("reply", "hi", "--model", str(trained)))
+    assert said.endswith("is one of the system mylab.mine; add --system mylab.mine")
+    assert "--system emprl" in refused(run("reply", "hi", "-s", "prompted", "-m", str(policy)))
+    assert "holds no config.json" in run("reply", "hi", "-s", "prompted", "-m", str(other)).err
+
+
+@pytest.mark.parametrize("system", ["prompted", "ecm", "emprl"])
+@pytest.mark.parametrize("name", ["./nofolder", "no/such/folder"])
+def test_a_model_folder_that_is_not_there_is_said_to_be_none(run: Run, system: str, name: str):
+    done = run("reply", "hi", "-s", system, "-m", name)
+    assert done.code in (1, 2)
+    assert re.search("no (such )?folder", done.err), done.err
+
+
+def test_judges_and_vectors_of_another_kind_are_named(run: Run, monkeypatch):
+    from emotone.models import zoo
+
+    shelves = {"judges": ["en-score", "zh-score"], "identifiers": ["empathy-score"]}
+    monkeypatch.setattr(zoo, "listed", lambda shelf: shelves.get(shelf, []))
+    said = refused(run("judge", "emotion", "--judge", "empathy-score", stdin="hi\n"))
+    assert said == "empathy-score judges empathy, not emotion; use one of en-score, zh-score"
+    line = '{"context": "a", "response": "b"}'
+    said = refused(run("judge", "empathy", "--judge", "en-score", stdin=line))
+    assert said == "en-score judges emotion, not empathy; use one of empathy-score"
+    assert "Allowed: smollm2" in refused(run("vectors", "card", "smolm2"))
+    assert "allowed: smollm2" in refused(run("vectors", "card", "foo"))
+
+
 # -- generate ---------------------------------------------------------------------------------
 
 

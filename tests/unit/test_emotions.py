@@ -449,3 +449,17 @@ def test_chinese_names_are_read_in_both_scripts(names: str, ekman: str | None, n
     for taxonomy, label in ((EKMAN, ekman), (NLPCC, nlpcc)):
         if label is not None:
             assert {taxonomy.parse(name).label for name in names.split()} == {label}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["joy:60,fear:20", "happy, sad", "joy & fear", "joy/fear", "joy:60 fear:20", "快乐，悲伤"],
+)
+def test_emotions_joined_by_something_else_are_told_to_use_a_plus(text: str):
+    with pytest.raises(MixError, match=r"join them with \+, as in 'joy:60 \+ fear:20'"):
+        MixText.read(text)
+
+
+def test_a_decimal_comma_is_a_wrong_number_and_no_second_emotion():
+    with pytest.raises(MixError, match="intensity '0,5' of joy is not a number"):
+        MixText.read("joy:0,5")

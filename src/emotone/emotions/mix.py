@@ -19,6 +19,8 @@ from emotone.errors import MixError
 FULL = 100.0
 
 _PART = re.compile(r"(?P<name>[^:+]+?)\s*(?::\s*(?P<value>\S.*?))?\s*")
+#: What people put between emotions instead of a plus; before a digit it may be a decimal comma.
+_OTHER_JOINT = re.compile(r"[,;、&|/]\s*[^\W\d]|\d\s+[^\W\d]")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 
 
@@ -123,6 +125,10 @@ class MixText:
         plain = unicodedata.normalize("NFKC", text).strip()
         if not plain:
             raise MixError("the emotion is empty; write one like 'joy:60' or 'joy:60 + fear:20'")
+        if _OTHER_JOINT.search(plain):
+            raise MixError(
+                f"cannot read {text!r} as emotions; join them with +, as in 'joy:60 + fear:20'"
+            )
         parts: list[tuple[str, float]] = []
         # A sign belongs to a number after a colon, so '+' splits only where no colon precedes it.
         for piece in re.split(r"(?<!:)\+", re.sub(r":\s+", ":", plain)):

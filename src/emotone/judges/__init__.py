@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emotone.errors import ModelMissing, unknown_name
+from emotone.errors import ModelMissing, UnknownName, unknown_name
 
 if TYPE_CHECKING:
     from emotone.judges.card import JudgeCard
@@ -101,6 +101,10 @@ def open_identifier(
     from emotone.models import zoo
 
     path = Path(name)
+    if str(name).partition(":")[0] in zoo.listed("judges"):
+        raise UnknownName(
+            f"{name} judges emotion, not empathy; use one of {', '.join(identifiers())}"
+        )
     if (path / "judge.json").is_file():
         folder = path
     elif len(path.parts) > 1:
@@ -126,4 +130,6 @@ def _folder(name: str | Path) -> tuple[Path, str | None]:
         raise unknown_name(
             "judge", str(name), zoo.listed("judges"), advice="A folder needs judge.json."
         )
+    if plain in zoo.listed("identifiers"):
+        raise UnknownName(f"{plain} judges empathy, not emotion; use one of {', '.join(names())}")
     return zoo.folder("judges", plain), taxonomy if sign else None

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from emotone import files
-from emotone.errors import CheckpointError, ModelMissing, UsageError, unknown_name
-from emotone.models import catalog, inventory, sources, terms
+from emotone.errors import CheckpointError, ModelMissing, Unsupported, UsageError, unknown_name
+from emotone.models import catalog, inventory, sources, terms, zoo
 from emotone.models.catalog import Entry
 from emotone.models.prepare import Places, is_current, lock, prepare, tidy, writing
 
@@ -88,6 +88,7 @@ def locate(name: str | Path, *, fetch: bool = True, accept_terms: bool = False) 
 
     Raises:
         UnknownName: If the name is none of these; the network is not touched.
+        Unsupported: If it is a model that a system trained.
         ModelMissing: If the weights are not here and cannot be fetched.
         CheckpointError: If the weights are here and damaged.
         UsageError: If terms must be accepted before the weights are fetched.
@@ -100,12 +101,21 @@ def locate(name: str | Path, *, fetch: bool = True, accept_terms: bool = False) 
         return _locate_folder(path)
     if _HUB_ID.fullmatch(text) and ".." not in text:
         return Location(text, None, "", "hub")
+    _refuse_trained(text)
+    if Path(text).is_absolute() or len(Path(text).parts) > 1 or text.startswith("."):
+        raise unknown_name("model", text, entries, advice="There is no such folder.")
     raise unknown_name(
         "model",
         text,
         entries,
         advice="A folder saved by transformers or a hub id like org/name is also fine.",
     )
+
+
+def _refuse_trained(name: str) -> None:
+    """Say whose model it is that some system trained, and no chat model by itself."""
+    if (system := zoo.trained_by(name)) is not None:
+        raise Unsupported(f"model {name!r} is one of the system {system}; add --system {system}")
 
 
 def pull(name: str, *, accept_terms: bool = False) -> Location:
@@ -250,6 +260,7 @@ def _locate_folder(path: Path) -> Location:
             " model.safetensors"
         )
     if not (path / "config.json").is_file():
+        _refuse_trained(str(path))
         raise CheckpointError(
             f"folder {str(path)!r} holds no config.json; give a folder that was saved with"
             " transformers' save_pretrained"

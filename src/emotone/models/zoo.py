@@ -7,6 +7,8 @@ and a machine without network all find it the same way.
 from __future__ import annotations
 
 import importlib.util
+import json
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -20,7 +22,7 @@ _ITEMS: Mapping[Shelf, tuple[str, str]] = {
     "judges": ("judge", "judge.json"),
     "identifiers": ("identifier", "judge.json"),
     "vectors": ("word vectors", "vectors.json"),
-    "systems": ("trained system", "config.toml"),
+    "systems": ("trained model", "config.toml"),
 }
 
 
@@ -31,6 +33,24 @@ def listed(shelf: Shelf) -> list[str]:
         return []
     _, file = _ITEMS[shelf]
     return sorted(p.name for p in (root / shelf).iterdir() if (p / file).is_file())
+
+
+def trained_by(name: str | Path) -> str | None:
+    """Tell which system trained a model: that of a folder of `emotone train`, or of the zoo.
+
+    Returns:
+        The system's name; None where it is no such model, or says nothing.
+    """
+    place = folder("systems", str(name)) if str(name) in listed("systems") else Path(name)
+    try:
+        return str(json.loads((place / "manifest.json").read_text(encoding="utf-8"))["system"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    try:
+        stage = tomllib.loads((place / "config.toml").read_text(encoding="utf-8"))["stage"]
+        return "emprl" if stage else None
+    except (OSError, ValueError, LookupError):
+        return None
 
 
 def folder(shelf: Shelf, name: str) -> Path:

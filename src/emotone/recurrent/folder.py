@@ -316,7 +316,7 @@ def _find(system: str, model: str | None) -> Path:
         raise ModelMissing(
             f"{name} is a folder without {CONFIG}; name the folder that `emotone train` wrote"
         )
-    if len(as_path.parts) > 1:
+    if len(as_path.parts) > 1 or as_path.is_absolute() or name.startswith("."):
         raise ModelMissing(f"there is no folder {name}; name one that `emotone train` wrote")
     return zoo.folder("systems", name.replace("-", "_").replace("_zh", "-zh").replace("_en", "-en"))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
-from emotone.errors import SteeringError
+from emotone.errors import SteeringError, unknown_name
 from emotone.models.catalog import entry, known
 from emotone.steering.vector_file import shipped_names
 from emotone.steering.vectors import EmotionVectors
@@ -14,9 +16,15 @@ def open_vectors(name: str) -> EmotionVectors:
     """Load a shipped set by its name, or any other by its file.
 
     Raises:
-        CheckpointError: If there is neither, or the file is damaged.
+        UnknownName: If there is neither.
+        CheckpointError: If the file is damaged.
     """
-    return EmotionVectors.shipped(name) if name in shipped_names() else EmotionVectors.load(name)
+    if name in shipped_names():
+        return EmotionVectors.shipped(name)
+    if not Path(name).exists():
+        advice = "A vector file is also fine, but there is none of this name."
+        raise unknown_name("vectors", name, shipped_names(), advice=advice)
+    return EmotionVectors.load(name)
 
 
 def vectors_named(model: str, file: str = "") -> EmotionVectors | None:

@@ -144,7 +144,7 @@ def test_shelves_are_told_by_the_file_that_their_items_have(tmp_path: Path, monk
     assert zoo.listed("judges") == ["a"]
     assert zoo.listed("vectors") == []
     assert zoo.folder("systems", "ecm-zh") == tmp_path / "systems" / "ecm-zh"
-    with pytest.raises(UnknownName, match="unknown trained system 'ecm-en'; did you mean 'ecm-zh'"):
+    with pytest.raises(UnknownName, match="unknown trained model 'ecm-en'; did you mean 'ecm-zh'"):
         zoo.folder("systems", "ecm-en")
 
 
