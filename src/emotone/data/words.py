@@ -46,11 +46,11 @@ class Words:
             words = tokens(clean(text, self.lang) or text, self.lang)
         return [_DIGIT.sub("0", word) for word in words] if self.zeros else words
 
-    def of_post(self, text: str, vocabulary: Vocabulary) -> list[str]:
-        """Return the words of a post that somebody asks.
+    def of_typed(self, text: str, vocabulary: Vocabulary) -> list[str]:
+        """Return the words of a text that comes from elsewhere, such as a post that is asked.
 
         Where words stand between blanks, nobody but the corpus's segmenter knows all of them: a
-        Chinese post without blanks, or a part of more than `LONGEST` characters that is unknown, is
+        Chinese text without blanks, or a part of more than `LONGEST` characters that is unknown, is
         cut by the vocabulary; see `cut`.
         """
         words = self.of(text)

@@ -139,7 +139,10 @@ def read_corpus(
     texts = [] if data.texts is None else _texts(data.texts, data, taxonomy)
     spelling = Words(data.lang, data.words, zeros=as_released)
     if data.words == "corpus":
-        _check_blanks(train, data)
+        _check_blanks(data.train, [e.reply for e in train])
+        _check_blanks(data.dev, [e.reply for e in dev])
+        if data.texts is not None:
+            _check_blanks(data.texts, [e.dialogue.posts[-1].text for e in texts])
     if vocabularies is None:
         vocabularies = _vocabularies(data.vocabulary, train, texts, spelling, apart)
     vocabulary, posts = vocabularies
@@ -195,10 +198,10 @@ def read_corpus(
     )
 
 
-def _check_blanks(train: Sequence[Example], data: Data) -> None:
-    if not any(" " in (e.reply or "").strip() for e in train):
+def _check_blanks(path: Path, texts: Sequence[str | None]) -> None:
+    if texts and not any(" " in (text or "").strip() for text in texts):
         raise DataError(
-            f"no reply of {data.train.name} holds a blank, and data.words = 'corpus' takes words"
+            f"no text of {path.name} holds a blank, and data.words = 'corpus' takes words"
             " from between blanks; prepare it again with `emotone data prepare NAME --keep-words`,"
             " or leave data.words out"
         )

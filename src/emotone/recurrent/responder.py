@@ -113,9 +113,9 @@ class Recurrent:
         """
         check_request(self._system, self.capabilities, dialogues, emotions)
         places = self._places(emotions) or [-1] * len(dialogues)
-        vocabulary, words_of = self._corpus.vocabulary, self._corpus.spelling.of
+        vocabulary, spelling = self._corpus.vocabulary, self._corpus.spelling
         rows = [
-            Pair(self._post(d), tuple(vocabulary.ids(words_of(text))), place)
+            Pair(self._post(d), tuple(vocabulary.ids(spelling.of_typed(text, vocabulary))), place)
             for d, place, text in zip(dialogues, places, replies, strict=True)
         ]
         counted: list[tuple[float, int]] = []
@@ -136,7 +136,7 @@ class Recurrent:
     def _words(self, text: str) -> list[str]:
         corpus = self._corpus
         text = simplified(text) if self.lang == "zh" else text
-        return corpus.spelling.of_post(text, corpus.of_posts)[: corpus.longest]
+        return corpus.spelling.of_typed(text, corpus.of_posts)[: corpus.longest]
 
     def _post(self, dialogue: Dialogue) -> tuple[int, ...]:
         words = self._words(dialogue.posts[-1].text)

@@ -81,6 +81,11 @@ def test_texts_without_blanks_are_said(tmp_path: Path):
     data = prepared(tmp_path, [("我 很 好", "我 也 好")])
     with pytest.raises(DataError, match=r"holds a blank.*--keep-words"):
         read_corpus(Data(data.train, data.dev, words="corpus"), emotional=False)
+    (tmp_path / "dev.jsonl").write_bytes(data.train.read_bytes())
+    with_blanks = prepared(tmp_path, [("我 很 好", "我 也 好")], keep_words=True)
+    mixed = Data(with_blanks.train, tmp_path / "dev.jsonl", words="corpus")
+    with pytest.raises(DataError, match=r"no text of dev\.jsonl holds a blank"):
+        read_corpus(mixed, emotional=False)
 
 
 def test_only_corpora_that_have_words_keep_them(tmp_path: Path):
@@ -108,6 +113,18 @@ def test_a_post_without_blanks_is_cut_by_the_vocabulary(text: str, words: str):
     assert cut(text, VOCABULARY) == words.split()
 
 
+def test_perplexity_reads_replies_without_blanks_too(tmp_path: Path):
+    data = prepared(tmp_path, [("我 很 好", "我 也 喜欢 你")] * 3, keep_words=True)
+    kept = Data(data.train, data.dev, words="corpus")
+    corpus = read_corpus(kept, emotional=False)
+    config = a_seq2seq.Config(data=kept, sizes=Sizes(embedding=4, encoder_hidden=4, hidden=4))
+    responder = Recurrent.of("a_seq2seq", "tiny", a_seq2seq.build, config, corpus)
+    posts = [Dialogue.of("我很好"), Dialogue.of("我 很 好")]
+    bare, spaced = responder.nats(posts, [None, None], ["我也喜欢你", "我 也 喜欢 你"])
+    assert bare == pytest.approx(spaced)
+    assert spaced[1] == 5
+
+
 @given(st.text("我喜欢你北京大学生x1！", min_size=1))
 def test_cutting_loses_nothing(text: str):
     assert "".join(cut(text, VOCABULARY)) == text
@@ -115,10 +132,10 @@ def test_cutting_loses_nothing(text: str):
 
 def test_blanks_of_a_post_are_word_boundaries_but_for_phrases():
     words = Words("zh", "corpus")
-    assert words.of_post("我 躲猫猫 你", VOCABULARY) == ["我", "躲猫猫", "你"]
-    assert words.of_post("我喜欢大学生 你", VOCABULARY) == ["我", "喜欢", "大学生", "你"]
-    assert Words("zh", "corpus", zeros=True).of_post("我 2024 年", VOCABULARY)[1] == "0000"
-    assert Words("en", "corpus").of_post("Don't go", VOCABULARY) == ["Don", "'", "t", "go"]
+    assert words.of_typed("我 躲猫猫 你", VOCABULARY) == ["我", "躲猫猫", "你"]
+    assert words.of_typed("我喜欢大学生 你", VOCABULARY) == ["我", "喜欢", "大学生", "你"]
+    assert Words("zh", "corpus", zeros=True).of_typed("我 2024 年", VOCABULARY)[1] == "0000"
+    assert Words("en", "corpus").of_typed("Don't go", VOCABULARY) == ["Don", "'", "t", "go"]
 
 
 # -- files of words --------------------------------------------------------------------------------

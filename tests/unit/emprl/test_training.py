@@ -1,6 +1,7 @@
 """Both stages from a config to a folder that answers, on tiny models and a toy identifier."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,8 +136,10 @@ def test_a_new_t5_goes_through_all_stages_and_answers(tmp_path, file):
     assert {"term/reaction", "term/interpretation", "term/exploration"} <= steps[0].keys()
 
 
-def test_another_algorithm_starts_from_the_same_supervised_stage(tmp_path, file):
-    out = tmp_path / "run"
+def test_another_algorithm_starts_from_the_same_supervised_stage(tmp_path, file, monkeypatch):
+    # A run folder of the name that stands for a new T5 is not the model that is learned from.
+    monkeypatch.chdir(tmp_path)
+    out = Path("new")
     emprl.train(config_of(tmp_path, file, "new"), out)
     before = (out / "supervised" / "model.safetensors").read_bytes()
     log = (out / "supervised" / "log.jsonl").read_bytes()

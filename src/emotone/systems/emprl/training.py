@@ -61,7 +61,8 @@ def train(config: Config, out: Path) -> Path:
     reading = comparable(asdict(config.policy))
     critic = {"detach_values": reading.pop("detach_values")}
     depends_on = {"data": corpus.hashes, "policy": reading}
-    if (model := Path(config.policy.model)).is_dir():
+    model = Path(config.policy.model)
+    if config.policy.model != NEW and model.is_dir():
         depends_on["policy weights"] = digest_path(model)
     data = {"data settings": comparable(asdict(config.data))}
     _supervise(
@@ -144,9 +145,10 @@ def _supervise(
         save_policy(policy, folder, config, stage=folder.name, measured=measured)
 
 
-def _name_or_digest(model: str) -> str:
-    """Return a name of the zoo as it is, and a digest of what a folder holds."""
-    return digest_path(Path(model)) if Path(model).is_dir() else model
+def _name_or_digest(identifier: str) -> str:
+    """Return a name of the zoo as it is, and a digest of what an identifier's folder holds."""
+    folder = Path(identifier)
+    return digest_path(folder) if (folder / "judge.json").is_file() else identifier
 
 
 def _is_first_process() -> bool:
