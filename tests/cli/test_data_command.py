@@ -15,6 +15,7 @@ from emotone import judges
 from emotone.cli import main
 from emotone.data import corpora
 from emotone.data.examples import read_examples, read_parquet
+from emotone.data.label import labelled_by
 from emotone.data.reading import Problems
 from emotone.emotions import EKMAN
 from emotone.types import EmotionScores, Example
@@ -188,7 +189,8 @@ class Ears:
 def test_label_adds_what_the_judge_hears(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
 
-    def open_judge(name: str) -> Ears:
+    def open_judge(name: str, taxonomy: str | None) -> Ears:
+        assert taxonomy is None
         asked.append(name)
         return Ears()
 
@@ -197,13 +199,36 @@ def test_label_adds_what_the_judge_hears(run: Run, tmp_path: Path, monkeypatch: 
     source.write_text('{"post": "We won!", "reply": "I see."}\n{"post": "Hm."}\n')
     done = run("label", "-i", source, "-o", out, "--judge", "en-label")
     assert (done.code, done.out, asked) == (0, "", ["en-label"])
-    assert done.err == f"emotone: 2 examples in {out}, labelled by ears@1\n"
+    assert done.err == f"emotone: 2 examples in {out}, 2 labelled by ears@1\n"
+    assert labelled_by(out) == ["ears@1"]
     made = lines(out)
     assert [str(e.emotion) for e in made] == ["neutral:100", "None"]
     assert [e.dialogue.posts[0].emotion for e in made] == [
         EKMAN.parse("joy"),
         EKMAN.parse("neutral"),
     ]
+
+
+def test_label_keeps_what_is_labelled_and_refuses_another_language_and_a_judge_of_results(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(judges, "open_judge", lambda *_: Ears())
+    source, out = tmp_path / "e.jsonl", tmp_path / "labelled.jsonl"
+    source.write_text('{"post": "We won!", "reply": "No.", "emotion": "anger"}\n{"post": "Hm."}\n')
+    done = run("label", "-i", source, "-o", out)
+    assert "1 had an emotion and keep it; --overwrite labels them anew" in done.err
+    assert [str(e.emotion) for e in lines(out)] == ["anger:100", "None"]
+    done = run("label", "-i", source, "-o", out, "--overwrite")
+    assert "1 emotion gave way to the judge" in done.err
+    assert [str(e.emotion) for e in lines(out)] == ["neutral:100", "None"]
+    source.write_text('{"post": "We won!"}\n{"post": "你好"}\n', encoding="utf-8")
+    done = run("label", "-i", source, "-o", tmp_path / "no.jsonl", "--judge", "zh-label")
+    assert (done.code, "example '1' is en, and zh-label reads zh" in done.err) == (2, True)
+    assert not (tmp_path / "no.jsonl").exists()
+    done = run("label", "-i", source, "-o", out, "--judge", "en-score")
+    assert (done.code, "en-score is for results only" in done.err) == (2, True)
+    out.write_text(out.read_text() + "\n")  # another file than the one that was labelled
+    assert labelled_by(out) == []
 
 
 def test_the_command_loads_nothing_heavy_to_list():

@@ -101,6 +101,21 @@ def test_wrong_use_is_one_sentence(run, args: tuple[str, ...], says: str):
     assert len(said.strip().splitlines()) == 1
 
 
+def test_each_text_is_judged_in_its_language_and_another_one_is_refused(run, monkeypatch):
+    monkeypatch.setattr("emotone.judges.SCORE", {"en": "en-label", "zh": "zh-label"})
+    texts = "I hate you!\n我很难过\n我很難過\n"
+    code, printed, err = run("emotion", stdin=texts)
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert (code, [row["label"] for row in rows]) == (0, ["anger", "sadness", "sadness"])
+    assert rows[1]["scores"] == rows[2]["scores"]  # traditional characters are read as simplified
+    assert [row["judge"][:8] for row in rows] == ["en-label", "zh-label", "zh-label"]
+    assert "by en-label-" in err
+    code, printed, err = run("emotion", "--judge", "zh-label", stdin=texts)
+    assert (code, printed) == (2, "")
+    assert "text '1' is en, and zh-label reads zh; leave --judge out" in err
+    assert run("emotion", "--judge", "zh-label", "--lang", "zh", stdin=texts)[0] == 0
+
+
 def test_the_list_says_who_may_do_what(run):
     code, printed, _ = run("list", "--json")
     rows = {row["name"]: row for row in json.loads(printed)}

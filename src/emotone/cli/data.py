@@ -206,27 +206,44 @@ def label(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A file that ends in .jsonl or .parquet.")
     ],
-    judge: Annotated[str, typer.Option("--judge", help="Which judge classifies.")],
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="A judge that may label; that of each language without it."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Label what has an emotion anew.")
+    ] = False,
 ) -> None:
-    """Add the emotion that a judge finds in each post that is answered and in its reply."""
+    """Add the emotion that a judge finds in each post that is answered and in its reply.
+
+    Examples that have an emotion keep it. Who labelled stands beside the output, for training.
+    """
     from emotone.data.examples import write_jsonl, write_parquet
-    from emotone.data.label import labelled
+    from emotone.data.label import Counts, labelled, write_labels
     from emotone.data.reading import Problems
     from emotone.data.source import SUFFIXES, read_file
     from emotone.errors import UsageError
     from emotone.files import check_writable
-    from emotone.judges import open_judge
+    from emotone.judges import LABEL, card_of
+    from emotone.judges.by_language import JudgesByLanguage
 
     if output.suffix not in SUFFIXES:
         raise UsageError(f"cannot tell how to write {output}; end it in {' or '.join(SUFFIXES)}")
     check_writable(output)
-    classifier = open_judge(judge)
-    problems = Problems()
+    named = dict(LABEL) if judge is None else {card_of(judge).lang: judge}
+    judges = JudgesByLanguage(named, data_pools.may_label)
+    problems, counts = Problems(), Counts()
     rows = _some(read_file(source, problems), str(source), None, problems)
-    examples = labelled(rows, classifier)
+    labels = labelled(rows, judges.of, overwrite=overwrite, counts=counts)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
-    count = write(_counted(examples), output)
-    note(f"{number_of(count, 'example')} in {output}, labelled by {classifier.name}")
+    count = write(_counted(labels), output)
+    write_labels(output, judges.opened.values(), counts)
+    names = ", ".join(each.name for each in judges.opened.values()) or "nobody"
+    note(f"{number_of(count, 'example')} in {output}, {counts.labelled} labelled by {names}")
+    if counts.left:
+        note(f"{counts.left} had an emotion and keep it; --overwrite labels them anew")
+    if counts.replaced:
+        note(f"{number_of(counts.replaced, 'emotion')} gave way to the judge's")
     _note_skipped(problems)
 
 

@@ -58,7 +58,7 @@ def prepare_pool(
             )
         root = where or Path(os.environ["EMOTONE_DATA"])
         pool = pools.POOLS[name]
-        listens = _may_label(judge or f"{pool.lang}-label", pool.taxonomy.name)
+        listens = may_label(judge or f"{pool.lang}-label", pool.taxonomy.name)
         facts = pools.write(name, root, listens, output)
         note(f"labelled by {facts['judge']}; left out: {number_of(facts['bad lines'], 'bad line')}")
         for corpus, licence in facts["licences"].items():
@@ -69,7 +69,7 @@ def prepare_pool(
         note(f"{pairs} in {output / split}.jsonl: {labels}")
 
 
-def _may_label(name: str, taxonomy: str) -> EmotionClassifier:
+def may_label(name: str, taxonomy: str | None = None) -> EmotionClassifier:
     """Open a judge whose role is to label; what scores results may not have taught a system."""
     from emotone.errors import UsageError
     from emotone.judges import card_of, open_judge

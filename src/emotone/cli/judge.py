@@ -16,7 +16,7 @@ import typer
 from emotone.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from emotone.protocols import EmotionClassifier
 
@@ -48,7 +48,9 @@ _CHUNK = 2048
 def emotion(
     source: Source = "-",
     output: Output = "-",
-    lang: Annotated[str, typer.Option("--lang", help="en or zh.")] = "en",
+    lang: Annotated[
+        str | None, typer.Option("--lang", help="en or zh, of all texts; else by their script.")
+    ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", help="Name or folder; <lang>-score without one.")
     ] = None,
@@ -57,28 +59,48 @@ def emotion(
     ] = None,
 ) -> None:
     """Label texts with their emotion: `{"id", "text", "label", "scores", "judge"}` a line."""
+    from emotone.data.scripts import converter, is_traditional
+    from emotone.data.text import language
     from emotone.errors import unknown_name
-    from emotone.judges import SCORE, open_judge
+    from emotone.judges import SCORE, card_of, open_judge
+    from emotone.judges.by_language import JudgesByLanguage
 
-    if lang not in SCORE:
+    if lang is not None and lang not in SCORE:
         raise unknown_name("language", lang, SCORE)
     _check_output(output)
     rows = _texts(source)
-    classifier = open_judge(judge or SCORE[lang], taxonomy)
-    _run(rows, output, f"texts by {classifier.name}", lambda part: _emotions(classifier, part))
+    named = dict(SCORE) if judge is None else {card_of(judge).lang: judge}
+    judges = JudgesByLanguage(named, lambda name: open_judge(name, taxonomy))
+    for row in rows:  # before any is judged
+        row["lang"] = lang or row["lang"] or language(row["text"])
+        judges.of(row["lang"], f"text {row['id']!r}")
+    if converter() is None and any(is_traditional(row["text"]) for row in rows):
+        options.note(
+            "some texts are in traditional Chinese, which the judges read badly; "
+            "`pip install 'emotone[traditional]'` lets them read it as simplified"
+        )
+    names = " and ".join(each.name for each in judges.opened.values())
+    _run(rows, output, f"texts by {names}", lambda part: _emotions(judges.opened, part))
 
 
-def _emotions(judge: EmotionClassifier, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": row["id"],
-            "text": row["text"],
-            "label": scores.label,
-            "scores": {k: round(v, 6) for k, v in scores.probabilities.items()},
-            "judge": judge.name,
-        }
-        for row, scores in zip(rows, judge.classify([r["text"] for r in rows]), strict=True)
-    ]
+def _emotions(
+    judges: Mapping[str, EmotionClassifier], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    texts = {lang: [row["text"] for row in rows if row["lang"] == lang] for lang in judges}
+    scores_of = {lang: iter(judges[lang].classify(of_lang)) for lang, of_lang in texts.items()}
+    labelled: list[dict[str, Any]] = []
+    for row in rows:
+        scores = next(scores_of[row["lang"]])
+        labelled.append(
+            {
+                "id": row["id"],
+                "text": row["text"],
+                "label": scores.label,
+                "scores": {k: round(v, 6) for k, v in scores.probabilities.items()},
+                "judge": judges[row["lang"]].name,
+            }
+        )
+    return labelled
 
 
 @app.command("empathy")
@@ -252,7 +274,10 @@ def _texts(source: str) -> list[dict[str, Any]]:
         text = fields.get("text")
         if not isinstance(text, str) or not is_unicode(text):
             raise DataError(f'{place}: "text" is not text; write {needed} a line')
-        rows.append({"id": str(fields.get("id", number)), "text": text})
+        lang = fields.get("lang")
+        if lang not in (None, "en", "zh"):
+            raise DataError(f'{place}: "lang" is {lang!r}; use "en" or "zh"')
+        rows.append({"id": str(fields.get("id", number)), "text": text, "lang": lang})
     return rows
 
 

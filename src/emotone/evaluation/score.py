@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from emotone.data.text import language
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import DataError, Unsupported, UsageError, unknown_name
 from emotone.evaluation import manifest as manifests
@@ -145,6 +146,11 @@ def score_files(
     label_set = _taxonomy(taxonomy)
     pairs = read_replies_files(files, label_set)
     others = {Path(p): read_replies_files([Path(p)], label_set) for p in against}
+    if note is not None and (strange := _in_another_script(pairs)):
+        note(
+            f'{len(strange)} of {len(pairs)} replies are not in the script of their "lang" (the'
+            f' first answers {strange[0]!r}); metrics and judges go by "lang"'
+        )
     runs = by_system(pairs)
     _check_one_each(others)
     opened = open_instruments(
@@ -253,6 +259,15 @@ def _taxonomy(name: str | None) -> Taxonomy | None:
     if name not in TAXONOMIES:
         raise unknown_name("taxonomy", name, TAXONOMIES)
     return TAXONOMIES[name]
+
+
+def _in_another_script(pairs: Sequence[Pair]) -> list[str]:
+    """Ids of the examples with a reply in the other language's script."""
+    return [
+        example.id
+        for example, reply in pairs
+        if reply.text.strip() and (language(reply.text) == "zh") != (example.lang == "zh")
+    ]
 
 
 def _lang(pairs: Sequence[Pair], judge: str | None) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emotone.data.scripts import simplified
 from emotone.emotions import Taxonomy
 from emotone.errors import CheckpointError
 from emotone.judges.calibration import scores, softmax
@@ -76,6 +77,8 @@ class EncoderJudge:
 
     def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
         """Score each text with calibrated probabilities, in order."""
+        if self.card.lang == "zh":
+            texts = [simplified(text) for text in texts]
         chances = softmax(self.logits(texts), self.head.temperature)
         return [scores(row, self.head.labels, self.taxonomy) for row in chances]
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from emotone.data.scripts import simplified
+from emotone.data.text import Lang
 from emotone.emotions import EKMAN, Taxonomy
 from emotone.errors import CheckpointError, DataError
 from emotone.judges.calibration import scores, softmax
@@ -35,6 +37,7 @@ class NgramJudge:
         weights: Coefficients, [k, F].
         bias: Intercepts, [k].
         temperature: Divides the logits.
+        lang: Language of the texts; traditional Chinese is read as simplified.
     """
 
     name: str
@@ -44,6 +47,7 @@ class NgramJudge:
     weights: Any
     bias: Any
     temperature: float = 1.0
+    lang: Lang = "en"
 
     def logits(self, texts: Sequence[str]) -> Any:
         """Uncalibrated scores, [N, k], in the order of `labels`."""
@@ -56,6 +60,8 @@ class NgramJudge:
         """Score each text; labels that were never seen have probability 0."""
         if not texts:
             return []
+        if self.lang == "zh":
+            texts = [simplified(text) for text in texts]
         rows = softmax(self.logits(texts), self.temperature)
         return [scores(row, self.labels, self.taxonomy) for row in rows]
 
@@ -168,7 +174,7 @@ def load_ngram_judge(folder: Path, card: JudgeCard, taxonomy: str | None = None)
 
     head, labels = card.head(taxonomy)
     judge = restore(load_file(folder / WEIGHTS), card.settings, head, labels, folder.name)
-    return replace(judge, name=str(card.judge_name(head.taxonomy)))
+    return replace(judge, name=str(card.judge_name(head.taxonomy)), lang=card.lang)
 
 
 def restore(
