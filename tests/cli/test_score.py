@@ -279,8 +279,8 @@ def test_restart_leaves_a_file_that_holds_no_replies_alone(run: Run, source: Pat
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["reply"], "missing argument"),
-        (["reply", "a", "b"], "extra argument"),
+        (["reply"], "the text is empty"),
+        (["reply", "a", "b"], "put it in quotes"),
         (["reply", "a", "--loud"], "no such option: --loud"),
         (["score"], "missing option '--input'"),
         (["scor"], "unknown command 'scor'; did you mean 'score'? Allowed: "),

@@ -107,6 +107,9 @@ def _run() -> NoReturn:
         # typer carries a click of its own in some versions, so its errors go by what they offer.
         if not hasattr(error, "format_message"):
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(getattr(error, "format_message")())
+            raise SystemExit(getattr(error, "exit_code", 2)) from None
         message = _wrong_use(error)
         if message:
             print(f"emotone: {message}", file=sys.stderr)
