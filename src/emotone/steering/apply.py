@@ -10,6 +10,7 @@ Three tiers do the same addition at different cost, and the cheapest exact one i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ def steering(
     )
     if attachment.counts is True:
         attachment.copies = copies
+        _forget_compiled()
     _steered.add(model)
     try:
         attachment.attach()
@@ -109,6 +111,13 @@ def steering(
     finally:
         attachment.detach()
         _steered.discard(model)
+
+
+def _forget_compiled() -> None:
+    """Let torch.compile look at its modules again: what it compiled before knows no hooks."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None and dynamo.utils.counters["frames"]["ok"]:
+        dynamo.reset()
 
 
 def _check(

@@ -159,6 +159,7 @@ class HookAttachment:
 
     def set(self, displacement: Tensor) -> None:
         """Change what is added, [L, d] or [B, L, d]."""
+        self._displacement = displacement
         rows = displacement if displacement.dim() == 3 else displacement[None]
         # One row of memory a block: [L, B, 1, d], so that a hook only takes an index.
         self._rows = (
@@ -183,6 +184,9 @@ class HookAttachment:
 
         def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
             state = hidden(output)
+            if state.dtype != self._dtype:  # Mamba keeps its residual stream in float32
+                self._dtype = state.dtype
+                self.set(self._displacement)
             push = self._for_rows(state.shape[0])[slot]
             self._fired[slot] += 1
             moved = state + push if plain else self._general(state, push)

@@ -146,5 +146,8 @@ def fold_target(model: nn.Module, block: nn.Module, site: Site) -> tuple[nn.Modu
 def decoder(model: nn.Module) -> nn.Module:
     """Return the module under the language-model head, the one that sees ids and cache."""
     model = unwrapped(model)
+    direct: Any = getattr(model, "get_decoder", None)  # OPT's head calls it past its base model
+    if callable(direct) and isinstance(module := direct(), nn.Module):
+        return module
     inner = getattr(model, "base_model", model)
     return inner if isinstance(inner, nn.Module) else model

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from emotone.errors import Unsupported
+
 Positions = Literal["all", "prompt", "generated", "last"]
 """`all` columns; the `prompt`; `generated` tokens; `last`: the prompt's last token and every
 generated one, which is what the paper's code does with a cache."""
@@ -45,6 +47,11 @@ class Columns:
         source = ids if ids is not None else kwargs.get("inputs_embeds")
         if source is None:
             return
+        if self.positions != "all" and kwargs.get("cache_params") is not None:
+            raise Unsupported(
+                f"positions {self.positions!r} need a cache that counts its columns, which a state-"
+                "space model such as Mamba lacks; use 'all', or run it with use_cache=False"
+            )
         cache = kwargs.get("past_key_values")
         self._start = int(cache.get_seq_length()) if cache is not None else 0
         self._width = source.shape[1]

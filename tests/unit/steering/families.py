@@ -24,6 +24,7 @@ _EXTRA = {
     "qwen3": {"head_dim": 8},
     "granite": {"residual_multiplier": 0.22},
     "phi": {"num_key_value_heads": 4},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
 }
 FOLDED = ("llama", "mistral", "qwen2", "qwen3", "granite", "phi")
 UNFOLDED = ("gemma2", "gemma3_text", "olmo2")

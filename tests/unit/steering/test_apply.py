@@ -296,3 +296,33 @@ def test_an_unknown_family_is_steered_by_its_one_list_of_blocks(monkeypatch):
         steering(model, v, site="attn_out"),
     ):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_model_that_was_compiled_before_is_steered_too(in_place):
+    model, v = family("gemma2"), push(2)
+    compiled = model
+    if in_place:
+        model.compile(backend="eager")
+    else:
+        compiled = torch.compile(model, backend="eager")
+    with torch.no_grad():
+        plain = compiled(input_ids=ids(), use_cache=False).logits.clone()
+        with steering(model, v):
+            steered = compiled(input_ids=ids(), use_cache=False).logits.clone()
+        after = compiled(input_ids=ids(), use_cache=False).logits
+        other = family("gemma2")
+        with steering(other, v):
+            wanted = other(input_ids=ids(), use_cache=False).logits
+    torch.testing.assert_close(steered, wanted, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(steered, plain)
+    assert torch.equal(after, plain)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "llama"])
+def test_a_model_in_half_precision_is_steered(kind):
+    extra = {"state_size": 4} if kind == "mamba" else {}
+    model = family(kind, **extra).to(torch.bfloat16)
+    with steering(model, push()):
+        assert model(input_ids=ids(), use_cache=False).logits.isfinite().all()

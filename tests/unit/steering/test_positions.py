@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from emotone.errors import Unsupported
 from emotone.steering.apply import steering
 from emotone.steering.positions import POSITIONS
 from unit.steering.families import family, ids, push
@@ -25,7 +26,7 @@ def say(model, tokens, mask=None, **kwargs):
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "gpt2"])
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text", "gpt2", "opt"])
 def test_cache_and_no_cache_say_the_same(kind, positions):
     model, v = family(kind), push(size=SIZE)
     with steering(model, v, positions=positions):
@@ -109,3 +110,16 @@ def test_prompt_and_generated_move_exactly_their_own_columns():
     assert moved["prompt"].tolist() == [True] * 4 + [False] * 2
     assert moved["generated"].tolist() == [False] * 4 + [True] * 2
     assert moved["last"].tolist() == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
+def test_a_cache_that_counts_no_columns_is_refused_where_columns_matter(kind):
+    sizes = {"num_heads": 4, "head_dim": 16, "n_groups": 1} if kind == "mamba2" else {}
+    model, v = family(kind, state_size=4, **sizes), push(size=SIZE)
+    with (
+        pytest.raises(Unsupported, match="use 'all', or run it with use_cache=False"),
+        steering(model, v, positions="generated"),
+    ):
+        say(model, ids())
+    with steering(model, v):
+        assert torch.equal(say(model, ids()), say(model, ids(), use_cache=False))
