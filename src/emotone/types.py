@@ -77,6 +77,8 @@ class Reply:
         tokens: Number of tokens generated, the end token included.
         logprob: Sum of log-probabilities of the reply's tokens in nats, where known.
         applied: What was done to the model, such as tier, site, blocks and dose.
+        finish_reason: "stop" where the reply came to its end, "length" where it was cut at the most
+            tokens allowed, None where nobody knows.
     """
 
     text: str
@@ -87,6 +89,7 @@ class Reply:
     tokens: int
     logprob: float | None = None
     applied: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    finish_reason: Literal["stop", "length"] | None = None
 
     def __str__(self) -> str:
         """Return the text, so that printing a reply prints what it says."""

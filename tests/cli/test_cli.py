@@ -311,6 +311,7 @@ def test_json_is_one_object_and_nothing_else(run: Run, tiny: None):
         "model",
         "seed",
         "tokens",
+        "finish_reason",
         "logprob",
         "seconds",
     ]

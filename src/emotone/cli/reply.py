@@ -104,6 +104,7 @@ def _row(answer: Reply, seconds: float) -> dict[str, Any]:
         "model": answer.model,
         "seed": answer.seed,
         "tokens": answer.tokens,
+        "finish_reason": answer.finish_reason,
         "logprob": answer.logprob,
         "seconds": round(seconds, 3),
     }

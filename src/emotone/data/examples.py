@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,30 @@ def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
     return present
 
 
+#: Keys of an example and of a turn, whose misspellings are refused; others belong to the user.
+_KEYS = ("dialogue", "post", "emotion", "reply", "lang", "taxonomy", "empathy")
+_TURN_KEYS = ("speaker", "text", "emotion")
+#: Keys that mean one of these, but are not read.
+_MEANT = {"language": "lang", "response": "reply", "intensity": 'emotion": "joy:60'}
+
+
+def _check_keys(row: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Refuse a key that is nearly one that is read, whose wish would be ignored.
+
+    Raises:
+        DataError: If there is one; what is near no key is left to whoever wrote it.
+    """
+    for key in row:
+        if key in keys or key in ("text", "reference"):
+            continue
+        near = get_close_matches(key.lower(), keys, n=1, cutoff=0.8)
+        meant = near[0] if near else _MEANT.get(key.lower(), "")
+        if meant and meant not in row:
+            raise DataError(f'unknown key "{key}"; write "{meant}", or leave it out')
+
+
 def _example(row: dict[str, Any], number: int, taxonomy: Labels) -> Example:
+    _check_keys(row, _KEYS)
     lang = row_language(row)
     given = taxonomy if taxonomy is None or isinstance(taxonomy, Taxonomy) else taxonomy(lang)
     labels = _taxonomy(row.get("taxonomy"), given)
@@ -282,6 +306,7 @@ def _taxonomy(name: Any, given: Taxonomy | None) -> Taxonomy:
 def _post(turn: Any, taxonomy: Taxonomy) -> Post:
     if not isinstance(turn, dict) or "text" not in turn:
         raise DataError('a turn of "dialogue" must be {"speaker", "text"}')
+    _check_keys(turn, _TURN_KEYS)
     speaker = turn.get("speaker", "user")
     if speaker not in ("user", "assistant"):
         raise DataError(f'"speaker" is {speaker!r}; use "user" or "assistant"')

@@ -35,6 +35,7 @@ def reply_line(example: Example, reply: Reply) -> str:
         "seed": reply.seed,
         "logprob": reply.logprob,
         "tokens": reply.tokens,
+        "finish_reason": reply.finish_reason,
         "applied": dict(reply.applied),
     }
     if reply.emotion is not None and reply.emotion.taxonomy != EKMAN.name:
@@ -130,6 +131,7 @@ def _reply(row: Mapping[str, Any], example: Example) -> Reply:
         _whole(row, "tokens"),
         None if logprob is None else float(logprob),
         applied,
+        row.get("finish_reason") if row.get("finish_reason") in ("stop", "length") else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +36,13 @@ class Written:
         text: The reply, stripped.
         tokens: Number of tokens, the end token included.
         logprob: Sum of the tokens' log-probabilities at temperature 1, in nats.
+        finish_reason: "stop" where it came to its end, "length" where it was cut.
     """
 
     text: str
     tokens: int
     logprob: float
+    finish_reason: Literal["stop", "length"] = "stop"
 
 
 def write(
@@ -73,8 +75,14 @@ def write(
             if token is not None:
                 rows[i].append(token)
                 scores[i] += logprob
+    ends = end_tokens(model, tokenizer)
     return [
-        Written(_cut(_text(tokenizer, ids), stop).strip(), len(ids), score)
+        Written(
+            _cut(_text(tokenizer, ids), stop).strip(),
+            len(ids),
+            score,
+            "stop" if ids and ids[-1] in ends else "length",
+        )
         for ids, score in zip(rows, scores, strict=True)
     ]
 

@@ -274,6 +274,11 @@ def _examples(path: Path, data: Data, taxonomy: Taxonomy | None, limit: int) -> 
             f" with `emotone data prepare ecm --from {path} --output {example_file}` if it is ECM's"
         )
     examples = list(islice(read_file(path, Problems()), limit or None))
+    if not examples:
+        raise DataError(
+            f"{path.name} holds no pair; training needs pairs to learn from and others"
+            " to tell when to stop, so put some of the pairs there"
+        )
     for example in examples:
         if example.reply is None:
             raise DataError(f"{path.name}: example {example.id!r} has no reply; leave it out")

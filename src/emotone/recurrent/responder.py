@@ -247,6 +247,7 @@ class Recurrent:
             len(best.tokens) + best.finished,
             min(0.0, best.logprob),
             applied,
+            "stop" if best.finished else "length",
         )
 
 

@@ -37,7 +37,15 @@ class Echo:
         """Answer each dialogue with its last post."""
         check_request("echo", self.capabilities, dialogues, emotions, empathy, decoding)
         return [
-            Reply(text, None, "echo", "none", decoding.seed + i, len(text.split()))
+            Reply(
+                text,
+                None,
+                "echo",
+                "none",
+                decoding.seed + i,
+                len(text.split()),
+                finish_reason="stop",
+            )
             for i, text in enumerate(d.posts[-1].text.strip() for d in dialogues)
         ]
 

@@ -95,6 +95,7 @@ class Prompted:
                         out.tokens,
                         out.logprob,
                         {"tier": "none", "told": system_prompt("", emotions[i])},
+                        out.finish_reason,
                     )
                 )
         return replies

@@ -171,6 +171,7 @@ class Steered:
                     reply.tokens,
                     reply.logprob,
                     applied,
+                    reply.finish_reason,
                 )
             )
         return replies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from emotone.data import examples as rows
 from emotone.data.examples import (
     example_line,
+    read_example,
     read_examples,
     read_parquet,
     write_jsonl,
@@ -180,3 +182,26 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path):
     pl.DataFrame({"id": ["a"], "dialogue": ["b"]}).write_parquet(tmp_path / "bad.parquet")
     with pytest.raises(DataError, match=r'bad\.parquet, row 1: "dialogue" must be a list'):
         list(read_parquet(tmp_path / "bad.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("line", "piece"),
+    [
+        ('{"post": "a", "emotoin": "joy"}', 'unknown key "emotoin"; write "emotion"'),
+        ('{"post": "a", "Emotion": "joy"}', 'write "emotion"'),
+        ('{"post": "a", "emotions": ["joy"]}', 'write "emotion"'),
+        ('{"post": "a", "language": "zh"}', 'write "lang"'),
+        ('{"post": "a", "repply": "b"}', 'write "reply"'),
+        ('{"post": "a", "response": "b"}', 'write "reply"'),
+        ('{"post": "a", "emotion": "joy", "intensity": 40}', 'write "emotion": "joy:60"'),
+        ('{"dialogue": [{"text": "a", "emotoin": "joy"}]}', 'write "emotion"'),
+    ],
+)
+def test_a_key_that_is_nearly_one_that_is_read_is_refused(line: str, piece: str):
+    with pytest.raises(DataError, match=re.escape(piece)):
+        read_example(line, 1)
+
+
+def test_keys_of_the_user_are_left_alone():
+    line = '{"post": "a", "idx": 3, "source": "b", "speaker_id": 1, "judge": "c", "split": "dev"}'
+    assert read_example(line, 1).dialogue.posts[0].text == "a"

@@ -256,6 +256,7 @@ def test_a_reply_line_has_the_keys_of_the_contract_in_order():
         "seed",
         "logprob",
         "tokens",
+        "finish_reason",
         "applied",
     ]
     assert "悲伤" in line  # written as people read it

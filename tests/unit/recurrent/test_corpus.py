@@ -211,3 +211,10 @@ def test_draws_are_decided_by_seed_and_epoch():
     assert one.tolist() == drawn_rows(EMOTIONS, 0.5, 1, 0).tolist()
     assert one.tolist() != drawn_rows(EMOTIONS, 0.5, 1, 1).tolist()
     assert one.tolist() != drawn_rows(EMOTIONS, 0.5, 2, 0).tolist()
+
+
+@pytest.mark.parametrize("part", ["train", "dev"])
+def test_a_file_without_pairs_is_refused(data: Data, part: str):
+    getattr(data, part).write_text("\n", "utf-8")
+    with pytest.raises(DataError, match=f"{part}.jsonl holds no pair"):
+        read_corpus(data, emotional=True)

@@ -134,6 +134,7 @@ class EmpRL:
                     chosen.tokens,
                     chosen.logprob,
                     applied,
+                    chosen.finish_reason,
                 )
             )
         return replies
