@@ -187,9 +187,8 @@ def options() -> dict[str, Any]:
     while places:
         place = places.pop()
         text = emotone(*place, "--help").out
-        listed = text.split("Commands", 1)[1:] if "Commands ─" in text else []
-        for block in listed:
-            commands = re.findall(r"^│ ([a-z]+)  ", block, re.MULTILINE)
+        for block in text.split("\nCommands:\n")[1:]:
+            commands = re.findall(r"^  ([a-z]+)  ", block, re.MULTILINE)
             places += [(*place, command) for command in commands]
         names = re.findall(r"--[a-z][a-z-]*", re.sub(r"`[^`]*`", "", text))
         values[" ".join(place) or "emotone"] = sorted(set(names))
