@@ -271,6 +271,7 @@ class Example:
         reply: The reply of the corpus, where it has one.
         lang: Language of the texts.
         empathy: Empathy levels of the corpus's reply, where people labelled them.
+        judges: Names of the judges that gave emotions of this example.
     """
 
     id: str
@@ -279,6 +280,7 @@ class Example:
     reply: str | None = None
     lang: Literal["en", "zh"] = "en"
     empathy: EmpathyLevels | None = None
+    judges: tuple[str, ...] = ()
 
 
 Strategy = Literal["sample", "greedy", "beam"]

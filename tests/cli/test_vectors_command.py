@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from emotone.cli import main
+from emotone.steering.mood import vector_judges
 from emotone.steering.vectors import EmotionVectors
 from emotone.systems import steered
 
@@ -128,6 +129,19 @@ def test_vectors_that_are_all_zero_are_refused(tmp_path, monkeypatch, capsys, ti
     assert run(monkeypatch, *command) == 2
     assert "the vectors of joy are all zero" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_judge_that_labelled_the_exchanges_is_named_by_the_vectors(
+    tmp_path, monkeypatch, capsys, tiny
+):
+    source, out = tmp_path / "e.jsonl", tmp_path / "v.safetensors"
+    examples(source)
+    rows = [json.loads(line) for line in source.read_text().splitlines()]
+    rows[0]["judges"] = ["ears-1-0a1b2c3d"]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    method = ("--set", "method=reading")
+    assert run(monkeypatch, "vectors", "extract", "-i", source, "-o", out, *method) == 0
+    assert list(map(str, vector_judges(EmotionVectors.load(out)))) == ["ears-1-0a1b2c3d"]
 
 
 def test_list_names_what_ships(monkeypatch, capsys):

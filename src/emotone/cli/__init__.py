@@ -108,7 +108,8 @@ def _run() -> NoReturn:
         if not hasattr(error, "format_message"):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.format_message())
+            help_of: Any = error
+            print(help_of.format_message())
             raise SystemExit(getattr(error, "exit_code", 2)) from None
         message = _wrong_use(error)
         if message:

@@ -216,10 +216,11 @@ def label(
 ) -> None:
     """Add the emotion that a judge finds in each post that is answered and in its reply.
 
-    Examples that have an emotion keep it. Who labelled stands beside the output, for training.
+    Emotions that are there stay. The judge's name stands in each line that it labelled, so that it
+    may not score what learns from it.
     """
     from emotone.data.examples import write_jsonl, write_parquet
-    from emotone.data.label import Counts, labelled, write_labels
+    from emotone.data.label import Counts, labelled
     from emotone.data.reading import Problems
     from emotone.data.source import SUFFIXES, read_file
     from emotone.errors import UsageError
@@ -237,7 +238,6 @@ def label(
     labels = labelled(rows, judges.of, overwrite=overwrite, counts=counts)
     write = write_parquet if output.suffix == ".parquet" else write_jsonl
     count = write(_counted(labels), output)
-    write_labels(output, judges.opened.values(), counts)
     names = ", ".join(each.name for each in judges.opened.values()) or "nobody"
     note(f"{number_of(count, 'example')} in {output}, {counts.labelled} labelled by {names}")
     if counts.left:

@@ -21,6 +21,7 @@ from emotone.types import (
     Post,
     Speaker,
     is_unicode,
+    judge_names,
 )
 
 #: A longer line is not an example.
@@ -38,8 +39,9 @@ def read_examples(lines: Iterable[str], where: str, taxonomy: Labels = None) -> 
 
     A line is `{"id", "dialogue": [{"speaker", "text", "emotion"?}], "emotion", "reply", "lang"}` or
     the short `{"post", "emotion"?, "reply"?}`, each with "taxonomy" (the name of the labels' set)
-    and "empathy" (`{"reaction", "interpretation", "exploration"}`) where it has them. A line
-    without id gets its line number, and one without "lang" that of its script.
+    "empathy" (`{"reaction", "interpretation", "exploration"}`) and "judges" (those that gave its
+    emotions) where it has them. A line without id gets its line number, and one without "lang" that
+    of its script.
 
     Args:
         lines: The file's lines.
@@ -104,6 +106,8 @@ def example_row(example: Example) -> dict[str, Any]:
         row["taxonomy"] = named[0]
     if example.empathy is not None:
         row["empathy"] = {level: getattr(example.empathy, level) for level in MECHANISMS}
+    if example.judges:
+        row["judges"] = list(example.judges)
     return row
 
 
@@ -212,6 +216,7 @@ def _schema() -> dict[str, Any]:
         "lang": pl.String,
         "taxonomy": pl.String,
         "empathy": pl.Struct(dict.fromkeys(MECHANISMS, pl.Int64)),
+        "judges": pl.List(pl.String),
     }
 
 
@@ -225,7 +230,7 @@ def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 #: Keys of an example and of a turn, whose misspellings are refused; others belong to the user.
-_KEYS = ("dialogue", "post", "emotion", "reply", "lang", "taxonomy", "empathy")
+_KEYS = ("dialogue", "post", "emotion", "reply", "lang", "taxonomy", "empathy", "judges")
 _TURN_KEYS = ("speaker", "text", "emotion")
 #: Keys that mean one of these, but are not read.
 _MEANT = {"language": "lang", "response": "reply", "intensity": 'emotion": "joy:60'}
@@ -238,7 +243,7 @@ def _check_keys(row: Mapping[str, Any], keys: Sequence[str]) -> None:
         DataError: If there is one; what is near no key is left to whoever wrote it.
     """
     for key in row:
-        if key in keys or key in ("text", "reference"):
+        if key in keys or key in ("text", "reference", "judge"):
             continue
         near = get_close_matches(key.lower(), keys, n=1, cutoff=0.8)
         meant = near[0] if near else _MEANT.get(key.lower(), "")
@@ -271,6 +276,7 @@ def _example(row: dict[str, Any], number: int, taxonomy: Labels) -> Example:
         None if reply is None else _text(reply, "reply"),
         lang,
         _empathy(row.get("empathy")),
+        tuple(map(str, judge_names(row.get("judges"), "the example"))),
     )
 
 

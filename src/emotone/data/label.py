@@ -1,20 +1,17 @@
 """Emotions by a judge, put on examples, as ECM labelled its own training pairs.
 
-A file that a judge labelled has a record beside it, so that whatever learns from it can say so and
-the judge is not asked to score that: `labels_beside`, `write_labels`, `labelled_by`.
+The judge's name stands in each example that it labelled, so that whatever learns from it can say
+so, and the judge is not asked to score that.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 from emotone.data.checks import mix
 from emotone.emotions import Emotion
-from emotone.files import sha256, write_json
 from emotone.protocols import EmotionClassifier
 from emotone.types import Dialogue, Example
 
@@ -27,7 +24,7 @@ class Counts:
     """What a labelling did.
 
     Args:
-        labelled: Examples that the judge labelled.
+        labelled: Examples that got an emotion of the judge.
         left: Examples that had an emotion and keep it.
         replaced: Examples whose emotion gave way to the judge's.
     """
@@ -47,8 +44,9 @@ def labelled(
 ) -> Iterator[Example]:
     """Give each post that is answered and its reply the likeliest emotion to a judge.
 
-    An example that says an emotion of either is left as it is. Labels of earlier posts stay where
-    they are of the judge's own label set, since an example has one; others are taken off.
+    Emotions that are there stay; an example that has one of another label set than the judge's is
+    left as it is, since an example has one set. Labels of earlier posts in another set are taken
+    off.
 
     Args:
         examples: What to label.
@@ -61,9 +59,8 @@ def labelled(
     waiting = iter(examples)
     judges: dict[str, EmotionClassifier] = {}
     while rows := list(islice(waiting, batch)):
-        open_rows = [row for row in rows if overwrite or not _has_emotion(row)]
         texts: dict[str, list[str]] = {}
-        for row in open_rows:
+        for row in rows:
             judges[row.lang] = judge_of(row.lang, f"example {row.id!r}")
             texts.setdefault(row.lang, []).extend(_texts(row))
         labels = {
@@ -71,45 +68,8 @@ def labelled(
             for lang, of_lang in texts.items()
         }
         for row in rows:
-            if not overwrite and _has_emotion(row):
-                counts.left += 1
-                yield row
-                continue
-            counts.labelled += 1
-            counts.replaced += _has_emotion(row)
             post, *reply = (next(labels[row.lang]) for _ in _texts(row))
-            yield _with(row, judges[row.lang], post, reply[0] if reply else None)
-
-
-def labels_beside(path: Path) -> Path:
-    """Return the place of the record of a labelled file: "train.jsonl" -> "train.labels.json"."""
-    return path.with_name(f"{path.stem}.labels.json")
-
-
-def write_labels(path: Path, judges: Iterable[EmotionClassifier], counts: Counts) -> None:
-    """Write beside a file who labelled it, with its checksum."""
-    record = {
-        "judges": [judge.name for judge in judges],
-        "labelled": counts.labelled,
-        "left": counts.left,
-        "replaced": counts.replaced,
-        "sha256": sha256(path),
-    }
-    write_json(labels_beside(path), record)
-
-
-def labelled_by(path: Path) -> list[str]:
-    """Return the judges that labelled a file; none where it has no record of its own."""
-    try:
-        record = json.loads(labels_beside(path).read_text(encoding="utf-8"))
-        judges, checksum = list(map(str, record["judges"])), record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return judges if checksum == sha256(path) else []
-
-
-def _has_emotion(example: Example) -> bool:
-    return example.emotion is not None or example.dialogue.posts[-1].emotion is not None
+            yield _with(row, judges[row.lang], post, reply[0] if reply else None, overwrite, counts)
 
 
 def _texts(example: Example) -> list[str]:
@@ -118,14 +78,40 @@ def _texts(example: Example) -> list[str]:
     return [post] if example.reply is None else [post, example.reply]
 
 
-def _with(example: Example, judge: EmotionClassifier, post: str, reply: str | None) -> Example:
+def _with(
+    example: Example,
+    judge: EmotionClassifier,
+    post: str,
+    reply: str | None,
+    overwrite: bool,
+    counts: Counts,
+) -> Example:
     name = judge.taxonomy.name
+    *history, last = example.dialogue.posts
+    emotions = [] if last.emotion is None else [last.emotion]
+    emotions += [] if example.emotion is None else [part for part, _ in example.emotion.parts]
+    if emotions and not overwrite:
+        counts.left += 1
+        if any(emotion.taxonomy != name for emotion in emotions):
+            return example
+    counts.replaced += bool(emotions) and overwrite
+    emotion = None if overwrite else example.emotion
+    if reply is not None and emotion is None:
+        emotion = mix(Emotion(reply, name))
+    if last.emotion is None or overwrite:
+        last = replace(last, emotion=Emotion(post, name))
+    elif emotion == example.emotion:
+        return example  # nothing was missing
+    counts.labelled += 1
     history = [
         earlier
         if earlier.emotion is None or earlier.emotion.taxonomy == name
         else replace(earlier, emotion=None)
-        for earlier in example.dialogue.posts[:-1]
+        for earlier in history
     ]
-    last = replace(example.dialogue.posts[-1], emotion=Emotion(post, name))
-    emotion = None if reply is None else mix(Emotion(reply, name))
-    return replace(example, dialogue=Dialogue((*history, last)), emotion=emotion)
+    return replace(
+        example,
+        dialogue=Dialogue((*history, last)),
+        emotion=emotion,
+        judges=tuple(dict.fromkeys((*example.judges, judge.name))),
+    )

@@ -58,6 +58,7 @@ class Corpus:
         posts: Words of posts by id, where they have ids of their own.
         post_vectors: Word vectors of `posts`, [V', d].
         dropped: Training pairs that were left out as too long.
+        judges: Names of the judges that labelled some of it.
     """
 
     lang: Lang
@@ -74,6 +75,7 @@ class Corpus:
     posts: Vocabulary | None = None
     post_vectors: np.ndarray | None = None
     dropped: int = 0
+    judges: tuple[str, ...] = ()
 
     @property
     def spelling(self) -> Words:
@@ -195,6 +197,7 @@ def read_corpus(
         posts,
         post_vectors,
         len(train) - len(pairs),
+        tuple(sorted({judge for example in (*train, *dev, *texts) for judge in example.judges})),
     )
 
 

@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from emotone import config as configs
-from emotone.data.label import labelled_by
 from emotone.data.pairs import encode
 from emotone.data.vocab import SPECIALS, Vocabulary
 from emotone.data.words import Words
@@ -26,7 +25,6 @@ from emotone.emotions import TAXONOMIES
 from emotone.errors import CheckpointError, EmotoneError, ModelMissing
 from emotone.files import replacing, write_json
 from emotone.models import devices, zoo
-from emotone.recurrent.config import Data
 from emotone.recurrent.corpus import Corpus, Vocabularies
 from emotone.training.checkpoint import weights
 from emotone.types import judge_names
@@ -83,7 +81,7 @@ def save_folder(
         "lang": corpus.lang,
         "taxonomy": None if corpus.taxonomy is None else corpus.taxonomy.name,
         "seed": config.training.seed,
-        "judges": list(dict.fromkeys([*filter(None, [judge]), *_labellers(config.data)])),
+        "judges": list(dict.fromkeys([*filter(None, [judge]), *corpus.judges])),
         "data": corpus.hashes,
         "emotion_words": [list(words) for words in corpus.emotion_words],
         **({"zeros": True} if corpus.spelling.zeros else {}),
@@ -130,12 +128,6 @@ def _pool(train: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return pool if isinstance(pool, dict) else {}
-
-
-def _labellers(data: Data) -> list[str]:
-    """Judges that `emotone data label` wrote beside the files that it labelled."""
-    files = [path for path in (data.train, data.dev, data.texts) if path is not None]
-    return [judge for path in files for judge in labelled_by(path)]
 
 
 def pack(tensors: Mapping[str, Tensor], *, small: bool) -> dict[str, Tensor]:

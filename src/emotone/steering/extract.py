@@ -139,6 +139,7 @@ def extract(
             f"the vectors of {', '.join(void)} are all zero, since their replies differ from no"
             " others; add neutral replies, or a second emotion"
         )
+    judges = sorted({judge for example in examples for judge in example.judges})
     card = VectorsCard(
         model=lm.name,
         fingerprint=fingerprint(model),
@@ -148,6 +149,7 @@ def extract(
         method=settings.method,
         data=data_hash(examples),
         norms=tuple(round(float(n), 4) for n in norms),
+        notes={"judges": judges} if judges else {},  # so that they do not score the replies
     )
     return EmotionVectors(directions, card, listener)
 

@@ -191,9 +191,14 @@ class Mood:
 def vector_judges(vectors: EmotionVectors) -> tuple[JudgeName, ...]:
     """Name the judges that touched the vectors: who calibrated, who chose the training replies.
 
-    The card names the second in its notes as "label judge", with source and licence in brackets.
+    The card names the second in its notes as "label judge", with source and licence in brackets,
+    and in "judges" those that labelled the exchanges.
     """
     card = vectors.card
-    named = (card.measured.get("judge"), card.notes.get("label judge"))
+    named = (
+        card.measured.get("judge"),
+        card.notes.get("label judge"),
+        *card.notes.get("judges", ()),
+    )
     judges = [JudgeName.parse(str(name)) for name in named if name]
     return tuple({str(judge): judge for judge in judges}.values())

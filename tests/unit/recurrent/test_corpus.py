@@ -218,3 +218,13 @@ def test_a_file_without_pairs_is_refused(data: Data, part: str):
     getattr(data, part).write_text("\n", "utf-8")
     with pytest.raises(DataError, match=f"{part}.jsonl holds no pair"):
         read_corpus(data, emotional=True)
+
+
+def test_judges_that_labelled_lines_are_known_to_the_corpus(tmp_path: Path):
+    for name in ("train", "dev"):
+        line = {"post": "hi there", "reply": "hello you", "emotion": "joy", "judges": [f"{name}-1"]}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
+    data = Data(
+        train=tmp_path / "train.jsonl", dev=tmp_path / "dev.jsonl", lang="en", taxonomy="ekman"
+    )
+    assert read_corpus(data, emotional=True, seed=0).judges == ("dev-1", "train-1")
