@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from emotone.emotions import EmotionMix
-from emotone.errors import CheckpointError, SteeringError
+from emotone.errors import SteeringError, UnknownName
 from emotone.lm.candidates import candidate_passes, candidate_seed, write_candidates
 from emotone.lm.decode import write
 from emotone.models.tiny import tiny_causal_lm
@@ -104,7 +104,7 @@ def test_vectors_are_found_by_name_file_and_weights(mood, tmp_path):
     own = vectors_named("smollm2", str(tmp_path / "v.safetensors"))
     assert own is not None
     assert own.card.model == "tiny"
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(UnknownName, match="there is none of this name"):
         vectors_named("smollm2", str(tmp_path / "no.safetensors"))
     assert vectors_fitting(mood.lm.model) is None
 
