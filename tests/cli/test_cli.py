@@ -142,7 +142,7 @@ def test_an_interrupted_process_ends_with_130_and_no_traceback():
 SWALLOWS = """
 import os, signal, time
 try:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
     time.sleep(9)
 except KeyboardInterrupt as error:
     {then}
@@ -786,7 +786,7 @@ def test_an_interrupt_stops_a_reply_and_keeps_the_chat(run: Run, monkeypatch):
             raise KeyboardInterrupt
         yield f"{last} is"
         if last.startswith("stop") and decoding.seed < 5:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         yield " said"
 
     monkeypatch.setattr(Echo, "stream", stream)
@@ -812,7 +812,7 @@ def test_an_interrupt_that_keeps_the_chat_does_not_excuse_a_later_error(run: Run
     def stream(self, dialogue, emotion, *, decoding):
         if dialogue.posts[-1].text == "fail":
             raise CheckpointError("the model is damaged")
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         yield "never"
 
     monkeypatch.setattr(Echo, "stream", stream)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 
 import pytest
@@ -164,7 +163,7 @@ def test_a_signal_saves_a_fit_and_leaves(tmp_path):
 
     def interrupt(done, _total):
         if done == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(SystemExit) as left:
         run_of_a_fit(checkpoint=checkpoint, progress=interrupt)
