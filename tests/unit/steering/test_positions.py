@@ -123,3 +123,21 @@ def test_a_cache_that_counts_no_columns_is_refused_where_columns_matter(kind):
         say(model, ids())
     with steering(model, v):
         assert torch.equal(say(model, ids()), say(model, ids(), use_cache=False))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "opt"])
+def test_one_pass_over_a_prompt_has_the_columns_of_the_prompt(kind):
+    model, v = family(kind), push(size=SIZE)
+
+    def logits(positions=None):
+        with torch.inference_mode():
+            if positions is None:
+                return model(input_ids=ids()).logits
+            with steering(model, v, positions=positions):
+                return model(input_ids=ids()).logits
+
+    assert torch.equal(logits("generated"), logits())
+    torch.testing.assert_close(logits("prompt"), logits("all"), rtol=1e-4, atol=1e-4)
+    last, plain = logits("last"), logits()
+    assert torch.equal(last[:, :-1], plain[:, :-1])
+    assert not torch.allclose(last[:, -1], plain[:, -1])
