@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -26,6 +27,10 @@ for _name in (
 ):
     os.environ.pop(_name, None)
 os.environ["COLUMNS"] = "100"
+
+# A shell that runs the tests in the background has interrupts ignored, by their children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whoever runs the tests gets the same examples each time; `make test-all` searches for new ones.
 # Time limits for one example fail on a busy machine; the whole suite is timed instead.
