@@ -9,7 +9,6 @@ rate and epochs are those of LEMPEx, whose trainer its folders point to.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,9 +22,8 @@ from emotone.config import comparable
 from emotone.data.batch import plan
 from emotone.data.reading import Problems
 from emotone.data.source import read_file
-from emotone.data.text import text_key
+from emotone.data.split import train_and_dev
 from emotone.errors import ConfigError, DataError
-from emotone.files import sha256
 from emotone.judges.identifier import IdentifierCard, level_logits, save_identifier
 from emotone.judges.identifier_net import IdentifierNet, IdentifierSpec, open_net, paper_specs
 from emotone.nn.losses import Losses
@@ -217,14 +215,13 @@ def _network(
 
 
 def _read(data: Data) -> tuple[list[Example], list[Example], dict[str, str]]:
-    train, hashes = _labelled(data.train), {"train": sha256(data.train)}
-    if data.dev is not None:
-        dev = _labelled(data.dev)
-        hashes["dev"] = sha256(data.dev)
-    else:
-        apart = [_is_dev(example, data.dev_share) for example in train]
-        dev = [e for e, here in zip(train, apart, strict=True) if here]
-        train = [e for e, here in zip(train, apart, strict=True) if not here]
+    train, dev, hashes = train_and_dev(
+        data.train,
+        data.dev,
+        _labelled,
+        share=data.dev_share,
+        text_of=lambda example: example.dialogue.posts[-1].text,
+    )
     if not train or not dev:
         raise DataError(
             f"{data.train.name} leaves {len(train)} pairs to learn from and {len(dev)} to choose"
@@ -247,12 +244,6 @@ def _labelled(path: Path) -> list[Example]:
                 " it out"
             )
     return examples
-
-
-def _is_dev(example: Example, share: float) -> bool:
-    key = text_key(example.dialogue.posts[-1].text)
-    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
-    return number < share * 2**32
 
 
 def _texts(examples: Sequence[Example]) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,8 @@ import numpy as np
 
 from emotone.data.reading import Problems
 from emotone.data.source import read_file
-from emotone.data.text import text_key
+from emotone.data.split import train_and_dev
 from emotone.errors import DataError
-from emotone.files import sha256
 from emotone.systems.emprl.config import Data
 from emotone.training.seeding import seed_for
 from emotone.types import Dialogue, Example, Post, Speaker
@@ -44,15 +42,13 @@ def read_corpus(data: Data, seed: int) -> Corpus:
     Raises:
         DataError: If a file is missing or malformed, or no example has a reply.
     """
-    train = _with_replies(data.train)
-    hashes = {"train": sha256(data.train)}
-    if data.dev is not None:
-        dev = _with_replies(data.dev)
-        hashes["dev"] = sha256(data.dev)
-    else:
-        is_dev = [_is_dev(example, data.dev_share) for example in train]
-        dev = [e for e, apart in zip(train, is_dev, strict=True) if apart]
-        train = [e for e, apart in zip(train, is_dev, strict=True) if not apart]
+    train, dev, hashes = train_and_dev(
+        data.train,
+        data.dev,
+        _with_replies,
+        share=data.dev_share,
+        text_of=lambda example: example.dialogue.posts[0].text,  # a conversation is on one side
+    )
     if not train or not dev:
         raise DataError(
             f"{data.train} leaves {len(train)} examples to learn from and {len(dev)} to choose by;"
@@ -104,13 +100,6 @@ def _with_replies(path: Path) -> list[Example]:
         )
     examples = read_file(path, Problems("raise"))
     return [example for example in examples if example.reply and example.reply.strip()]
-
-
-def _is_dev(example: Example, share: float) -> bool:
-    """Tell whether a conversation is development data: all its examples are, or none."""
-    key = text_key(example.dialogue.posts[0].text)
-    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
-    return number < share * 2**32
 
 
 def _other(speaker: Speaker) -> Speaker:
