@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from emotone.cli import chat, generate, main, reply
+from emotone.cli import chat, generate, reply
 from emotone.door import Door
 from emotone.errors import ConfigError, Unsupported
 from emotone.systems import ecm, prompted
@@ -34,20 +32,6 @@ OTHERS: dict[str, Any] = {
     "beams": 5,
     "length_penalty": 0.5,
 }
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def start(*argv: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["emotone", *argv])
-        blob = io.BytesIO(stdin.encode())
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(blob, encoding="utf-8"))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return start
 
 
 @pytest.fixture

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from emotone.cli import main
 from emotone.systems import emprl
 from emotone.types import EmpathyLevels
 
 HIGH = "reaction:2 interpretation:1 exploration:2"
 SHORT = ["-s", "emprl", "--max-tokens", "6"]
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def start(*argv: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["emotone", *argv])
-        blob = io.BytesIO(stdin.encode())
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(blob, encoding="utf-8"))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return start
 
 
 @pytest.fixture
