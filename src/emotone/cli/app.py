@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from emotone.cli import (
+    blind,
     chat,
     data,
     data_ememory,
@@ -78,6 +79,7 @@ app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 data.data_app.command("ememory")(data_ememory.ememory)
 app.add_typer(data.data_app, name="data")
+app.add_typer(blind.app, name="blind")
 app.add_typer(judge.app, name="judge")
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")

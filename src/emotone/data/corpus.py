@@ -29,6 +29,7 @@ class Corpus:
         note: What becomes an example, where that is not plain.
         words: Whether blanks stand between its Chinese words; `read` then takes `keep_words=True`,
             which leaves them there.
+        home: Its folder, where it ships with the package; read where no other is named.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Corpus:
     default: tuple[str, ...] = ()
     note: str = ""
     words: bool = False
+    home: Path | None = None
 
 
 def find(corpus: Corpus, where: Path, split: str | None = None) -> list[tuple[str, Path]]:

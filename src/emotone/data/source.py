@@ -42,7 +42,8 @@ def open_source(
     Args:
         name: Name of a corpus (or the dotted name of a module of yours), or a path that ends in
             .jsonl, .jsonl.gz or .parquet.
-        where: Folder or file of the corpus; None for a file of examples.
+        where: Folder or file of the corpus; None for a file of examples, or for a corpus that ships
+            with the package.
         problems: Where bad lines go.
         split: Split of the corpus; None for its default.
         keep_words: Leave the blanks between Chinese words where the corpus has some.
@@ -59,6 +60,7 @@ def open_source(
             raise UsageError(f"{name} is a file of examples; leave --from and --split out")
         return Source(None, read_file(path, problems))
     module = corpora.module(name)
+    where = where or module.CORPUS.home
     if where is None:
         raise UsageError(f"where is {name}? name its folder or file with --from")
     if keep_words and not module.CORPUS.words:

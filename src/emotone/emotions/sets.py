@@ -138,6 +138,23 @@ INTENTS = Taxonomy(
 )
 """The 32 emotions, 8 response intents and neutral of EmpatheticIntents."""
 
+EVERYDAY = Taxonomy(
+    "everyday",
+    _labels(tables.EVERYDAY),
+    _aliases(
+        anger=_ANGRY,
+        disgust=_DISGUSTED,
+        fear=_AFRAID,
+        joy=_HAPPY,
+        sadness=_SAD,
+        surprise=_SURPRISED,
+        love=("like", "affection", "喜欢", "爱", "喜歡", "愛"),
+        neutral=("none", "no emotion", "中性"),
+    ),
+    neutral="neutral",
+)
+"""Ekman's seven and love, and ten further moods: the labels of our own corpus."""
+
 TAXONOMIES: Mapping[str, Taxonomy] = {
     taxonomy.name: taxonomy
     for taxonomy in (
@@ -152,6 +169,7 @@ TAXONOMIES: Mapping[str, Taxonomy] = {
         NLPCC2013,
         ESCONV,
         INTENTS,
+        EVERYDAY,
     )
 }
 """Every label set by its name."""

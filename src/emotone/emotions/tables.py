@@ -177,6 +177,31 @@ neutral        neutral  other
 Source: Welivita and Pu 2020, the taxonomy of empathetic response intents.
 """
 
+EVERYDAY = _rows("""
+anger          anger     anger
+disgust        disgust   disgust
+fear           fear      other
+joy            joy       happiness
+sadness        sadness   sadness
+surprise       surprise  other
+love           joy       like
+neutral        neutral   other
+calm           neutral   other
+pride          joy       happiness
+gratitude      joy       like
+amusement      joy       happiness
+curiosity      surprise  other
+hope           joy       happiness
+embarrassment  sadness   sadness
+loneliness     sadness   sadness
+jealousy       anger     disgust
+boredom        neutral   other
+""")
+"""The eight emotions of our own corpus, then its ten further moods.
+
+What other sets have too is mapped as they map it.
+"""
+
 #: Label sets of one corpus each; they map to Ekman and NLPCC, but nothing maps to them.
 _OF_CORPORA: Mapping[str, Rows] = {
     "goemotions": GOEMOTIONS,
@@ -187,6 +212,7 @@ _OF_CORPORA: Mapping[str, Rows] = {
     "nlpcc2013": NLPCC2013,
     "esconv": ESCONV,
     "empathetic_intents": (*EMPATHETIC, *INTENTS),
+    "everyday": EVERYDAY,
 }
 
 MAPS: Mapping[tuple[str, str], Mapping[str, str]] = {

@@ -1,0 +1,1 @@
+"""everyday: replies of machines to its posts, readers' sheets, and the gate of its lines."""

@@ -1,0 +1,171 @@
+"""The gate of everyday: what every line has to keep, and the figures of the whole corpus.
+
+`python -m recipes.everyday.check` prints what is wrong, line by line, then the table; exit code 1
+where anything is wrong. `--models` also measures whether replies share the topic of their post
+(sentence vectors of MiniLM in English, word vectors in Chinese). `--split` writes anew which lines
+are too like a post that is held out. `python -m recipes.everyday.check FILE` looks at one file that
+is being written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from emotone.data import everyday
+from emotone.data.everyday import Line
+from emotone.data.text import Lang, text_key
+from emotone.types import Speaker
+
+#: Fewest and most words of a text, in Chinese characters.
+LENGTHS: dict[tuple[str, str], tuple[int, int]] = {
+    ("post", "en"): (1, 40), ("post", "zh"): (2, 60),
+    ("reply", "en"): (2, 40), ("reply", "zh"): (3, 70),
+}  # fmt: skip
+#: Posts whose letters (four in a row; in Chinese two) overlap so far (Jaccard) are near; where one
+#: of them is held out, a milder likeness parts them.
+NEAR, LIKE = 0.7, 0.45
+#: Most of an emotion's replies that may begin alike, and that may name the emotion.
+OPENING, NAMED = 0.03, 0.25
+#: What names an emotion.
+NAMES = {
+    "anger": r"\b(angry|anger|angri\w+|furious|mad|rage|livid)\b|生气|愤怒|气愤|火大|恼火",
+    "disgust": r"\b(disgust\w*|gross|revolting)\b|恶心|反感|厌恶",
+    "fear": r"\b(afraid|scar(y|ed|es|e)|fears?|fearful|worr(y|ied|ies)|nervous|terrified)\b"
+    r"|害怕|我怕|担心|恐惧",
+    "joy": r"\b(happy|happi\w+|joy\w*|glad|delight\w*)\b|高兴|开心|快乐",
+    "sadness": r"\b(sad|sadd?\w+|sorrow\w*|unhappy)\b|难过|伤心|悲伤",
+    "surprise": r"\b(surpris\w+|shock\w*|astonish\w*|amazed)\b|惊讶|吃惊|惊呆|没想到",
+    "love": r"\b(i (really |do |just )?love|love you|i adore)\b|我爱|爱你|喜欢你",
+}
+
+
+def letters(text: str, lang: Lang) -> frozenset[str]:
+    """Runs of letters of a post, without case and signs."""
+    plain, n = text_key_letters(text), 2 if lang == "zh" else 4
+    return frozenset(plain[i : i + n] for i in range(max(1, len(plain) - n + 1)))
+
+
+def text_key_letters(text: str) -> str:
+    """Letters and digits of a text in lower case."""
+    return "".join(c for c in text.lower() if c.isalnum())
+
+
+def likeness(a: frozenset[str], b: frozenset[str]) -> float:
+    """Jaccard index."""
+    return len(a & b) / len(a | b)
+
+
+def like_posts(
+    lines: Sequence[Line], others: Sequence[Line], least: float
+) -> Iterator[tuple[Line, Line]]:
+    """Yield pairs of lines whose posts are like, each pair once; posts with history are not."""
+    own = [(line, letters(line.post, line.lang)) for line in lines if not line.history]
+    place: dict[str, list[int]] = {}
+    theirs = [(line, letters(line.post, line.lang)) for line in others if not line.history]
+    for number, (_, runs) in enumerate(theirs):
+        for run in runs:
+            place.setdefault(run, []).append(number)
+    pairs: set[frozenset[str]] = set()
+    for line, runs in own:
+        shared = Counter(number for run in runs for number in place.get(run, ()))
+        for number, count in shared.items():
+            other, those = theirs[number]
+            pair = frozenset((line.id, other.id))
+            whole = len(runs) + len(those) - count
+            if len(pair) == 2 and count / whole >= least and pair not in pairs:
+                pairs.add(pair)
+                yield line, other
+
+
+def size(text: str, lang: Lang) -> int:
+    """Words of an English text, characters of a Chinese one."""
+    return len("".join(text.split())) if lang == "zh" else len(text.split())
+
+
+def faults(line: Line) -> Iterator[str]:
+    """Say what is wrong with one line by itself."""
+    keys = everyday.MOODS if line.kind == "moods" else everyday.EMOTIONS
+    if tuple(line.replies) != keys:
+        yield f"the keys after the post are {', '.join(line.replies)}; write {', '.join(keys)}"
+    if (line.kind == "history") != bool(line.history):
+        yield "a history line has turns before the post, and no other has"
+    speakers = [turn.speaker for turn in line.history]
+    if speakers != [Speaker.USER, Speaker.ASSISTANT] * (len(speakers) // 2):
+        yield "the turns before the post are the user's and the assistant's in turn"
+    texts = [("post", "post", line.post)]
+    texts += [(label, "reply", reply) for label, reply in line.replies.items()]
+    for label, part, text in texts:
+        low, high = LENGTHS[part, line.lang]
+        if not low <= size(text, line.lang) <= high:
+            yield f"the {label} has {size(text, line.lang)} words, not {low} to {high}: {text}"
+        if text != text.strip() or "  " in text or "\ufffd" in text:
+            yield f"the {label} has blanks or signs that nobody meant: {text!r}"
+    if len({text_key(t) for t in line.replies.values()}) < len(line.replies):
+        yield "two replies of the line are the same"
+
+
+def opening(text: str, lang: Lang) -> str:
+    """First two words of a text, in Chinese the first three characters."""
+    if lang == "zh":
+        return text_key_letters(text)[:3]
+    return " ".join(re.findall(r"[\w']+", text.lower())[:2])
+
+
+def replies_of(lines: Iterable[Line], label: str) -> list[str]:
+    """All replies in one emotion."""
+    return [line.replies[label] for line in lines if label in line.replies]
+
+
+def habits(lines: Sequence[Line], lang: Lang) -> Iterator[str]:
+    """Say what is wrong with all lines of a language together."""
+    for label in everyday.EMOTIONS:
+        texts = replies_of(lines, label)
+        openings = Counter(opening(text, lang) for text in texts)
+        for words, count in openings.most_common(3):
+            if count > max(6, OPENING * len(texts)):
+                yield f"{lang} {label}: {count} of {len(texts)} replies begin with {words!r}"
+        share = named(texts, label)
+        if share > NAMED:
+            yield f"{lang} {label}: {share:.2f} of the replies name the emotion"
+
+
+def named(texts: Sequence[str], label: str) -> float:
+    """Share of replies that name their emotion."""
+    pattern = NAMES.get(label)
+    if pattern is None or not texts:
+        return 0.0
+    return sum(bool(re.search(pattern, text.lower())) for text in texts) / len(texts)
+
+
+def copies(lines: Sequence[Line]) -> Iterator[str]:
+    """Say which texts stand in the corpus twice."""
+    for line, other in like_posts(lines, lines, NEAR):
+        yield f"{line.id}: the post is near that of {other.id}: {line.post} / {other.post}"
+    first: dict[str, str] = {}
+    for line in lines:
+        for label, text in line.replies.items():
+            before = first.setdefault(text_key(text), line.id)
+            if before != line.id and size(text, line.lang) > 3:
+                yield f"{line.id}: the reply in {label} is that of {before}: {text}"
+
+
+def near_held_out(lines: Sequence[Line]) -> list[str]:
+    """List lines that may train nothing: their post is like a held-out one of another file."""
+    held_out = [line for line in lines if in_split(line, "test", "dev")]
+    rows = {line.id: line for line in lines}
+    ids: set[str] = set()
+    for line, other in like_posts(lines, held_out, LIKE):
+        for one, two in ((line, other), (other, line)):
+            tested = in_split(two, "test") or (in_split(two, "dev") and not in_split(one, "test"))
+            if tested and one.writer != two.writer and not in_split(one, "test"):
+                ids.add(one.id)
+    return sorted(ids, key=lambda name: (rows[name].writer, int(name.partition(":")[2])))
+
+
+def in_split(line: Line, *splits: str) -> bool:
+    """Tell whether the file of a line has one of some splits."""
+    table = json.loads((everyday.HOME / "splits.json").read_text(encoding="utf-8"))
+    return any(line.writer in table[split] for split in splits)
