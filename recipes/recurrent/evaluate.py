@@ -25,7 +25,7 @@ from emotone.evaluation.scores import read_scores
 from emotone.evaluation.touched import check_judges
 from emotone.metrics import Instruments
 from emotone.metrics.asked import asked_emotion
-from emotone.metrics.base import Pair
+from emotone.metrics.base import Pair, replies_and_posts
 from emotone.metrics.pooling import ROUNDS, Sampled
 from recipes.compare.files import RESULTS, write_results
 from recipes.compare.rows import Row, number, of_likelihoods, of_replies, row_of_texts
@@ -163,12 +163,12 @@ def label(language: Language, rows: Mapping[str, Row]) -> None:
     judge: Any = language.instruments.emotion
     for name, row in rows.items():
         judged = set(deal(row.posts, language.judged))
-        texts = [reply.text for example, reply in row.pairs if example.id in judged]
+        texts, posts = replies_and_posts([p for p in row.pairs if p[0].id in judged])
         if name == PEOPLE or not texts:
             continue
         known = len(judge.labels.known)
         start = time.perf_counter()
-        judge.classify(texts)
+        judge.classify(texts, posts)
         new, seconds = len(judge.labels.known) - known, time.perf_counter() - start
         print(f"{name}: {len(texts)} texts, {new} new, {new / seconds:.1f} texts/s", flush=True)
 

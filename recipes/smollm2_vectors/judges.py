@@ -25,8 +25,11 @@ class PairJudge:
         self._linear = linear
         self._embed = sentence_embedder()
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """Score each text."""
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
+        """Score each text, its post left aside."""
+        del posts
         if not texts:
             return []
         labels = [str(c) for c in self._linear.classes_]

@@ -36,8 +36,11 @@ class ScoreJudge:
         ).eval()
 
     @torch.inference_mode()
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """Score each text."""
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
+        """Score each text, its post left aside."""
+        del posts
         scores: list[EmotionScores] = []
         for start in range(0, len(texts), 64):
             part = self._tokenizer(

@@ -110,8 +110,10 @@ class EmotionClassifier(Protocol):
         """The labels of its scores."""
         ...
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """Score each text, in order."""
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
+        """Score each text, in order, as an answer to its post where it has one."""
         ...
 
 

@@ -180,7 +180,9 @@ class Ears:
     name = "ears@1"
     taxonomy = EKMAN
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
         labels = ["joy" if "!" in text else "neutral" for text in texts]
         return [EmotionScores(label, {label: 1.0}) for label in labels]
 

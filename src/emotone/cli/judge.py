@@ -58,7 +58,11 @@ def emotion(
         str | None, typer.Option("--taxonomy", help="Label set, where the judge has several.")
     ] = None,
 ) -> None:
-    """Label texts with their emotion: `{"id", "text", "label", "scores", "judge"}` a line."""
+    """Label texts with their emotion: `{"id", "text", "label", "scores", "judge"}` a line.
+
+    Lines are `{"id", "text", "post"}`, the post where the text answers one, plain texts, or those
+    of replies.jsonl.
+    """
     from emotone.data.scripts import converter, is_traditional
     from emotone.data.text import language
     from emotone.errors import unknown_name
@@ -86,8 +90,11 @@ def emotion(
 def _emotions(
     judges: Mapping[str, EmotionClassifier], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    texts = {lang: [row["text"] for row in rows if row["lang"] == lang] for lang in judges}
-    scores_of = {lang: iter(judges[lang].classify(of_lang)) for lang, of_lang in texts.items()}
+    rows_of = {lang: [row for row in rows if row["lang"] == lang] for lang in judges}
+    scores_of = {
+        lang: iter(judges[lang].classify([r["text"] for r in own], [r["post"] for r in own]))
+        for lang, own in rows_of.items()
+    }
     labelled: list[dict[str, Any]] = []
     for row in rows:
         scores = next(scores_of[row["lang"]])
@@ -267,7 +274,7 @@ def _texts(source: str) -> list[dict[str, Any]]:
     from emotone.errors import DataError
     from emotone.types import is_unicode
 
-    needed = '{"id", "text"} or a plain text'
+    needed = '{"id", "text", "post"} or a plain text'
     rows: list[dict[str, Any]] = []
     for place, number, row in _objects(source, needed):
         fields = {"text": row} if isinstance(row, str) else row
@@ -277,7 +284,14 @@ def _texts(source: str) -> list[dict[str, Any]]:
         lang = fields.get("lang")
         if lang not in (None, "en", "zh"):
             raise DataError(f'{place}: "lang" is {lang!r}; use "en" or "zh"')
-        rows.append({"id": str(fields.get("id", number)), "text": text, "lang": lang})
+        post = fields.get("post")
+        turns = fields.get("dialogue")
+        if post is None and isinstance(turns, list) and turns and isinstance(turns[-1], dict):
+            post = turns[-1].get("text")  # pyright: ignore[reportUnknownMemberType]
+        if post is not None and (not isinstance(post, str) or not is_unicode(post)):
+            raise DataError(f'{place}: "post" is not text; write {needed} a line')
+        name = str(fields.get("id", number))
+        rows.append({"id": name, "text": text, "post": post, "lang": lang})
     return rows
 
 

@@ -60,11 +60,13 @@ def labelled(
     judges: dict[str, EmotionClassifier] = {}
     while rows := list(islice(waiting, batch)):
         texts: dict[str, list[str]] = {}
+        posts: dict[str, list[str | None]] = {}
         for row in rows:
             judges[row.lang] = judge_of(row.lang, f"example {row.id!r}")
             texts.setdefault(row.lang, []).extend(_texts(row))
+            posts.setdefault(row.lang, []).extend([None, *_texts(row)[:-1]])
         labels = {
-            lang: iter([scores.label for scores in judges[lang].classify(of_lang)])
+            lang: iter([scores.label for scores in judges[lang].classify(of_lang, posts[lang])])
             for lang, of_lang in texts.items()
         }
         for row in rows:

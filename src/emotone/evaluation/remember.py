@@ -129,13 +129,22 @@ class RememberedEmotion:
         """The labels of its scores."""
         return self.judge.taxonomy
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """Score each text, in order."""
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
+        """Score each text, in order, as an answer to its post where it has one."""
 
         def label(items: list[tuple[str, ...]]) -> list[dict[str, float]]:
-            return [dict(s.probabilities) for s in self.judge.classify([t for (t,) in items])]
+            answered = [item[1] if len(item) > 1 else None for item in items]
+            scores = self.judge.classify([item[0] for item in items], answered)
+            return [dict(s.probabilities) for s in scores]
 
-        rows = self.labels.of([(text,) for text in texts], label)
+        answered = posts or [None] * len(texts)
+        items = [
+            (text,) if post is None else (text, post)
+            for text, post in zip(texts, answered, strict=True)
+        ]
+        rows = self.labels.of(items, label)
         return [EmotionScores(max(row, key=row.__getitem__), row) for row in rows]
 
 

@@ -11,7 +11,7 @@ from emotone.emotions import Emotion
 from emotone.evaluation.groups import in_order
 from emotone.evaluation.scores import NO_EMOTION, Confusion, DosePoint, Histogram, Number
 from emotone.metrics import RunFacts
-from emotone.metrics.base import Pair, mean_stats
+from emotone.metrics.base import Pair, mean_stats, replies_and_posts
 from emotone.metrics.common import Common
 from emotone.metrics.instruments import Tokens
 from emotone.metrics.significance import interval
@@ -47,7 +47,7 @@ def judge_replies(
     """Let the judge of emotion read every reply of a run; None where there is no judge."""
     if judge is None or facts.common is None:
         return None
-    scores = judge.classify([reply.text for _, reply in pairs])
+    scores = judge.classify(*replies_and_posts(pairs))
     return Judged(judge.name, facts.common, pairs, scores)
 
 

@@ -55,31 +55,39 @@ class EncoderJudge:
         """Name, version, checksum and label set."""
         return str(self.card.judge_name(self.head.taxonomy))
 
-    def logits(self, texts: Sequence[str]) -> np.ndarray:
+    def logits(self, texts: Sequence[str], posts: Sequence[str | None] | None = None) -> np.ndarray:
         """Uncalibrated scores, [N, k], in the order of the head's labels.
 
         With n-grams beside the trunk: the weighted mean of both log-probabilities.
+
+        Args:
+            texts: The texts, [N].
+            posts: What each answers, [N]; only the trunk reads them.
         """
         import numpy as np
         import torch
 
         out = np.zeros((len(texts), len(self.head.labels)), np.float32)
         layer = self.heads[self.head.taxonomy]
-        rows = self.trunk.tokens(texts) if texts else []
+        rows = self.trunk.tokens(texts, posts) if texts else []
         with torch.inference_mode():
-            for at in _batches([len(r) for r in rows]):
-                pooled = self.trunk(*self.trunk.pad([rows[i] for i in at]))
+            for at in _batches([len(r.ids) for r in rows]):
+                padded = self.trunk.pad([rows[i].ids for i in at])
+                pooled = self.trunk(*padded, [rows[i].start for i in at])
                 out[at] = layer(pooled).numpy()
         if self.ngrams is None or not len(texts):
             return out
         counted = self.ngrams.logits(texts)
         return blend(out, counted, self.share)
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
         """Score each text with calibrated probabilities, in order."""
         if self.card.lang == "zh":
             texts = [simplified(text) for text in texts]
-        chances = softmax(self.logits(texts), self.head.temperature)
+            posts = posts and [post and simplified(post) for post in posts]
+        chances = softmax(self.logits(texts, posts), self.head.temperature)
         return [scores(row, self.head.labels, self.taxonomy) for row in chances]
 
 

@@ -56,8 +56,11 @@ class NgramJudge:
         counts = hstack([tfidf(c, texts) for c in self.counters]).tocsr()
         return counts @ self.weights.T + self.bias
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
-        """Score each text; labels that were never seen have probability 0."""
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
+        """Score each text, its post left aside; labels never seen have probability 0."""
+        del posts
         if not texts:
             return []
         if self.lang == "zh":

@@ -9,19 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from emotone.lm.batch import pad
-from emotone.models.token_ids import marked_ids
+from emotone.models.token_ids import marked_ids, marks
 
 Pooling = Literal["mean", "last", "mean+last"]
 
 #: Linear layers that get a low-rank change, by model type: all of every block.
 LORA_TARGETS: dict[str, tuple[str, ...]] = {
     "bert": ("query", "key", "value", "dense"),
+    "llama": (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ),
     "gemma3_text": (
         "q_proj",
         "k_proj",
@@ -43,6 +52,7 @@ class TrunkSpec:
         layers: How many blocks to keep, from the first; None keeps all.
         suffix: Text put after each text, such as a question that the last state then answers.
         max_tokens: Longer texts are cut, the suffix is not.
+        max_post: Tokens of the post that are read before a text, its end; 0 reads texts alone.
         pooling: Mean over real tokens, state of the last real token, or both side by side.
         frozen: So many first blocks get no low-rank change; their states can be kept in training.
         rank: Rank of the low-rank change; 0 for none.
@@ -53,10 +63,18 @@ class TrunkSpec:
     layers: int | None = None
     suffix: str = ""
     max_tokens: int = 64
+    max_post: int = 0
     pooling: Pooling = "mean"
     frozen: int = 0
     rank: int = 16
     alpha: float = 32.0
+
+
+class Row(NamedTuple):
+    """Token ids of a text behind its post, and the place at which the text begins."""
+
+    ids: list[int]
+    start: int
 
 
 class Trunk(nn.Module):
@@ -73,14 +91,31 @@ class Trunk(nn.Module):
         width = int(model.config.hidden_size)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
         self.width = 2 * width if spec.pooling == "mean+last" else width
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut to `max_tokens`, with the suffix."""
+    def tokens(self, texts: Sequence[str], posts: Sequence[str | None] | None = None) -> list[Row]:
+        """Token ids of each text, cut to `max_tokens`, behind its post and before the suffix.
+
+        Args:
+            texts: The texts, [N].
+            posts: What each text answers, [N], None where it answers nothing; they are read where
+                `max_post` is more than 0.
+        """
         spec = self.spec
         ids = marked_ids(self.tokenizer, texts, spec.max_tokens, keep="beginning")
+        tail: list[int] = []
         if spec.suffix:
             tail = self.tokenizer(spec.suffix, add_special_tokens=False)["input_ids"]
-            ids = [row + tail for row in ids]
-        return ids
+        rows = [Row(row + tail, 0) for row in ids]
+        if not spec.max_post or posts is None:
+            return rows
+        at = [i for i, post in enumerate(posts) if post]
+        first, last = marks(self.tokenizer)
+        # A tokenizer that ends texts with a mark parts them by it, any other by a line's end.
+        between = [] if last else self.tokenizer("\n", add_special_tokens=False)["input_ids"]
+        before = marked_ids(self.tokenizer, [str(posts[i]) for i in at], spec.max_post, keep="end")
+        for i, post in zip(at, before, strict=True):
+            head = post + between
+            rows[i] = Row(head + rows[i].ids[len(first) :], len(head))
+        return rows
 
     def pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and mask, [B, T]; padding on the right, mask True at real tokens."""
@@ -90,16 +125,29 @@ class Trunk(nn.Module):
         """Last states, [B, T, d]."""
         return self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Pooled states, [B, D], in float32; mask is True at real tokens."""
-        return pool(self.states(ids, mask).float(), mask, self.spec.pooling)
+    def forward(self, ids: Tensor, mask: Tensor, starts: Sequence[int] | None = None) -> Tensor:
+        """Pooled states, [B, D], in float32; mask is True at real tokens, see `pool` for starts."""
+        return pool(self.states(ids, mask).float(), mask, self.spec.pooling, starts)
 
 
-def pool(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """Pool states [B, T, d] over real tokens; mask [B, T] is True at them."""
+def pool(
+    states: Tensor, mask: Tensor, pooling: Pooling, starts: Sequence[int] | None = None
+) -> Tensor:
+    """Pool states over the real tokens of the texts, not over their posts.
+
+    Args:
+        states: [B, T, d].
+        mask: [B, T], True at real tokens.
+        pooling: How.
+        starts: Where the text of each row begins, [B]; None begins all at 0.
+    """
     parts: list[Tensor] = []
     if pooling != "last":
-        weight = mask[..., None].to(states.dtype)
+        spoken = mask
+        if starts is not None:
+            places = torch.arange(mask.shape[1], device=mask.device)
+            spoken = mask & (places[None] >= torch.tensor(starts, device=mask.device)[:, None])
+        weight = spoken[..., None].to(states.dtype)
         parts.append((states * weight).sum(1) / weight.sum(1).clamp_min(1))
     if pooling != "mean":
         last = mask.long().sum(1).clamp_min(1) - 1

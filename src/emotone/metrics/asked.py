@@ -9,7 +9,7 @@ import numpy as np
 
 from emotone.emotions import Emotion, Taxonomy
 from emotone.errors import DataError, unknown_name
-from emotone.metrics.base import Measure, Pair, SumStats
+from emotone.metrics.base import Measure, Pair, SumStats, replies_and_posts
 from emotone.metrics.common import common_taxonomy
 from emotone.metrics.instruments import Instruments, RunFacts, need
 from emotone.metrics.spec import Make
@@ -69,7 +69,7 @@ def read_asked(pairs: Sequence[Pair], judge: EmotionClassifier, facts: RunFacts)
     judged = np.zeros_like(weights)
     probabilities = np.zeros_like(weights)
     rows = np.flatnonzero(weights.any(axis=1))
-    scores = judge.classify([pairs[int(i)][1].text for i in rows]) if len(rows) else []
+    scores = judge.classify(*replies_and_posts([pairs[int(i)] for i in rows])) if len(rows) else []
     if len(scores) != len(rows):
         raise DataError(f"{judge.name} gave {len(scores)} scores for {len(rows)} texts")
     for i, given in zip(rows, scores, strict=True):

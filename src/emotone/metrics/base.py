@@ -19,6 +19,13 @@ from emotone.protocols import Stats
 from emotone.types import Example, Reply
 
 Pair = tuple[Example, Reply]
+
+
+def replies_and_posts(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """Return what a judge of emotion reads: the replies, and the post that each answers."""
+    return [r.text for _, r in pairs], [e.dialogue.posts[-1].text for e, _ in pairs]
+
+
 """A reply with its example: `example.reply` is the reference, `reply.emotion` the asked mix."""
 
 

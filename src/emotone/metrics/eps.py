@@ -12,7 +12,7 @@ import numpy as np
 
 from emotone.errors import DataError, Unsupported
 from emotone.metrics.asked import Asked, of_asked
-from emotone.metrics.base import Measure, Pair, SumStats, mean_of, mean_stats
+from emotone.metrics.base import Measure, Pair, SumStats, mean_of, mean_stats, replies_and_posts
 from emotone.metrics.instruments import Instruments, RunFacts, need
 from emotone.metrics.spec import EMOTION, Spec
 from emotone.protocols import Metric
@@ -32,7 +32,7 @@ def _emotional(instruments: Instruments, facts: RunFacts) -> Metric:
         )
 
     def read(pairs: Sequence[Pair]) -> SumStats:
-        scores = judge.classify([reply.text for _, reply in pairs]) if pairs else []
+        scores = judge.classify(*replies_and_posts(pairs)) if pairs else []
         if len(scores) != len(pairs):
             raise DataError(f"{judge.name} gave {len(scores)} scores for {len(pairs)} texts")
         return mean_stats(

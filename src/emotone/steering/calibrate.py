@@ -153,7 +153,7 @@ def sweep(
         texts = replies.of(
             f"{label}@{dose:g}", lambda: plain if dose == 0 else answer(dialogues, doses)
         )
-        scores = judge.classify(texts)
+        scores = judge.classify(texts, posts)
         ratio = float("nan")
         if label in people:
             ratio = perplexity(label, list(zip(dialogues, texts, strict=True))) / people[label]

@@ -39,7 +39,9 @@ class Ears:
         self.taxonomy = taxonomy
         self.sure = sure
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
         return [self._scores(text) for text in texts]
 
     def _scores(self, text: str) -> EmotionScores:

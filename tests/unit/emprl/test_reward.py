@@ -267,7 +267,9 @@ class Mood:
     name = "mood"
     taxonomy = EKMAN
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
         rest = dict.fromkeys(EKMAN.labels, 0.02)
         return [EmotionScores("joy", {**rest, "joy": 0.9 if "!" in t else 0.1}) for t in texts]
 

@@ -17,7 +17,9 @@ class WordJudge:
     taxonomy: Taxonomy = EKMAN
     seen: list[str] = field(default_factory=list)
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
         self.seen += texts
         made = []
         for text in texts:

@@ -47,9 +47,11 @@ def spec(folder: Path, **other: object) -> TrunkSpec:
     return TrunkSpec(str(folder), **{"max_tokens": 40, "rank": 3, "alpha": 6.0, **other})  # type: ignore[arg-type]
 
 
-def vectors(trunk, texts) -> torch.Tensor:
+def vectors(trunk, texts, posts=None) -> torch.Tensor:
     with torch.no_grad():
-        return trunk(*trunk.pad(trunk.tokens(texts)))
+        rows = trunk.tokens(texts, posts)
+        padded = trunk.pad([row.ids for row in rows])
+        return trunk(*padded, [row.start for row in rows])
 
 
 def test_pooling_by_hand():
@@ -75,14 +77,39 @@ def test_padding_and_company_change_nothing(folder: Path, pooling: str, suffix: 
 def test_a_long_text_is_cut_but_keeps_its_suffix(folder: Path):
     trunk = open_trunk(spec(folder, suffix="?!", max_tokens=8), trained=False)
     (row,) = trunk.tokens(["long " * 50])
-    assert len(row) == 8 + 2
-    assert row[-2:] == trunk.tokenizer("?!", add_special_tokens=False)["input_ids"]
+    assert len(row.ids) == 8 + 2
+    assert row.ids[-2:] == trunk.tokenizer("?!", add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean+last"])
+def test_a_post_is_read_but_not_pooled(folder: Path, pooling: str):
+    reads = open_trunk(spec(folder, pooling=pooling, max_post=6), trained=False)
+    (row,) = reads.tokens(["so glad"], ["I won a very long race today"])
+    (alone,) = reads.tokens(["so glad"])
+    assert row.ids[row.start :] == alone.ids[len(alone.ids) - (len(row.ids) - row.start) :]
+    assert row.start > 0
+    assert len(row.ids) - len(alone.ids) <= 6 + 1, "the post is cut, and its mark is counted"
+    together = vectors(reads, TEXTS, ["I won", None, "They left", "Ha"])
+    single = [vectors(reads, [t], [p]) for t, p in zip(TEXTS, ["I won", None, "They left", "Ha"])]
+    torch.testing.assert_close(together, torch.cat(single), rtol=1e-4, atol=1e-5)
+    other = vectors(reads, TEXTS, ["I lost", None, "They left", "Ha"])
+    assert not torch.allclose(together[0], other[0]), "the post is read"
+    assert torch.equal(together[1], other[1])
+    deaf = open_trunk(spec(folder, pooling=pooling), trained=False)
+    torch.testing.assert_close(vectors(deaf, TEXTS, ["a"] * 4), vectors(deaf, TEXTS))
+
+
+def test_the_mean_begins_with_the_text():
+    states = torch.tensor([[[1.0], [3.0], [5.0], [9.0]]])
+    mask = torch.tensor([[True, True, True, False]])
+    assert pool(states, mask, "mean", [1])[0].tolist() == [4.0]
+    assert pool(states, mask, "mean+last", [2])[0].tolist() == [5.0, 5.0]
 
 
 def test_only_the_first_blocks_are_kept(folder: Path):
     short = open_trunk(spec(folder, layers=2), trained=False)
     whole = open_trunk(spec(folder), trained=False)
-    ids, mask = whole.pad(whole.tokens(TEXTS))
+    ids, mask = whole.pad([row.ids for row in whole.tokens(TEXTS)])
     with torch.no_grad():
         out = whole.model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
         second = out.hidden_states[2]

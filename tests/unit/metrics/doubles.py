@@ -30,7 +30,9 @@ class WordJudge:
     def name(self) -> str:
         return "words-1"
 
-    def classify(self, texts: Sequence[str]) -> list[EmotionScores]:
+    def classify(
+        self, texts: Sequence[str], posts: Sequence[str | None] | None = None
+    ) -> list[EmotionScores]:
         self.asked += texts
         return [self._one(text) for text in texts]
 

@@ -106,7 +106,7 @@ def test_a_finer_judge_is_mapped_to_the_asked_taxonomy():
 
 def test_labels_that_become_one_compete_together():
     class Torn(WordJudge):
-        def classify(self, texts):
+        def classify(self, texts, posts=None):
             found = super().classify(texts)
             split = {"sadness": 0.4, "like": 0.3, "happiness": 0.3}
             return [type(s)("sadness", split) for s in found]
@@ -177,7 +177,7 @@ def test_a_judge_that_says_what_it_does_not_know_is_refused():
 
 def test_a_judge_that_leaves_texts_out_is_refused():
     class Lazy(WordJudge):
-        def classify(self, texts):
+        def classify(self, texts, posts=None):
             return super().classify(texts)[1:]
 
     for name in ("emotion_accuracy", "emotional_share"):

@@ -97,7 +97,7 @@ class Ear:
     name = "ear"
     taxonomy = EKMAN
 
-    def classify(self, texts):
+    def classify(self, texts, posts=None):
         out = []
         for t in texts:
             p = words(t).count("joy") / max(1, len(words(t)))

@@ -258,7 +258,9 @@ def write(
         )
     _make(folder)
     replies, own = [pair.reply for pair in pairs], [pair.label for pair in pairs]
-    labels = label_replies(replies, own, judge, pool.least, pool.agree)
+    labels = label_replies(
+        replies, [pair.post for pair in pairs], own, judge, pool.least, pool.agree
+    )
     rows: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for number, (pair, label) in enumerate(zip(pairs, labels, strict=True), 1):
         emotion = mix(Emotion(label, pool.taxonomy.name))

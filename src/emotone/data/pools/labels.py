@@ -46,6 +46,7 @@ HEARD = 1.5
 
 def label_replies(
     replies: Sequence[str],
+    posts: Sequence[str],
     own: Sequence[Emotion | None],
     judge: EmotionClassifier,
     least: Mapping[str, float],
@@ -55,6 +56,7 @@ def label_replies(
 
     Args:
         replies: Texts.
+        posts: What each answers.
         own: The corpus's label of each, of any set.
         judge: The classifier; its label set has a neutral label.
         least: Label -> probability from which it stands; `LEAST` for a label that is not here.
@@ -70,7 +72,7 @@ def label_replies(
         )
     labels: list[str] = []
     for start in range(0, len(replies), CHUNK):
-        scores = judge.classify(replies[start : start + CHUNK])
+        scores = judge.classify(replies[start : start + CHUNK], posts[start : start + CHUNK])
         own_labels = own[start : start + CHUNK]
         labels += [
             settled(h, o, judge.taxonomy, least, agree)

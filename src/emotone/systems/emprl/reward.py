@@ -277,7 +277,7 @@ class EmpathyReward:
     def _emotion(self, rows: Sequence[int], replies: Sequence[str]) -> np.ndarray | None:
         if self.classifier is None or self.emotions is None:
             return None
-        scores = self.classifier.classify(replies)
+        scores = self.classifier.classify(replies, [self.contexts[r] for r in rows])
         wanted = [self.emotions[r] for r in rows]
         return np.array([s.probabilities[e] for s, e in zip(scores, wanted, strict=True)])
 

@@ -162,13 +162,14 @@ def _reward(
 ) -> EmpathyReward:
     """Reward replies to examples; where an emotion is rewarded, a classifier reads it too."""
     replies = [example.reply or "" for example in examples]
+    contexts = [context(example.dialogue) for example in examples]
     classifier = emotions = None
     if config.reward.emotion_weight:
         # The emotion that the reference has: the corpus says none of a listener's turn.
         classifier = open_judge(LABEL["en"])
-        emotions = [scores.label for scores in classifier.classify(replies)]
+        emotions = [scores.label for scores in classifier.classify(replies, contexts)]
     return make_reward(
-        [context(example.dialogue) for example in examples],
+        contexts,
         replies,
         config.reward,
         identifier=identifier,
