@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from emotone.data.text import join, text_key
+from recipes.smollm2_vectors.corpora import DAILYDIALOG
 
 Rows = list[tuple[str, str]]
 Part = Literal["held_out", "dev", "label", "score"]
@@ -105,3 +106,28 @@ def goemotions() -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
 def csv_rows(name: str) -> list[dict[str, str]]:
     """Rows of a gzipped CSV."""
     return list(csv.DictReader(io.StringIO(_read(name))))
+
+
+def dailydialog() -> list[tuple[str, str | None, str]]:
+    """Turns of DailyDialog's train part (that of RECCON) with the turn before, Ekman's labels."""
+    dialogues = json.loads(_read("dailydialog_reccon/dailydialog_train.json.gz"))
+    rows: list[tuple[str, str | None, str]] = []
+    for dialogue in dialogues.values():
+        before: str | None = None
+        for turn in dialogue[0]:
+            if turn["emotion"] in DAILYDIALOG:
+                rows.append((turn["utterance"], before, DAILYDIALOG[turn["emotion"]]))
+            before = turn["utterance"]
+    return rows
+
+
+def meld() -> list[tuple[str, str | None, str]]:
+    """Turns of MELD's train part with the turn before."""
+    rows: list[tuple[str, str | None, str]] = []
+    before: str | None = None
+    scene = ""
+    for row in csv_rows("meld/train_sent_emo.csv.gz"):
+        text = row["Utterance"].replace("\x92", "'")
+        rows.append((text, before if row["Dialogue_ID"] == scene else None, row["Emotion"]))
+        before, scene = text, row["Dialogue_ID"]
+    return rows

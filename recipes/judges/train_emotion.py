@@ -10,15 +10,18 @@ import copy
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from emotone.data import everyday
+from emotone.data.text import Lang
+from emotone.emotions import MAPS
 from emotone.identity import digest
 from emotone.judges.trunk import Trunk, TrunkSpec, open_trunk, pool
 from recipes.judges import corpora
@@ -26,28 +29,79 @@ from recipes.judges.training import frozen_states, pad_states, train
 
 Target = dict[str, Any]  # head -> vector over its labels
 
+
+class Text(NamedTuple):
+    """A labelled text and what it answers."""
+
+    text: str
+    post: str | None
+    target: Target
+
+
+class Encoded(NamedTuple):
+    """Token ids of a text behind its post, or their states [T, d]; where it begins; its labels."""
+
+    ids: Any
+    start: int
+    target: Target
+
+
 EKMAN = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 SMP = ("happy", "angry", "sad", "fear", "surprise", "neutral")
 SETTINGS: dict[str, dict[str, Any]] = {
     "en-score": {
-        "spec": TrunkSpec("minilm", max_tokens=48, rank=32, alpha=64),
-        "rate": 1e-3, "epochs": 5, "stop": 3, "batch": 32, "bf16": True, "seed": 1,
+        "spec": TrunkSpec("minilm", max_tokens=48, max_post=32, rank=32, alpha=64),
+        "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": False, "seed": 1,
+        "start": "zoo/src/emotone_zoo/judges/en-score", "again": 0.4,
+    },
+    "en-label": {
+        "spec": TrunkSpec(
+            "smollm2", layers=12, suffix="\nfeeling:", max_tokens=48, max_post=32,
+            pooling="mean+last", frozen=6, rank=16, alpha=32,
+        ),
+        "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": False, "seed": 1,
     },
     "zh-score": {
         "spec": TrunkSpec(
-            "gemma3-270m", layers=16, suffix="\n情感：", max_tokens=60, pooling="mean+last",
-            frozen=8, rank=16, alpha=32,
+            "gemma3-270m", layers=16, suffix="\n情感：", max_tokens=60, max_post=32,
+            pooling="mean+last", frozen=8, rank=16, alpha=32,
         ),
-        "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": True, "seed": 1,
+        "rate": 3e-4, "epochs": 1, "batch": 32, "bf16": False, "seed": 1,
+        "start": "zoo/src/emotone_zoo/judges/zh-score", "again": 0.3,
     },
+}  # fmt: skip
+#: Share of texts that are read without their signs, so that a sign is no shortcut; lines of
+#: everyday are read both ways.
+BARE = 0.25
+#: Neutral turns of labelled dialogues for each turn with a feeling.
+CALM = 0.7
+
+
+def _one_hot(label: str, labels: Sequence[str]) -> list[float]:
+    return [float(label == one) for one in labels]
+
+
+def _everyday(lang: Lang, split: everyday.Split) -> Iterator[tuple[str, str, str]]:
+    """Reply, post and emotion of the lines of one split; the moods have no head."""
+    for line in everyday.lines(lang, kinds=["rich", "plain", "history"], splits=[split]):
+        for label, reply in line.replies.items():
+            yield reply, line.post, label
+
+
+#: The split of everyday that the texts of a part go with.
+SPLIT: dict[str, everyday.Split] = {
+    "label": "train-a", "score": "train-b", "dev": "dev", "held_out": "test",
 }  # fmt: skip
 
 
-def english(part: corpora.Part) -> tuple[list[tuple[str, Target]], dict[str, tuple[str, ...]]]:
-    """Texts of GoEmotions with Ekman's labels, shared between them where there are several."""
+def english(part: corpora.Part) -> tuple[list[Text], dict[str, tuple[str, ...]]]:
+    """Texts of GoEmotions and lines of everyday; for the judge that labels, dialogues too.
+
+    GoEmotions' labels are shared between them where there are several.
+    """
     fine = tuple(corpora._read("goemotions/labels.txt.gz").split())
-    heads = {"ekman": EKMAN, "fine": fine}
-    rows: list[tuple[str, Target]] = []
+    heads = {"ekman": EKMAN, "everyday": everyday.EMOTIONS, "fine": fine}
+    rows: list[Text] = []
     seen: set[str] = set()
     for text, labels, fines in corpora.goemotions():
         key = corpora.text_key(text)
@@ -55,22 +109,75 @@ def english(part: corpora.Part) -> tuple[list[tuple[str, Target]], dict[str, tup
             continue
         seen.add(key)
         soft = [labels.count(e) / len(labels) for e in EKMAN]
-        rows.append((text, {"ekman": soft, "fine": [float(f in fines) for f in fine]}))
+        target = {"ekman": soft, "fine": [float(f in fines) for f in fine]}
+        rows.append(Text(text, None, target))
+    for reply, post, label in _everyday("en", SPLIT[part]):
+        ekman = _one_hot(MAPS["everyday", "ekman"][label], EKMAN)
+        target = {"ekman": ekman, "everyday": _one_hot(label, everyday.EMOTIONS)}
+        rows.append(Text(reply, post, target))
+    if part == "label":
+        rows += dialogues()
     return rows, heads
 
 
-def chinese(part: corpora.Part) -> tuple[list[tuple[str, Target]], dict[str, tuple[str, ...]]]:
-    """Sentences of NLPCC and weibos of SMP2020; each row has one of the two heads."""
-    heads = {"nlpcc": corpora.NLPCC_IDS, "smp": SMP}
-    rows: list[tuple[str, Target]] = []
+def dialogues() -> list[Text]:
+    """Labelled turns of MELD and DailyDialog with the turn before; of the calm ones a part."""
+    known = {corpora.text_key(t) for t, _, _ in corpora.goemotions()}
+    turns: dict[str, tuple[str, str | None, str]] = {}
+    for text, post, label in [*corpora.meld(), *corpora.dailydialog()]:
+        key = corpora.text_key(text)
+        if key not in known and int(key[:8], 16) % 100 >= 15:
+            turns.setdefault(key, (text, post, label))
+    felt = [turn for _, turn in sorted(turns.items()) if turn[2] != "neutral"]
+    calm = [turn for _, turn in sorted(turns.items()) if turn[2] == "neutral"]
+    chosen = [*felt, *calm[: round(CALM * len(felt))]]
+    return [Text(text, post, {"ekman": _one_hot(label, EKMAN)}) for text, post, label in chosen]
+
+
+def chinese(part: corpora.Part) -> tuple[list[Text], dict[str, tuple[str, ...]]]:
+    """Sentences of NLPCC, weibos of SMP2020 and lines of everyday."""
+    heads = {"nlpcc": corpora.NLPCC_IDS, "smp": SMP, "everyday": everyday.EMOTIONS}
+    rows: list[Text] = []
     for head, source in (("nlpcc", corpora.nlpcc()), ("smp", corpora.smp())):
         for text, label in corpora.part(source, part):
-            rows.append((text, {head: [float(label == e) for e in heads[head]]}))
+            rows.append(Text(text, None, {head: _one_hot(label, heads[head])}))
+    for reply, post, label in _everyday("zh", SPLIT[part]):
+        nlpcc = _one_hot(MAPS["everyday", "nlpcc"][label], corpora.NLPCC_IDS)
+        target = {"nlpcc": nlpcc, "everyday": _one_hot(label, everyday.EMOTIONS)}
+        rows.append(Text(reply, post, target))
     return rows, heads
+
+
+def texts_of(judge: str, part: corpora.Part) -> tuple[list[Text], dict[str, tuple[str, ...]]]:
+    """Texts of one judge; what the judge of another role learns from too is left out."""
+    load = english if judge.startswith("en") else chinese
+    rows, heads = load(part)
+    if part == "label":
+        other = {corpora.text_key(row.text) for row in load("score")[0]}
+        rows = [row for row in rows if corpora.text_key(row.text) not in other]
+    return rows, heads
+
+
+def bare(text: str) -> str:
+    """A text without signs and capitals."""
+    words = "".join(c if c.isalnum() or c in "'’" else " " for c in text).lower()
+    return " ".join(words.split()) or text
+
+
+def with_bare(rows: Iterable[Text], draw: random.Random) -> list[Text]:
+    """Read lines of everyday with and without their signs, and a share of the others without."""
+    read: list[Text] = []
+    for row in rows:
+        plain = row._replace(text=bare(row.text), post=row.post and bare(row.post))
+        if "everyday" in row.target:
+            read += [row, plain]
+        else:
+            read.append(plain if draw.random() < BARE else row)
+    return read
 
 
 def split(trunk: Trunk) -> nn.Module:
-    """Cut the frozen blocks off a Gemma trunk, in place, and return them as a model."""
+    """Cut the frozen blocks off a language model's trunk, in place, and return them as a model."""
     model: Any = trunk.model
     lower = copy.copy(model)
     lower._modules = dict(model._modules)
@@ -80,25 +187,44 @@ def split(trunk: Trunk) -> nn.Module:
     lower.norm = nn.Identity()
     lower.config.num_hidden_layers = n
     model.layers = model.layers[n:]
-    model.config.layer_types = model.config.layer_types[n:]
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[n:]
     model.config.num_hidden_layers -= n
     return lower
 
 
 def batches(
-    rows: list[Any], size: int, epochs: int, draw: random.Random
-) -> Iterator[list[tuple[Any, Target]]]:
+    rows: list[Encoded], size: int, epochs: int, draw: random.Random
+) -> Iterator[list[Encoded]]:
     """Yield all rows in each epoch, in batches of like length and random order."""
     rows = list(rows)
     for _ in range(epochs):
         draw.shuffle(rows)
         chunks = [
-            sorted(rows[i : i + size * 30], key=lambda r: len(r[0]))
+            sorted(rows[i : i + size * 30], key=lambda r: len(r.ids))
             for i in range(0, len(rows), size * 30)
         ]
         groups = [c[i : i + size] for c in chunks for i in range(0, len(c), size)]
         draw.shuffle(groups)
         yield from groups
+
+
+def begin_with(folder: Path, trunk: Trunk, heads: nn.ModuleDict) -> None:
+    """Take the low-rank change and the heads of a trained judge to begin with.
+
+    Its change has numbers of whole blocks, as has `trunk`, which is not cut yet.
+    """
+    tensors = load_file(folder / "weights.safetensors")
+    parameters = dict(trunk.model.named_parameters())
+    for name, value in parameters.items():
+        if ".lora_" in name:
+            module, _, rest = name.partition(".lora_")
+            value.data = tensors[f"lora.{module}.{rest[0]}"].to(value.dtype)
+    for head, layer in heads.items():
+        source = {"smp": "smp2020"}.get(head, head)
+        if f"heads.{source}.weight" in tensors:
+            layer.weight.data = tensors[f"heads.{source}.weight"].float()
+            layer.bias.data = tensors[f"heads.{source}.bias"].float()
 
 
 def main() -> None:
@@ -113,26 +239,37 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(settings["seed"])
     draw = random.Random(settings["seed"])
-    load = english if given.judge.startswith("en") else chinese
-    rows, labels = load("score")
-    dev, _ = load("dev")
+    part: corpora.Part = "label" if given.judge.endswith("-label") else "score"
+    rows, labels = texts_of(given.judge, part)
+    dev, _ = texts_of(given.judge, "dev")
+    if "again" in settings:  # what the start has learnt is only refreshed
+        rows = [r for r in rows if "everyday" in r.target or draw.random() < settings["again"]]
+    rows = with_bare(rows, draw)
     draw.shuffle(rows)
     rows = rows[: given.limit]
-    trunk = open_trunk(spec, dtype=torch.bfloat16)
+    dtype = torch.bfloat16 if settings["bf16"] else torch.float32
+    trunk = open_trunk(spec, dtype=dtype)
     heads = nn.ModuleDict({k: nn.Linear(trunk.width, len(v)) for k, v in labels.items()})
+    if "start" in settings:
+        begin_with(Path(settings["start"]), trunk, heads)
     # Rare classes count a little more: the fourth root keeps probabilities near the true ones.
     weights: dict[str, torch.Tensor] = {}
     for head, names in labels.items():
-        total = torch.tensor([t[head] for _, t in rows if head in t]).sum(0).clamp_min(1)
+        total = torch.tensor([r.target[head] for r in rows if head in r.target]).sum(0)
+        total = total.clamp_min(1)
         weights[head] = (total.mean() / total).pow(0.25) if len(names) < 10 else total * 0 + 1
     lower = split(trunk) if spec.frozen else None
-    encoded = list(zip(trunk.tokens([t for t, _ in rows]), [t for _, t in rows], strict=True))
-    dev_encoded = list(zip(trunk.tokens([t for t, _ in dev]), [t for _, t in dev], strict=True))
+
+    def encode(texts: list[Text]) -> list[Encoded]:
+        read = trunk.tokens([t.text for t in texts], [t.post for t in texts])
+        return [Encoded(r.ids, r.start, t.target) for r, t in zip(read, texts, strict=True)]
+
+    encoded, dev_encoded = encode(rows), encode(dev)
     lora = [p for n, p in trunk.named_parameters() if "lora_" in n]
     for p in lora:
         p.requires_grad_(True)
         p.data = p.data.float()
-    print(len(rows), "rows", sum(map(lambda r: len(r[0]), encoded)), "tokens", flush=True)
+    print(len(rows), "rows", sum(len(r.ids) for r in encoded), "tokens", flush=True)
     identity = {"settings": {**settings, "spec": asdict(spec)}, "rows": digest(encoded)}
     if lower is not None:
 
@@ -140,11 +277,12 @@ def main() -> None:
             padded, mask = trunk.pad(ids)
             return lower(input_ids=padded, attention_mask=mask.long()).last_hidden_state
 
-        def lowered(pairs: list[Any]) -> list[Any]:
-            states = frozen_states([ids for ids, _ in pairs], frozen)
-            return list(zip(states, [t for _, t in pairs], strict=True))
+        def lowered(part: list[Encoded]) -> list[Encoded]:
+            states = frozen_states([row.ids for row in part], frozen)
+            return [row._replace(ids=s) for row, s in zip(part, states, strict=True)]
 
         encoded, dev_encoded = lowered(encoded), lowered(dev_encoded)
+        print("frozen blocks are done", flush=True)
     optimizer = torch.optim.AdamW(
         [{"params": lora}, {"params": heads.parameters()}],
         lr=settings["rate"], weight_decay=0.01, betas=(0.9, 0.98), fused=True,
@@ -153,27 +291,30 @@ def main() -> None:
     total = epochs * (len(encoded) // batch)
     drop = nn.Dropout(0.1)
 
-    def scores(part: list[Any]) -> dict[str, torch.Tensor]:
+    def scores(part: list[Encoded]) -> dict[str, torch.Tensor]:
+        starts = [row.start for row in part]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["bf16"]):
             if lower is None:
-                pooled = trunk(*trunk.pad([r for r, _ in part]))
+                pooled = trunk(*trunk.pad([row.ids for row in part]), starts)
             else:
-                states, mask = pad_states([r for r, _ in part])
-                out = trunk.model(inputs_embeds=states, attention_mask=mask.long())
-                pooled = pool(out.last_hidden_state.float(), mask, spec.pooling)
+                states, mask = pad_states([row.ids for row in part])
+                out = trunk.model(inputs_embeds=states.to(dtype), attention_mask=mask.long())
+                pooled = pool(out.last_hidden_state.float(), mask, spec.pooling, starts)
         pooled = drop(pooled) if trunk.training else pooled
         return {k: head(pooled) for k, head in heads.items()}
 
-    def loss_of(part: list[Any]) -> torch.Tensor:
+    def loss_of(part: list[Encoded]) -> torch.Tensor:
         logits = scores(part)
         losses = []
         for head, out in logits.items():
-            at = [i for i, (_, t) in enumerate(part) if head in t]
+            at = [i for i, row in enumerate(part) if head in row.target]
             if not at:
                 continue
-            goal = torch.tensor([part[i][1][head] for i in at])
+            goal = torch.tensor([part[i].target[head] for i in at])
             if head == "fine":
-                each = nn.functional.binary_cross_entropy_with_logits(out, goal, reduction="none")
+                each = nn.functional.binary_cross_entropy_with_logits(
+                    out[at], goal, reduction="none"
+                )
                 losses.append(each.sum(-1).mean() * 0.3 * len(at) / len(part))
             else:
                 goal = goal * 0.95 + 0.05 / goal.shape[-1]
@@ -186,13 +327,13 @@ def main() -> None:
         from sklearn.metrics import accuracy_score, f1_score
 
         trunk.eval()
-        order = sorted(range(len(dev_encoded)), key=lambda i: len(dev_encoded[i][0]))
+        order = sorted(range(len(dev_encoded)), key=lambda i: len(dev_encoded[i].ids))
         predicted: dict[str, list[int]] = {k: [] for k in labels}
         gold: dict[str, list[int]] = {k: [] for k in labels}
         for start in range(0, len(order), 64):
             part = [dev_encoded[i] for i in order[start : start + 64]]
             for head, out in scores(part).items():
-                for i, (_, t) in enumerate(part):
+                for i, (_, _, t) in enumerate(part):
                     if head in t and head != "fine" and max(t[head]) == 1:
                         predicted[head].append(int(out[i].argmax()))
                         gold[head].append(t[head].index(1))

@@ -39,7 +39,7 @@ _ED = {
     "disappointed": "sadness",
     "surprised": "surprise",
 }
-_DD = {
+DAILYDIALOG = {
     "happiness": "joy",
     "happines": "joy",
     "happy": "joy",
@@ -104,10 +104,10 @@ def dailydialog(split: str) -> Rows:
     with _open(f"dailydialog_reccon/dailydialog_{split}.json.gz") as source:
         dialogues = json.load(source)
     return [
-        (turn["utterance"], _DD[turn["emotion"]])
+        (turn["utterance"], DAILYDIALOG[turn["emotion"]])
         for dialogue in dialogues.values()
         for turn in dialogue[0]
-        if turn["emotion"] in _DD
+        if turn["emotion"] in DAILYDIALOG
     ]
 
 

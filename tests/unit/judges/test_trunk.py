@@ -47,6 +47,9 @@ def spec(folder: Path, **other: object) -> TrunkSpec:
     return TrunkSpec(str(folder), **{"max_tokens": 40, "rank": 3, "alpha": 6.0, **other})  # type: ignore[arg-type]
 
 
+POSTS = ["I won", None, "They left", "Ha"]
+
+
 def vectors(trunk, texts, posts=None) -> torch.Tensor:
     with torch.no_grad():
         rows = trunk.tokens(texts, posts)
@@ -89,8 +92,8 @@ def test_a_post_is_read_but_not_pooled(folder: Path, pooling: str):
     assert row.ids[row.start :] == alone.ids[len(alone.ids) - (len(row.ids) - row.start) :]
     assert row.start > 0
     assert len(row.ids) - len(alone.ids) <= 6 + 1, "the post is cut, and its mark is counted"
-    together = vectors(reads, TEXTS, ["I won", None, "They left", "Ha"])
-    single = [vectors(reads, [t], [p]) for t, p in zip(TEXTS, ["I won", None, "They left", "Ha"])]
+    together = vectors(reads, TEXTS, POSTS)
+    single = [vectors(reads, [t], [p]) for t, p in zip(TEXTS, POSTS, strict=True)]
     torch.testing.assert_close(together, torch.cat(single), rtol=1e-4, atol=1e-5)
     other = vectors(reads, TEXTS, ["I lost", None, "They left", "Ha"])
     assert not torch.allclose(together[0], other[0]), "the post is read"
