@@ -1,9 +1,9 @@
 """From trained parts to the judges of the zoo, and their figures.
 
-`python -m recipes.judges.make en-label zh-label` trains and packs the labelling judges (seconds),
-`python -m recipes.judges.make en-score zh-score` packs what `train_emotion` has trained, and
-`python -m recipes.judges.make figures cards` writes docs/results/judges.json, each judge's
-README.md and docs/judges/emotion-results.md.
+`python -m recipes.judges.make en-fast zh-label` trains and packs the judges that count n-grams,
+`en-label en-score zh-score` packs what `train_emotion` has trained, `en-sense` and the other judges
+of sense what `train_sense` has. `python -m recipes.judges.make figures cards` writes
+docs/results/judges.json, each judge's README.md and docs/judges/emotion-results.md.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,126 +21,143 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
+from emotone.data import everyday
+from emotone.data.text import text_key
 from emotone.emotions import TAXONOMIES
-from emotone.judges import open_judge
+from emotone.judges import open_judge, open_sense
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
-from emotone.judges.card import CARD, WEIGHTS, Head, JudgeCard, write_card
+from emotone.judges.card import CARD, TEXTS, WEIGHTS, Head, JudgeCard, write_card, write_texts
 from emotone.judges.encoder import blend
 from emotone.judges.grams import Grams
 from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, train_ngram_judge
 from emotone.metrics import f1
 from emotone.metrics.base import SumStats
 from emotone.metrics.significance import interval, paired_test
-from recipes.judges import cards, corpora
-from recipes.smollm2_vectors import corpora as spoken
+from recipes.judges import cards, corpora, sense_pairs
+from recipes.judges.train_emotion import Text, bare, texts_of
 
 ZOO = Path("zoo/src/emotone_zoo/judges")
+SENSE = Path("zoo/src/emotone_zoo/sense")
 TRAINED = Path("out/judges")
 FIGURES = Path("docs/results/judges.json")
 PAGE = Path("docs/judges/emotion-results.md")
-VERSION = 1
-HEADS = {"en": ("ekman",), "zh": ("nlpcc", "smp2020")}
+VERSION = 2
+HEADS = {"en": ("ekman", "everyday"), "zh": ("nlpcc", "smp2020", "everyday")}
 LETTERS = {
     "en": (Grams("word", 1, 2, 5), Grams("char_wb", 3, 4, 5, 40_000)),
-    "zh": (Grams("char", 1, 3, 5),),
+    "zh": (Grams("char", 1, 3, 3),),
 }
+#: Judges that count n-grams, and their label sets.
+COUNTED = {"en-fast": ("ekman", "everyday"), "zh-label": ("nlpcc", "everyday")}
 #: Judges whose trunk has n-grams of the same training texts beside it, and the shares tried.
 BLENDED = ("zh-score",)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-#: What the trained parts call a head, where it is not the taxonomy's name.
+#: What the training calls a head, where it is not the taxonomy's name.
 TRAINED_AS = {"smp2020": "smp"}
 
 
-def texts(taxonomy: str, part: corpora.Part) -> corpora.Rows:
-    """Labelled texts of one part, one label each."""
-    if taxonomy == "ekman":
-        rows = [(t, e[0]) for t, e, _ in corpora.goemotions() if len(e) == 1]
-        return corpora.part(rows, part)
-    return corpora.part(corpora.nlpcc() if taxonomy == "nlpcc" else corpora.smp(), part)
+def part_of(name: str) -> corpora.Part:
+    """Tell which part of the texts a judge learns from."""
+    return "score" if name.endswith("-score") else "label"
 
 
-def data_hash(rows: corpora.Rows) -> str:
+def texts(name: str, taxonomy: str, part: corpora.Part) -> list[tuple[Text, str]]:
+    """Texts of one part with one label of a taxonomy, as a judge of that name reads them.
+
+    Outside the training parts everyday stands for itself: its lines are no texts of "ekman".
+    """
+    head = TRAINED_AS.get(taxonomy, taxonomy)
+    rows, heads = texts_of(f"{name[:2]}-{part}", part)
+    trained = part in ("label", "score")
+    return [
+        (row, heads[head][int(np.argmax(row.target[head]))])
+        for row in rows
+        if head in row.target
+        and max(row.target[head]) == 1
+        and (trained or ("everyday" in row.target) == (head == "everyday"))
+    ]
+
+
+def data_hash(rows: Sequence[tuple[Text, str]]) -> str:
     """Hash of which texts were seen with which label, not of the texts themselves."""
-    keys = sorted(f"{corpora.text_key(t)} {label}" for t, label in rows)
+    keys = sorted(f"{text_key(row.text)} {label}" for row, label in rows)
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
 
-def label_texts(taxonomy: str) -> corpora.Rows:
-    """What a labelling judge learns from; the English one also reads labelled dialogues.
+def ngrams(name: str, taxonomy: str, part: corpora.Part) -> NgramJudge:
+    """An n-gram judge of one part: a judge itself, or the floor of one that reads.
 
-    Of the neutral turns of those only so many are kept as there are of all feelings together.
+    Lines of everyday are counted with and without their signs, so that a sign is no shortcut.
     """
-    rows = texts(taxonomy, "label")
-    if taxonomy != "ekman":
-        return rows
-    known = {corpora.text_key(t) for t, _, _ in corpora.goemotions()}
-    turns = spoken.meld("train") + spoken.dailydialog("train")
-    once = {corpora.text_key(t): (t, label) for t, label in turns}
-    felt = [row for key, row in sorted(once.items()) if key not in known and row[1] != "neutral"]
-    calm = [row for key, row in sorted(once.items()) if key not in known and row[1] == "neutral"]
-    return [*rows, *felt, *calm[: len(felt)]]
-
-
-def ngrams(taxonomy: str, rows: corpora.Rows) -> NgramJudge:
-    """An n-gram judge: the labelling one, or the floor of the scoring one."""
-    lang = "en" if taxonomy == "ekman" else "zh"
+    rows = texts(name, taxonomy, part)
+    read = [(row.text, label) for row, label in rows]
+    read += [(bare(row.text), label) for row, label in rows if "everyday" in row.target]
     return train_ngram_judge(
-        rows,
+        read,
         TAXONOMIES[taxonomy],
         cap=None,
-        grams=LETTERS[lang],
-        strength=2.0 if lang == "en" else 4.0,
+        grams=LETTERS[name[:2]],
+        strength=2.0 if name[:2] == "en" else 4.0,
         balance=0.5,
     )
 
 
-def tempered(judge: Any, labels: tuple[str, ...], taxonomy: str) -> float:
+def tempered(judge: Any, head: Head) -> float:
     """Temperature by the development texts."""
-    rows = texts(taxonomy, "dev")
-    gold = np.array([labels.index(label) for _, label in rows])
-    plain = [t for t, _ in rows]
-    logits = judge.logits(plain) if isinstance(judge, NgramJudge) else kept_logits(judge, plain)
-    return round(fit_temperature(logits, gold), 4)
+    rows = texts(judge.card.name, head.taxonomy, "dev")
+    gold = np.array([head.labels.index(label) for _, label in rows])
+    return round(fit_temperature(kept_logits(judge, [row for row, _ in rows]), gold), 4)
 
 
-def pack_label(lang: str) -> None:
-    """Train the labelling judge of a language and write its folder."""
-    taxonomy = HEADS[lang][0]
-    rows = label_texts(taxonomy)
-    judge = ngrams(taxonomy, rows)
-    folder = ZOO / f"{lang}-label"
+def pack_counted(name: str) -> None:
+    """Train a judge that counts n-grams and write its folder."""
+    folder = ZOO / name
     folder.mkdir(parents=True, exist_ok=True)
-    from safetensors.numpy import save_file
+    weights: dict[str, Any] = {}
+    heads: list[Head] = []
+    settings: dict[str, Any] = {"heads": {}}
+    data: dict[str, str] = {}
+    for taxonomy in COUNTED[name]:
+        judge = ngrams(name, taxonomy, part_of(name))
+        rows = texts(name, taxonomy, "dev")
+        gold = np.array([judge.labels.index(label) for _, label in rows])
+        found = fit_temperature(judge.logits([row.text for row, _ in rows]), gold)
+        heads.append(Head(taxonomy, judge.labels, round(found, 4)))
+        settings["heads"][taxonomy] = ngram_settings(judge)
+        for key, array in ngram_tensors(judge).items():
+            weights[f"{taxonomy}.{key}"] = torch.from_numpy(array)
+        data[taxonomy] = data_hash(texts(name, taxonomy, part_of(name)))
+    save_torch(weights, folder / WEIGHTS)
+    _finish(folder, "ngram", tuple(heads), settings, data)
 
-    save_file(ngram_tensors(judge), folder / WEIGHTS)
-    head = Head(taxonomy, judge.labels, tempered(judge, judge.labels, taxonomy))
-    data = {taxonomy: data_hash(rows)}
-    _finish(folder, "ngram", "label", lang, (head,), ngram_settings(judge), data)
+
+def low_rank(tensors: dict[str, torch.Tensor], first: int) -> dict[str, torch.Tensor]:
+    """The low-rank change of a training, under the names that `merge` reads, in float16."""
+    return {
+        _normal(key, first): value.half().contiguous()
+        for key, value in tensors.items()
+        if ".lora_" in key
+    }
 
 
-def pack_score(lang: str) -> None:
-    """Turn trained parts into the scoring judge of a language."""
-    name = f"{lang}-score"
+def pack_trained(name: str) -> None:
+    """Turn trained parts into a judge of emotion."""
     trained = json.loads((TRAINED / name / "train.json").read_text(encoding="utf-8"))
     tensors = load_file(TRAINED / name / "weights.safetensors")
     spec = trained["spec"]
-    first = int(spec["frozen"])
-    weights: dict[str, Any] = {}
-    for key, value in tensors.items():
-        if ".lora_" in key:
-            weights[_normal(key, first)] = value.half().contiguous()
+    weights: dict[str, Any] = low_rank(tensors, int(spec["frozen"]))
     heads: list[Head] = []
-    for taxonomy in HEADS[lang]:
+    for taxonomy in HEADS[name[:2]]:
         source = TRAINED_AS.get(taxonomy, taxonomy)
         for what in ("weight", "bias"):
             weights[f"heads.{taxonomy}.{what}"] = tensors[f"heads.{source}.{what}"].half()
         heads.append(Head(taxonomy, tuple(trained["labels"][source])))
     folder = ZOO / name
     folder.mkdir(parents=True, exist_ok=True)
-    data = {t: data_hash(texts(t, "score")) for t in HEADS[lang]}
+    data = {h.taxonomy: data_hash(texts(name, h.taxonomy, part_of(name))) for h in heads}
     settings: dict[str, Any] = {"trunk": spec}
     save_torch(weights, folder / WEIGHTS)
-    _finish(folder, "encoder", "score", lang, tuple(heads), settings, data)
+    _finish(folder, "encoder", tuple(heads), settings, data)
     if name in BLENDED:
         settings["ngrams"] = {}
         for head in heads:
@@ -148,25 +166,56 @@ def pack_score(lang: str) -> None:
             for key, array in ngram_tensors(beside).items():
                 weights[f"ngrams.{head.taxonomy}.{key}"] = torch.from_numpy(array)
         save_torch(weights, folder / WEIGHTS)
-        _finish(folder, "encoder", "score", lang, tuple(heads), settings, data)
-    fitted = []
-    for head in heads:
-        judge: Any = open_judge(folder, head.taxonomy)
-        fitted.append(replace(head, temperature=tempered(judge, head.labels, head.taxonomy)))
-    _finish(folder, "encoder", "score", lang, tuple(fitted), settings, data)
+        _finish(folder, "encoder", tuple(heads), settings, data)
+    fitted = [
+        replace(head, temperature=tempered(open_judge(folder, head.taxonomy), head))
+        for head in heads
+    ]
+    _finish(folder, "encoder", tuple(fitted), settings, data)
+
+
+def pack_sense(name: str) -> None:
+    """Turn trained parts into a judge of sense."""
+    trained = json.loads((TRAINED / name / "train.json").read_text(encoding="utf-8"))
+    tensors = load_file(TRAINED / name / "weights.safetensors")
+    weights: dict[str, Any] = low_rank(tensors, int(trained["spec"]["frozen"]))
+    for what in ("weight", "bias"):
+        weights[f"heads.sense.{what}"] = tensors[f"heads.sense.{what}"].half()
+    folder = SENSE / name
+    folder.mkdir(parents=True, exist_ok=True)
+    save_torch(weights, folder / WEIGHTS)
+    lang: Any = name[:2]
+    part: sense_pairs.Part = "label" if name.endswith("-label") else "score"
+    rows = sense_pairs.pairs(lang, part, most=trained["most"])
+    keys = sorted(f"{text_key(p.post)} {text_key(p.reply)} {p.content}" for p in rows)
+    data = {"pairs": hashlib.sha256("\n".join(keys).encode()).hexdigest()}
+    settings: dict[str, Any] = {"trunk": trained["spec"], "human_median": 0.5}
+    head = Head("sense", ("0", "1", "2"))
+    shown = [f"{p.post}\n{p.reply}" for p in rows]
+    _finish(folder, "sense", (head,), settings, data, shown)
+    judge = open_sense(folder)
+    dev = sense_pairs.pairs(lang, "dev", most=600, weight=1.0)
+    logits = judge.logits([(p.post, p.reply) for p in dev])
+    head = replace(
+        head, temperature=round(fit_temperature(logits, np.array([p.content for p in dev])), 4)
+    )
+    people = np.array([p.kind.startswith("true") for p in dev])
+    median = np.median(softmax(logits, head.temperature)[people, 2])
+    settings["human_median"] = round(float(median), 4)
+    _finish(folder, "sense", (head,), settings, data, shown)
 
 
 def _beside(judge: Any, head: Head) -> tuple[NgramJudge, float]:
     """n-grams of the trunk's own training texts, and the share that development texts like best."""
-    beside = ngrams(head.taxonomy, texts(head.taxonomy, "score"))
+    beside = ngrams(judge.card.name, head.taxonomy, "score")
     order = [beside.labels.index(label) for label in head.labels]
     beside = replace(
         beside, labels=head.labels, weights=beside.weights[order], bias=beside.bias[order]
     )
-    rows = texts(head.taxonomy, "dev")
-    plain = [t for t, _ in rows]
+    rows = texts(judge.card.name, head.taxonomy, "dev")
     gold = np.array([head.labels.index(label) for _, label in rows])
-    read, counted = kept_logits(judge, plain), beside.logits(plain)
+    read = kept_logits(judge, [row for row, _ in rows])
+    counted = beside.logits([row.text for row, _ in rows])
     hits = [(blend(read, counted, s).argmax(-1) == gold).mean() for s in SHARES]
     return beside, SHARES[int(np.argmax(hits))]
 
@@ -183,17 +232,24 @@ def _normal(key: str, first: int) -> str:
 def _finish(
     folder: Path,
     kind: Any,
-    role: Any,
-    lang: Any,
     heads: tuple[Head, ...],
     settings: dict[str, Any],
     data: dict[str, str],
+    shown: Sequence[str] | None = None,
 ) -> None:
+    """Write card and digests of the training texts, `shown` or those of the judge's name."""
+    name = folder.name
+    if shown is None:
+        shown = [row.text for row in texts_of(f"{name[:2]}-{part_of(name)}", part_of(name))[0]]
+    write_texts(folder, shown)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    card = JudgeCard(folder.name, kind, role, lang, VERSION, heads, weights, settings, data)
+    role: Any = "label" if name.endswith(("-label", "-fast")) else "score"
+    lang: Any = name[:2]
+    version = 1 if kind == "sense" else VERSION
+    card = JudgeCard(name, kind, role, lang, version, heads, weights, settings, data)
     write_card(folder, card)
     size = sum(f.stat().st_size for f in folder.iterdir())
-    print(f"{folder.name}: {size / 1e6:.2f} MB in {folder / CARD}", flush=True)
+    print(f"{name}: {size / 1e6:.2f} MB in {folder / CARD}, {TEXTS} of {len(shown)}", flush=True)
 
 
 def right(gold: np.ndarray, predicted: np.ndarray) -> SumStats:
@@ -213,67 +269,122 @@ def _value(stats: SumStats) -> dict[str, float]:
     return {k: round(v, 4) for k, v in (("value", stats.value()), ("low", low), ("high", high))}
 
 
-def kept_logits(judge: Any, plain: list[str]) -> np.ndarray:
-    """Logits of a scoring judge; those of its trunk are kept in out/, as they take minutes."""
+def kept_logits(judge: Any, rows: Sequence[Text]) -> np.ndarray:
+    """Logits of a judge of emotion; those of a trunk are kept in out/, as they take minutes."""
+    plain, posts = [row.text for row in rows], [row.post for row in rows]
+    if isinstance(judge, NgramJudge):
+        return judge.logits(plain)
     trained = hashlib.sha256(
         (TRAINED / judge.card.name / "weights.safetensors").read_bytes()
     ).hexdigest()
-    key = hashlib.sha256("\n".join([trained, judge.head.taxonomy, *plain]).encode())
+    shown = [f"{post}\n{text}" for text, post in zip(plain, posts, strict=True)]
+    key = hashlib.sha256("\n\n".join([trained, judge.head.taxonomy, *shown]).encode())
     path = TRAINED / "logits" / f"{key.hexdigest()[:16]}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, replace(judge, ngrams=None).logits(plain))
+        np.save(path, replace(judge, ngrams=None).logits(plain, posts))
     read = np.load(path)
     return read if judge.ngrams is None else blend(read, judge.ngrams.logits(plain), judge.share)
+
+
+def judges_of(lang: str, taxonomy: str) -> list[str]:
+    """Names of the judges of a language that have a label set, the one that scores first."""
+    here = [p.parent.name for p in ZOO.glob(f"{lang}-*/{CARD}")]
+    cards_ = {name: json.loads((ZOO / name / CARD).read_text()) for name in here}
+    able = [n for n in here if taxonomy in {h["taxonomy"] for h in cards_[n]["heads"]}]
+    return sorted(able, key=lambda n: (part_of(n) != "score", n))
 
 
 def figures() -> None:
     """Scores of all judges on held-out texts, agreement, calibration; one JSON file."""
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-    results: dict[str, Any] = {"split": corpora.__doc__, "judges": {}}
+    results: dict[str, Any] = {"split": corpora.__doc__, "judges": {}, "readers": {}}
     for lang, taxonomies in HEADS.items():
         for taxonomy in taxonomies:
-            rows = texts(taxonomy, "held_out")
-            score: Any = open_judge(ZOO / f"{lang}-score", taxonomy)
-            labels = list(score.head.labels)
+            rows = texts(f"{lang}-score", taxonomy, "held_out")
+            labels = [h for h in TAXONOMIES[taxonomy].labels if h in {label for _, label in rows}]
             gold = np.array([labels.index(label) for _, label in rows])
-            plain = [t for t, _ in rows]
-            logits = kept_logits(score, plain)
-            scored = logits.argmax(-1)
-            floor = ngrams(taxonomy, texts(taxonomy, "score"))
-            low = np.array([labels.index(s.label) for s in floor.classify(plain)])
             table: dict[str, Any] = {
                 "n": len(rows),
                 "majority": round(float(np.bincount(gold).max() / len(gold)), 4),
-                "score": _judged(score.name, logits, scored, gold, score.head.temperature),
-                "floor": {
-                    "name": "n-grams on the same training texts",
-                    "accuracy": _value(right(gold, low)),
-                    "macro_f1": _value(macro(gold, low, len(labels))),
-                },
-                "confusion": {
-                    "labels": labels,
-                    "rows_gold": confusion_matrix(gold, scored, labels=range(len(labels))).tolist(),
-                },
+                "judges": {},
+            }
+            predicted: dict[str, np.ndarray] = {}
+            for name in judges_of(lang, taxonomy):
+                judge: Any = open_judge(ZOO / name, taxonomy)
+                raw = _in_order(judge, kept_logits(judge, [r for r, _ in rows]), labels)
+                predicted[name] = raw.argmax(-1)
+                head = getattr(judge, "head", judge)
+                row = _judged(judge.name, raw, predicted[name], gold, head.temperature)
+                if taxonomy == "everyday":
+                    stripped = [Text(bare(r.text), r.post and bare(r.post), {}) for r, _ in rows]
+                    alone = [Text(r.text, None, {}) for r, _ in rows]
+                    for what, read in (("without_signs", stripped), ("without_post", alone)):
+                        logits = _in_order(judge, kept_logits(judge, read), labels)
+                        row[what] = _value(right(gold, logits.argmax(-1)))
+                table["judges"][name] = row
+                print(taxonomy, name, json.dumps(row), flush=True)
+            scored = predicted[f"{lang}-score"]
+            table["confusion"] = {
+                "labels": labels,
+                "rows_gold": confusion_matrix(gold, scored, labels=range(len(labels))).tolist(),
+            }
+            floor = ngrams(f"{lang}-score", taxonomy, "score")
+            known = [*floor.labels]
+            counted = floor.logits([r.text for r, _ in rows])[:, [known.index(e) for e in labels]]
+            low = counted.argmax(-1)
+            table["floor"] = {
+                "accuracy": _value(right(gold, low)),
+                "macro_f1": _value(macro(gold, low, len(labels))),
             }
             better = paired_test(right(gold, scored), right(gold, low), rounds=2000)
             table["score_less_floor"] = {
                 k: round(float(getattr(better, k)), 4) for k in ("difference", "low", "high", "p")
             }
-            if taxonomy == taxonomies[0]:
-                label: Any = open_judge(ZOO / f"{lang}-label")
-                raw = np.zeros_like(logits) - 1e9
-                raw[:, [labels.index(e) for e in label.labels]] = label.logits(plain)
-                labelled = raw.argmax(-1)
-                table["label"] = _judged(label.name, raw, labelled, gold, label.temperature)
-                table["agreement"] = {
-                    "share": _value(right(scored, labelled)),
-                    "kappa": round(float(cohen_kappa_score(scored, labelled)), 4),
-                }
+            for name, other in predicted.items():
+                if part_of(name) == "label":
+                    kappa = round(float(cohen_kappa_score(scored, other)), 4)
+                    share = _value(right(scored, other))
+                    table["judges"][name]["agreement"] = {"share": share, "kappa": kappa}
             results["judges"][f"{lang}:{taxonomy}"] = table
-            print(taxonomy, json.dumps({k: table[k] for k in table if k != "confusion"}))
+        results["readers"][lang] = readers(lang)
     FIGURES.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _in_order(judge: Any, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Logits in the order of some labels; what the judge never saw is never likely."""
+    own = list(getattr(judge, "head", judge).labels)
+    columns = [logits[:, own.index(e)] if e in own else np.full(len(logits), -1e9) for e in labels]
+    return np.stack(columns, -1)
+
+
+def readers(lang: Any) -> dict[str, Any]:
+    """Agreement with readers on machine replies to posts that no judge has seen.
+
+    Emotion: whether the judge's label is the asked one, against whether the reader heard it.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    rated = everyday.ratings(lang, splits=["test"])
+    heard = np.array([r.heard for r in rated])
+    table: dict[str, Any] = {"replies": len(rated), "heard": round(float(heard.mean()), 4)}
+    for name in judges_of(lang, "everyday"):
+        judge: Any = open_judge(ZOO / name, "everyday")
+        scores = judge.classify([r.reply for r in rated], [r.post for r in rated])
+        same = np.array(
+            [
+                TAXONOMIES["everyday"].parse(r.emotion).label == s.label
+                for r, s in zip(rated, scores, strict=True)
+            ]
+        ).astype(int)
+        table[name] = {
+            "kappa": round(float(cohen_kappa_score(heard, same)), 4),
+            "equal": round(float((heard == same).mean()), 4),
+            "heard_by_judge": round(float(same.mean()), 4),
+        }
+        print(lang, name, table[name], flush=True)
+    return table
 
 
 def _judged(
@@ -299,10 +410,12 @@ def main() -> None:
         elif what == "cards":
             cards.write(ZOO, FIGURES)
             cards.page(FIGURES, PAGE)
-        elif what.endswith("-label"):
-            pack_label(what[:2])
+        elif "-sense" in what:
+            pack_sense(what)
+        elif what in COUNTED:
+            pack_counted(what)
         else:
-            pack_score(what[:2])
+            pack_trained(what)
 
 
 if __name__ == "__main__":

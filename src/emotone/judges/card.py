@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from emotone import config
+from emotone.data.text import text_key
 from emotone.emotions import TAXONOMIES, Taxonomy
 from emotone.errors import CheckpointError, unknown_name
 from emotone.types import JudgeName
 
 CARD = "judge.json"
 WEIGHTS = "weights.safetensors"
+#: Sorted digests of the training texts, `DIGEST` bytes each, so that anybody can see that two
+#: judges share none.
+TEXTS = "texts.bin"
+DIGEST = 6
 FORMAT = 1
 
 Role = Literal["label", "score"]
-Kind = Literal["encoder", "ngram"]
+Kind = Literal["encoder", "ngram", "sense"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class JudgeCard:
 
     Args:
         name: Name in the zoo, such as "en-score".
-        kind: "encoder" reads with a pretrained trunk, "ngram" counts words and letters.
+        kind: "encoder" reads with a pretrained trunk, "ngram" counts words and letters; "sense"
+            reads post and reply and judges content, not emotion.
         role: "label" may label training data and calibrate; "score" is for results only.
         lang: Language of the texts.
         version: Raised whenever the weights change.
@@ -120,3 +127,31 @@ def write_card(folder: Path, card: JudgeCard) -> None:
     """Write `judge.json`."""
     text = json.dumps(asdict(card), ensure_ascii=False, indent=1)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def write_texts(folder: Path, texts: Iterable[str]) -> None:
+    """Write which texts a judge learnt from, as digests of what they say."""
+    (folder / TEXTS).write_bytes(b"".join(sorted({text_digest(text) for text in texts})))
+
+
+def read_texts(folder: Path) -> frozenset[bytes]:
+    """Read the digests of the texts that a judge learnt from.
+
+    Raises:
+        CheckpointError: If they are not there or cut short.
+    """
+    try:
+        whole = (folder / TEXTS).read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"judge {folder.name!r} does not say what it learnt from ({error}); install"
+            " emotone-zoo anew"
+        ) from error
+    if len(whole) % DIGEST:
+        raise CheckpointError(f"{TEXTS} of judge {folder.name!r} is cut; install emotone-zoo anew")
+    return frozenset(whole[i : i + DIGEST] for i in range(0, len(whole), DIGEST))
+
+
+def text_digest(text: str) -> bytes:
+    """Digest of what a text says, without blanks, width and case."""
+    return bytes.fromhex(text_key(text))[:DIGEST]

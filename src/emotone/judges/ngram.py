@@ -176,7 +176,12 @@ def load_ngram_judge(folder: Path, card: JudgeCard, taxonomy: str | None = None)
     from safetensors.numpy import load_file
 
     head, labels = card.head(taxonomy)
-    judge = restore(load_file(folder / WEIGHTS), card.settings, head, labels, folder.name)
+    arrays, settings = load_file(folder / WEIGHTS), card.settings
+    if "heads" in settings:  # one regression a label set
+        prefix = f"{head.taxonomy}."
+        arrays = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+        settings = settings["heads"].get(head.taxonomy, {})
+    judge = restore(arrays, settings, head, labels, folder.name)
     return replace(judge, name=str(card.judge_name(head.taxonomy)), lang=card.lang)
 
 
