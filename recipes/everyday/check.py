@@ -9,14 +9,25 @@ is being written.
 
 from __future__ import annotations
 
+import argparse
 import json
+import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from emotone.data import everyday
 from emotone.data.everyday import Line
-from emotone.data.text import Lang, text_key
+from emotone.data.text import Lang, text_key, tokens
+from emotone.emotions import EVERYDAY
+from emotone.files import write_json
+from emotone.metrics import self_bleu
+from emotone.metrics.template import names_emotion
 from emotone.types import Speaker
 
 #: Fewest and most words of a text, in Chinese characters.
@@ -29,17 +40,8 @@ LENGTHS: dict[tuple[str, str], tuple[int, int]] = {
 NEAR, LIKE = 0.7, 0.45
 #: Most of an emotion's replies that may begin alike, and that may name the emotion.
 OPENING, NAMED = 0.03, 0.25
-#: What names an emotion.
-NAMES = {
-    "anger": r"\b(angry|anger|angri\w+|furious|mad|rage|livid)\b|生气|愤怒|气愤|火大|恼火",
-    "disgust": r"\b(disgust\w*|gross|revolting)\b|恶心|反感|厌恶",
-    "fear": r"\b(afraid|scar(y|ed|es|e)|fears?|fearful|worr(y|ied|ies)|nervous|terrified)\b"
-    r"|害怕|我怕|担心|恐惧",
-    "joy": r"\b(happy|happi\w+|joy\w*|glad|delight\w*)\b|高兴|开心|快乐",
-    "sadness": r"\b(sad|sadd?\w+|sorrow\w*|unhappy)\b|难过|伤心|悲伤",
-    "surprise": r"\b(surpris\w+|shock\w*|astonish\w*|amazed)\b|惊讶|吃惊|惊呆|没想到",
-    "love": r"\b(i (really |do |just )?love|love you|i adore)\b|我爱|爱你|喜欢你",
-}
+#: Replies of an emotion of which self-BLEU is taken.
+SAMPLE = 500
 
 
 def letters(text: str, lang: Lang) -> frozenset[str]:
@@ -133,11 +135,9 @@ def habits(lines: Sequence[Line], lang: Lang) -> Iterator[str]:
 
 
 def named(texts: Sequence[str], label: str) -> float:
-    """Share of replies that name their emotion."""
-    pattern = NAMES.get(label)
-    if pattern is None or not texts:
-        return 0.0
-    return sum(bool(re.search(pattern, text.lower())) for text in texts) / len(texts)
+    """Share of replies that name their emotion; 0 for one without names."""
+    emotion = EVERYDAY.parse(label)
+    return sum(bool(names_emotion(text, emotion)) for text in texts) / max(1, len(texts))
 
 
 def copies(lines: Sequence[Line]) -> Iterator[str]:
@@ -169,3 +169,97 @@ def in_split(line: Line, *splits: str) -> bool:
     """Tell whether the file of a line has one of some splits."""
     table = json.loads((everyday.HOME / "splits.json").read_text(encoding="utf-8"))
     return any(line.writer in table[split] for split in splits)
+
+
+def table(lang: Lang) -> list[dict[str, float | int | str]]:
+    """Figures of each emotion of a language: replies, self-BLEU, commonest opening, names."""
+    rows: list[dict[str, float | int | str]] = []
+    lines = everyday.lines(lang)
+    for label in (*everyday.EMOTIONS, *everyday.MOODS):
+        texts = replies_of(lines, label)
+        sample = random.Random(0).sample(texts, min(SAMPLE, len(texts)))
+        bleu = self_bleu.scores([tokens(text, lang, "word") for text in sample])
+        openings = Counter(opening(text, lang) for text in texts)
+        words, count = openings.most_common(1)[0]
+        rows.append(
+            {
+                "emotion": label,
+                "replies": len(texts),
+                "self_bleu": round(float(bleu.mean()), 2),
+                "opening": words,
+                "opening_share": round(count / len(texts), 4),
+                "names": round(named(texts, label), 4),
+            }
+        )
+    return rows
+
+
+def topic(lang: Lang) -> dict[str, float]:
+    """How much nearer replies are to their own post than to one drawn at random, by cosine.
+
+    The share is that of replies nearer to their own; chance is .5.
+    """
+    from emotone.evaluation.instruments import Wanted, open_instruments
+
+    opened = open_instruments(Wanted(("topic_post",), lang, strict=True))
+    embed: Any = opened.instruments.embed
+    lines = everyday.lines(lang)
+    posts = np.asarray(embed([line.post for line in lines]))
+    order = np.random.default_rng(0).permutation(len(lines))
+    own: list[float] = []
+    other: list[float] = []
+    for label in (*everyday.EMOTIONS, *everyday.MOODS):
+        at = [i for i, line in enumerate(lines) if label in line.replies]
+        vectors = np.asarray(embed([lines[i].replies[label] for i in at]))
+        own += (vectors * posts[at]).sum(-1).tolist()
+        other += (vectors * posts[order[at]]).sum(-1).tolist()
+    share = float((np.array(own) > np.array(other)).mean())
+    return {"own": float(np.mean(own)), "other": float(np.mean(other)), "nearer": share}
+
+
+def problems(lines: Sequence[Line]) -> list[str]:
+    """Everything that is wrong with some lines, of one language or of two."""
+    said = [f"{line.id}: {fault}" for line in lines for fault in faults(line)]
+    for lang in ("en", "zh"):
+        own = [line for line in lines if line.lang == lang]
+        said += [*habits(own, lang), *copies(own)]
+    return said
+
+
+def main() -> None:
+    args = argparse.ArgumentParser()
+    args.add_argument("files", nargs="*", type=Path)
+    args.add_argument("--models", action="store_true")
+    args.add_argument("--split", action="store_true")
+    args.add_argument("--json", type=Path)
+    given = args.parse_args()
+    if given.files:
+        wrong = problems([line for path in given.files for line in everyday.read_lines(path)])
+        raise SystemExit("\n".join(wrong) or 0)
+    if given.split:
+        place = everyday.HOME / "splits.json"
+        splits = json.loads(place.read_text(encoding="utf-8"))
+        splits["near"] = [
+            name for lang in ("en", "zh") for name in near_held_out(everyday.lines(lang))
+        ]
+        write_json(place, splits)
+    wrong = problems(everyday.lines())
+    print("\n".join(wrong) or "nothing is wrong", file=sys.stderr)
+    figures: dict[str, Any] = {}
+    for lang in ("en", "zh"):
+        lines = everyday.lines(lang)
+        kinds = Counter(f"{line.kind}, {line.register}" for line in lines)
+        splits = Counter(str(line.split or "near") for line in lines)
+        figures[lang] = {"posts": dict(kinds), "splits": dict(splits), "emotions": table(lang)}
+        if given.models:
+            figures[lang]["topic"] = topic(lang)
+        print(lang, dict(kinds), dict(splits), figures[lang].get("topic", ""))
+        for row in figures[lang]["emotions"]:
+            print("  ", *row.values())
+    if given.json:
+        write_json(given.json, figures)
+    raise SystemExit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
