@@ -341,7 +341,8 @@ def markdown(rows: Sequence[SystemFigures], pairs: Sequence[Mapping[str, Any]] =
             f" ({pair[c]['equal']:.2f} equal)"
             for c in CRITERIA
         ]
-        text += f"\nTwo readers, {number_of(pair['lines'], 'line')}: kappa of {', '.join(parts)}.\n"
+        who = "All pairs" if len(pair["readers"]) == 1 else " and ".join(pair["readers"])
+        text += f"\n{who}, {number_of(pair['lines'], 'line')}: kappa of {', '.join(parts)}.\n"
     return text
 
 

@@ -162,6 +162,11 @@ def test_agreement_is_over_common_lines():
     assert pair["lines"] == 6
     assert pair["content"] == {"kappa": 1.0, "equal": 1.0}
     assert pair["blame"]["kappa"] is None
+    c = [Reading(r.id, "c", 1 - r.emotion, r.content, 0) for r in a[:3]]
+    *_, whole = blind.agreement(a + b + c)
+    assert whole["readers"] == ["all"]
+    assert whole["lines"] == 6 + 3 + 3
+    assert whole["emotion"]["equal"] == pytest.approx(0.5)
 
 
 def test_lines_by_hand_are_held_out_and_in_the_asked_label_set():
