@@ -1,7 +1,7 @@
 """From trained parts to the judges of the zoo, and their figures.
 
-`python -m recipes.judges.make en-fast zh-label` trains and packs the judges that count n-grams,
-`en-label en-score zh-score` packs what `train_emotion` has trained, `en-sense` and the other judges
+`python -m recipes.judges.make en-label zh-label` trains and packs the judges that count n-grams,
+`en-score zh-score` packs what `train_emotion` has trained, `en-sense` and the other judges
 of sense what `train_sense` has. `python -m recipes.judges.make figures cards` writes
 docs/results/judges.json, each judge's README.md and docs/judges/emotion-results.md.
 """
@@ -21,7 +21,6 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
-from emotone.data import everyday
 from emotone.data.text import text_key
 from emotone.emotions import TAXONOMIES
 from emotone.judges import open_judge, open_sense
@@ -33,7 +32,7 @@ from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, trai
 from emotone.metrics import f1
 from emotone.metrics.base import SumStats
 from emotone.metrics.significance import interval, paired_test
-from recipes.judges import cards, corpora, sense_pairs
+from recipes.judges import cards, corpora, readers, sense_pairs
 from recipes.judges.train_emotion import Text, bare, texts_of
 
 ZOO = Path("zoo/src/emotone_zoo/judges")
@@ -41,6 +40,7 @@ SENSE = Path("zoo/src/emotone_zoo/sense")
 TRAINED = Path("out/judges")
 FIGURES = Path("docs/results/judges.json")
 PAGE = Path("docs/judges/emotion-results.md")
+READERS = Path("docs/judges/readers.md")
 VERSION = 2
 HEADS = {"en": ("ekman", "everyday"), "zh": ("nlpcc", "smp2020", "everyday")}
 LETTERS = {
@@ -48,7 +48,7 @@ LETTERS = {
     "zh": (Grams("char", 1, 3, 3),),
 }
 #: Judges that count n-grams, and their label sets.
-COUNTED = {"en-fast": ("ekman", "everyday"), "zh-label": ("nlpcc", "everyday")}
+COUNTED = {"en-label": ("ekman", "everyday"), "zh-label": ("nlpcc", "everyday")}
 #: Judges whose trunk has n-grams of the same training texts beside it, and the shares tried.
 BLENDED = ("zh-score",)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -243,7 +243,7 @@ def _finish(
         shown = [row.text for row in texts_of(f"{name[:2]}-{part_of(name)}", part_of(name))[0]]
     write_texts(folder, shown)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    role: Any = "label" if name.endswith(("-label", "-fast")) else "score"
+    role: Any = "label" if name.endswith("-label") else "score"
     lang: Any = name[:2]
     version = 1 if kind == "sense" else VERSION
     card = JudgeCard(name, kind, role, lang, version, heads, weights, settings, data)
@@ -348,7 +348,7 @@ def figures() -> None:
                     share = _value(right(scored, other))
                     table["judges"][name]["agreement"] = {"share": share, "kappa": kappa}
             results["judges"][f"{lang}:{taxonomy}"] = table
-        results["readers"][lang] = readers(lang)
+        results["readers"][lang] = readers.agreement(lang)
     FIGURES.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -357,34 +357,6 @@ def _in_order(judge: Any, logits: np.ndarray, labels: Sequence[str]) -> np.ndarr
     own = list(getattr(judge, "head", judge).labels)
     columns = [logits[:, own.index(e)] if e in own else np.full(len(logits), -1e9) for e in labels]
     return np.stack(columns, -1)
-
-
-def readers(lang: Any) -> dict[str, Any]:
-    """Agreement with readers on machine replies to posts that no judge has seen.
-
-    Emotion: whether the judge's label is the asked one, against whether the reader heard it.
-    """
-    from sklearn.metrics import cohen_kappa_score
-
-    rated = everyday.ratings(lang, splits=["test"])
-    heard = np.array([r.heard for r in rated])
-    table: dict[str, Any] = {"replies": len(rated), "heard": round(float(heard.mean()), 4)}
-    for name in judges_of(lang, "everyday"):
-        judge: Any = open_judge(ZOO / name, "everyday")
-        scores = judge.classify([r.reply for r in rated], [r.post for r in rated])
-        same = np.array(
-            [
-                TAXONOMIES["everyday"].parse(r.emotion).label == s.label
-                for r, s in zip(rated, scores, strict=True)
-            ]
-        ).astype(int)
-        table[name] = {
-            "kappa": round(float(cohen_kappa_score(heard, same)), 4),
-            "equal": round(float((heard == same).mean()), 4),
-            "heard_by_judge": round(float(same.mean()), 4),
-        }
-        print(lang, name, table[name], flush=True)
-    return table
 
 
 def _judged(
@@ -410,6 +382,7 @@ def main() -> None:
         elif what == "cards":
             cards.write(ZOO, FIGURES)
             cards.page(FIGURES, PAGE)
+            readers.page(FIGURES, READERS)
         elif "-sense" in what:
             pack_sense(what)
         elif what in COUNTED:

@@ -54,20 +54,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": False, "seed": 1,
         "start": "zoo/src/emotone_zoo/judges/en-score", "again": 0.4,
     },
-    "en-label": {
-        "spec": TrunkSpec(
-            "smollm2", layers=12, suffix="\nfeeling:", max_tokens=48, max_post=32,
-            pooling="mean+last", frozen=6, rank=16, alpha=32,
-        ),
-        "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": False, "seed": 1,
-    },
     "zh-score": {
         "spec": TrunkSpec(
             "gemma3-270m", layers=16, suffix="\n情感：", max_tokens=60, max_post=32,
             pooling="mean+last", frozen=8, rank=16, alpha=32,
         ),
         "rate": 3e-4, "epochs": 1, "batch": 32, "bf16": False, "seed": 1,
-        "start": "zoo/src/emotone_zoo/judges/zh-score", "again": 0.3,
+        "start": "zoo/src/emotone_zoo/judges/zh-score", "again": 0.2,
     },
 }  # fmt: skip
 #: Share of texts that are read without their signs, so that a sign is no shortcut; lines of
@@ -239,8 +232,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(settings["seed"])
     draw = random.Random(settings["seed"])
-    part: corpora.Part = "label" if given.judge.endswith("-label") else "score"
-    rows, labels = texts_of(given.judge, part)
+    rows, labels = texts_of(given.judge, "score")
     dev, _ = texts_of(given.judge, "dev")
     if "again" in settings:  # what the start has learnt is only refreshed
         rows = [r for r in rows if "everyday" in r.target or draw.random() < settings["again"]]

@@ -47,7 +47,7 @@ def test_texts_of_any_kind_of_line_get_labels_in_order(run, tmp_path: Path):
         "emotion", "--judge", "en-label", "-i", str(tmp_path / "texts.jsonl"), "-o", str(out)
     )
     assert (code, printed) == (0, "")
-    assert "3 texts by en-label-1-" in said
+    assert "3 texts by en-label-2-" in said
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [r["id"] for r in rows] == ["a", "3", "7"]
     assert [r["label"] for r in rows] == ["joy", "anger", "joy"]
@@ -121,5 +121,5 @@ def test_the_list_says_who_may_do_what(run):
     rows = {row["name"]: row for row in json.loads(printed)}
     assert code == 0
     assert rows["en-label"]["role"] == "label"
-    assert rows["en-label"]["labels"] == ["ekman"]
+    assert rows["en-label"]["labels"] == ["ekman", "everyday"]
     assert run("list")[1].splitlines()[0].startswith("en-label")
