@@ -46,11 +46,11 @@ SAMPLE = 500
 
 def letters(text: str, lang: Lang) -> frozenset[str]:
     """Runs of letters of a post, without case and signs."""
-    plain, n = text_key_letters(text), 2 if lang == "zh" else 4
+    plain, n = plain_letters(text), 2 if lang == "zh" else 4
     return frozenset(plain[i : i + n] for i in range(max(1, len(plain) - n + 1)))
 
 
-def text_key_letters(text: str) -> str:
+def plain_letters(text: str) -> str:
     """Letters and digits of a text in lower case."""
     return "".join(c for c in text.lower() if c.isalnum())
 
@@ -112,7 +112,7 @@ def faults(line: Line) -> Iterator[str]:
 def opening(text: str, lang: Lang) -> str:
     """First two words of a text, in Chinese the first three characters."""
     if lang == "zh":
-        return text_key_letters(text)[:3]
+        return plain_letters(text)[:3]
     return " ".join(re.findall(r"[\w']+", text.lower())[:2])
 
 

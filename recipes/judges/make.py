@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
-from emotone.data.text import text_key
+from emotone.data import everyday
 from emotone.emotions import TAXONOMIES
 from emotone.judges import open_judge, open_sense
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
@@ -32,8 +34,8 @@ from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, trai
 from emotone.metrics import f1
 from emotone.metrics.base import SumStats
 from emotone.metrics.significance import interval, paired_test
-from recipes.judges import cards, corpora, readers, sense_pairs
-from recipes.judges.train_emotion import Text, bare, texts_of
+from recipes.judges import cards, corpora, readers, sense_pairs, train_sense
+from recipes.judges.train_emotion import Text, bare, data_hashes, texts_of
 
 ZOO = Path("zoo/src/emotone_zoo/judges")
 SENSE = Path("zoo/src/emotone_zoo/sense")
@@ -52,6 +54,8 @@ COUNTED = {"en-label": ("ekman", "everyday"), "zh-label": ("nlpcc", "everyday")}
 #: Judges whose trunk has n-grams of the same training texts beside it, and the shares tried.
 BLENDED = ("zh-score",)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+#: True pairs of each source that judges of sense are tested on.
+HELD_OUT = 800
 #: What the training calls a head, where it is not the taxonomy's name.
 TRAINED_AS = {"smp2020": "smp"}
 
@@ -76,12 +80,6 @@ def texts(name: str, taxonomy: str, part: corpora.Part) -> list[tuple[Text, str]
         and max(row.target[head]) == 1
         and (trained or ("everyday" in row.target) == (head == "everyday"))
     ]
-
-
-def data_hash(rows: Sequence[tuple[Text, str]]) -> str:
-    """Hash of which texts were seen with which label, not of the texts themselves."""
-    keys = sorted(f"{text_key(row.text)} {label}" for row, label in rows)
-    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
 
 
 def ngrams(name: str, taxonomy: str, part: corpora.Part) -> NgramJudge:
@@ -116,7 +114,6 @@ def pack_counted(name: str) -> None:
     weights: dict[str, Any] = {}
     heads: list[Head] = []
     settings: dict[str, Any] = {"heads": {}}
-    data: dict[str, str] = {}
     for taxonomy in COUNTED[name]:
         judge = ngrams(name, taxonomy, part_of(name))
         rows = texts(name, taxonomy, "dev")
@@ -126,8 +123,10 @@ def pack_counted(name: str) -> None:
         settings["heads"][taxonomy] = ngram_settings(judge)
         for key, array in ngram_tensors(judge).items():
             weights[f"{taxonomy}.{key}"] = torch.from_numpy(array)
-        data[taxonomy] = data_hash(texts(name, taxonomy, part_of(name)))
+    rows, _ = texts_of(name, part_of(name))
+    data = {h: value for h, value in data_hashes(rows).items() if h in COUNTED[name]}
     save_torch(weights, folder / WEIGHTS)
+    write_texts(folder, [row.text for row in rows])
     _finish(folder, "ngram", tuple(heads), settings, data)
 
 
@@ -154,8 +153,9 @@ def pack_trained(name: str) -> None:
         heads.append(Head(taxonomy, tuple(trained["labels"][source])))
     folder = ZOO / name
     folder.mkdir(parents=True, exist_ok=True)
-    data = {h.taxonomy: data_hash(texts(name, h.taxonomy, part_of(name))) for h in heads}
+    data = {h.taxonomy: trained["data"][TRAINED_AS.get(h.taxonomy, h.taxonomy)] for h in heads}
     settings: dict[str, Any] = {"trunk": spec}
+    shutil.copy(TRAINED / name / TEXTS, folder / TEXTS)
     save_torch(weights, folder / WEIGHTS)
     _finish(folder, "encoder", tuple(heads), settings, data)
     if name in BLENDED:
@@ -185,14 +185,11 @@ def pack_sense(name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_torch(weights, folder / WEIGHTS)
     lang: Any = name[:2]
-    part: sense_pairs.Part = "label" if name.endswith("-label") else "score"
-    rows = sense_pairs.pairs(lang, part, most=trained["most"])
-    keys = sorted(f"{text_key(p.post)} {text_key(p.reply)} {p.content}" for p in rows)
-    data = {"pairs": hashlib.sha256("\n".join(keys).encode()).hexdigest()}
+    data = trained["data"]
+    shutil.copy(TRAINED / name / TEXTS, folder / TEXTS)
     settings: dict[str, Any] = {"trunk": trained["spec"], "human_median": 0.5}
     head = Head("sense", ("0", "1", "2"))
-    shown = [f"{p.post}\n{p.reply}" for p in rows]
-    _finish(folder, "sense", (head,), settings, data, shown)
+    _finish(folder, "sense", (head,), settings, data)
     judge = open_sense(folder)
     dev = sense_pairs.pairs(lang, "dev", most=600, weight=1.0)
     logits = judge.logits([(p.post, p.reply) for p in dev])
@@ -202,7 +199,7 @@ def pack_sense(name: str) -> None:
     people = np.array([p.kind.startswith("true") for p in dev])
     median = np.median(softmax(logits, head.temperature)[people, 2])
     settings["human_median"] = round(float(median), 4)
-    _finish(folder, "sense", (head,), settings, data, shown)
+    _finish(folder, "sense", (head,), settings, data)
 
 
 def _beside(judge: Any, head: Head) -> tuple[NgramJudge, float]:
@@ -235,13 +232,8 @@ def _finish(
     heads: tuple[Head, ...],
     settings: dict[str, Any],
     data: dict[str, str],
-    shown: Sequence[str] | None = None,
 ) -> None:
-    """Write card and digests of the training texts, `shown` or those of the judge's name."""
     name = folder.name
-    if shown is None:
-        shown = [row.text for row in texts_of(f"{name[:2]}-{part_of(name)}", part_of(name))[0]]
-    write_texts(folder, shown)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     role: Any = "label" if name.endswith("-label") else "score"
     lang: Any = name[:2]
@@ -249,7 +241,7 @@ def _finish(
     card = JudgeCard(name, kind, role, lang, version, heads, weights, settings, data)
     write_card(folder, card)
     size = sum(f.stat().st_size for f in folder.iterdir())
-    print(f"{name}: {size / 1e6:.2f} MB in {folder / CARD}, {TEXTS} of {len(shown)}", flush=True)
+    print(f"{name}: {size / 1e6:.2f} MB in {folder / CARD}", flush=True)
 
 
 def right(gold: np.ndarray, predicted: np.ndarray) -> SumStats:
@@ -300,6 +292,7 @@ def figures() -> None:
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
     results: dict[str, Any] = {"split": corpora.__doc__, "judges": {}, "readers": {}}
+    results |= {"sense": {}, "speed": {}}
     for lang, taxonomies in HEADS.items():
         for taxonomy in taxonomies:
             rows = texts(f"{lang}-score", taxonomy, "held_out")
@@ -348,8 +341,45 @@ def figures() -> None:
                     share = _value(right(scored, other))
                     table["judges"][name]["agreement"] = {"share": share, "kappa": kappa}
             results["judges"][f"{lang}:{taxonomy}"] = table
+        results["sense"] |= sense_of(lang)
         results["readers"][lang] = readers.agreement(lang)
+        results["speed"] |= speed(lang)
     FIGURES.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def sense_of(lang: Any) -> dict[str, Any]:
+    """How well judges of sense tell true answers from those made wrong, on held-out pairs."""
+    table: dict[str, Any] = {}
+    for folder in sorted(p.parent for p in SENSE.glob(f"{lang}-*/{CARD}")):
+        pairs = [p for p in sense_pairs.pairs(lang, "held_out", most=HELD_OUT) if p.kind != "rated"]
+        judge = open_sense(folder)
+        chances = np.asarray(judge.content([(p.post, p.reply) for p in pairs]))
+        row = train_sense.figures(pairs, chances)
+        table[folder.name] = {"n": len(pairs), **row}
+        print(folder.name, json.dumps(table[folder.name]), flush=True)
+    return table
+
+
+def speed(lang: Any) -> dict[str, float]:
+    """Texts a second on two threads, of replies of everyday with their posts."""
+    torch.set_num_threads(2)
+    lines = everyday.lines(lang, kinds=["plain", "rich"], splits=["test"])
+    pairs = [(line.post, text) for line in lines for text in line.replies.values()][:512]
+    replies, posts = [reply for _, reply in pairs], [post for post, _ in pairs]
+    table: dict[str, float] = {}
+    for name in judges_of(lang, "everyday"):
+        judge: Any = open_judge(ZOO / name, "everyday")
+        judge.classify(replies[:16], posts[:16])
+        began = time.perf_counter()
+        judge.classify(replies, posts)
+        table[name] = round(len(pairs) / (time.perf_counter() - began), 1)
+    for folder in sorted(p.parent for p in SENSE.glob(f"{lang}-*/{CARD}")):
+        sense = open_sense(folder)
+        sense.content(pairs[:16])
+        began = time.perf_counter()
+        sense.content(pairs)
+        table[folder.name] = round(len(pairs) / (time.perf_counter() - began), 1)
+    return table
 
 
 def _in_order(judge: Any, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -380,7 +410,8 @@ def main() -> None:
         if what == "figures":
             figures()
         elif what == "cards":
-            cards.write(ZOO, FIGURES)
+            folders = [p.parent for zoo in (ZOO, SENSE) for p in zoo.glob(f"*/{CARD}")]
+            cards.write(folders, FIGURES)
             cards.page(FIGURES, PAGE)
             readers.page(FIGURES, READERS)
         elif "-sense" in what:

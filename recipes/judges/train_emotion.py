@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import random
 import time
@@ -20,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from emotone.data import everyday
-from emotone.data.text import Lang
+from emotone.data.text import Lang, text_key
 from emotone.emotions import MAPS
 from emotone.identity import digest
+from emotone.judges.card import write_texts
 from emotone.judges.trunk import Trunk, TrunkSpec, open_trunk, pool
 from recipes.judges import corpora
 from recipes.judges.training import frozen_states, pad_states, train
@@ -151,6 +153,15 @@ def texts_of(judge: str, part: corpora.Part) -> tuple[list[Text], dict[str, tupl
     return rows, heads
 
 
+def data_hashes(rows: Iterable[Text]) -> dict[str, str]:
+    """Hash of which texts were seen with which label, by head, not of the texts themselves."""
+    keys: dict[str, list[str]] = {}
+    for row in rows:
+        for head, target in row.target.items():
+            keys.setdefault(head, []).append(f"{text_key(row.text)} {target.index(max(target))}")
+    return {h: hashlib.sha256("\n".join(sorted(k)).encode()).hexdigest() for h, k in keys.items()}
+
+
 def bare(text: str) -> str:
     """A text without signs and capitals."""
     words = "".join(c if c.isalnum() or c in "'’" else " " for c in text).lower()
@@ -236,6 +247,9 @@ def main() -> None:
     dev, _ = texts_of(given.judge, "dev")
     if "again" in settings:  # what the start has learnt is only refreshed
         rows = [r for r in rows if "everyday" in r.target or draw.random() < settings["again"]]
+    given.out.mkdir(parents=True, exist_ok=True)
+    write_texts(given.out, [row.text for row in rows])
+    data = data_hashes(rows)
     rows = with_bare(rows, draw)
     draw.shuffle(rows)
     rows = rows[: given.limit]
@@ -369,7 +383,7 @@ def main() -> None:
         measure=measure,
     )
     save_file({k: p.detach() for k, p in tensors.items()}, given.out / "weights.safetensors")
-    card = {"spec": asdict(spec), "labels": labels, "log": log, "rows": len(rows)}
+    card = {"spec": asdict(spec), "labels": labels, "log": log, "data": data}
     (given.out / "train.json").write_text(json.dumps(card, ensure_ascii=False, indent=1))
 
 

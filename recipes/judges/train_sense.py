@@ -8,6 +8,7 @@ A judge whose name ends in `-label` chooses among candidates and rewards; the ot
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import time
@@ -20,7 +21,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from emotone.data.text import text_key
 from emotone.identity import digest
+from emotone.judges.card import write_texts
 from emotone.judges.trunk import TrunkSpec, open_trunk, pool
 from recipes.judges.sense_pairs import Pair, Part, pairs
 from recipes.judges.train_emotion import Encoded, batches, split
@@ -102,6 +105,10 @@ def main() -> None:
     part: Part = "label" if given.judge.endswith("-label") else "score"
     rows = pairs(lang, part, most=settings["most"], seed=settings["seed"])  # pyright: ignore[reportArgumentType]
     dev = pairs(lang, "dev", most=400, seed=settings["seed"])  # pyright: ignore[reportArgumentType]
+    given.out.mkdir(parents=True, exist_ok=True)
+    write_texts(given.out, [f"{p.post}\n{p.reply}" for p in rows])
+    keys = sorted(f"{text_key(p.post)} {text_key(p.reply)} {p.content}" for p in rows)
+    data = {"pairs": hashlib.sha256("\n".join(keys).encode()).hexdigest()}
     draw.shuffle(rows)
     rows = rows[: given.limit]
     trunk = open_trunk(spec)
@@ -200,7 +207,7 @@ def main() -> None:
     )
     save_file({k: p.detach() for k, p in tensors.items()}, given.out / "weights.safetensors")
     card = {"spec": asdict(spec), "labels": {"sense": ["0", "1", "2"]}, "log": log}
-    card["rows"] = len(rows)
+    card["data"] = data
     (given.out / "train.json").write_text(json.dumps(card, ensure_ascii=False, indent=1))
 
 
