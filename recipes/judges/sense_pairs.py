@@ -5,9 +5,9 @@ in Chinese CPED, LCCC and XDailyDialog). Each is also made wrong in one of six w
 wrong alone teaches little about what machines get wrong (Spearman .24 against readers), so the
 rated replies of everyday are learnt beside.
 
-A post's hash decides who sees it, as for emotion: 0-9 held out, 10-14 dev, 15-54 the judge that
-chooses (`*-sense-label`), 55-99 the one that scores (`*-sense`). Of everyday these are the splits
-test, dev, train-a and train-b.
+A post's hash decides who sees it, as for emotion: 0-9 held out, 10-14 dev, 55-99 the judge that
+scores; 15-54 are kept for one that chooses. Of everyday these are the splits test, dev, train-b and
+train-a.
 """
 
 from __future__ import annotations

@@ -245,11 +245,11 @@ def main() -> None:
     draw = random.Random(settings["seed"])
     rows, labels = texts_of(given.judge, "score")
     dev, _ = texts_of(given.judge, "dev")
-    if "again" in settings:  # what the start has learnt is only refreshed
-        rows = [r for r in rows if "everyday" in r.target or draw.random() < settings["again"]]
     given.out.mkdir(parents=True, exist_ok=True)
     write_texts(given.out, [row.text for row in rows])
     data = data_hashes(rows)
+    if "again" in settings:  # what the start has learnt is only refreshed
+        rows = [r for r in rows if "everyday" in r.target or draw.random() < settings["again"]]
     rows = with_bare(rows, draw)
     draw.shuffle(rows)
     rows = rows[: given.limit]

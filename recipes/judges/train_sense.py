@@ -1,8 +1,6 @@
 """Train a judge of sense: a trunk that reads post and reply, with three outputs for content 0 to 2.
 
 `python -m recipes.judges.train_sense en-sense --out out/judges/en-sense --threads 2`
-
-A judge whose name ends in `-label` chooses among candidates and rewards; the other one scores.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from emotone.data.text import text_key
 from emotone.identity import digest
 from emotone.judges.card import write_texts
 from emotone.judges.trunk import TrunkSpec, open_trunk, pool
-from recipes.judges.sense_pairs import Pair, Part, pairs
+from recipes.judges.sense_pairs import Pair, pairs
 from recipes.judges.train_emotion import Encoded, batches, split
 from recipes.judges.training import frozen_states, pad_states, train
 
@@ -34,21 +32,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "spec": TrunkSpec(
             "minilm", max_tokens=48, max_post=48, rank=32, alpha=64, pooling="mean+last"
         ),
-        "rate": 1e-3, "epochs": 2, "batch": 32, "most": 6000, "seed": 1,
-    },
-    "en-sense-label": {
-        "spec": TrunkSpec(
-            "smollm2", layers=12, suffix="\\nfits:", max_tokens=48, max_post=48,
-            pooling="mean+last", frozen=6, rank=16, alpha=32,
-        ),
-        "rate": 5e-4, "epochs": 2, "batch": 32, "most": 3000, "seed": 1,
+        "rate": 1e-3, "epochs": 2, "batch": 32, "most": 2500, "seed": 1,
     },
     "zh-sense": {
         "spec": TrunkSpec(
             "gemma3-270m", layers=14, suffix="\\n合适：", max_tokens=48, max_post=48,
             pooling="mean+last", frozen=8, rank=16, alpha=32,
         ),
-        "rate": 5e-4, "epochs": 1, "batch": 32, "most": 3500, "seed": 1,
+        "rate": 5e-4, "epochs": 1, "batch": 32, "most": 1200, "seed": 1,
     },
 }  # fmt: skip
 
@@ -102,8 +93,7 @@ def main() -> None:
     torch.manual_seed(settings["seed"])
     draw = random.Random(settings["seed"])
     lang = given.judge[:2]
-    part: Part = "label" if given.judge.endswith("-label") else "score"
-    rows = pairs(lang, part, most=settings["most"], seed=settings["seed"])  # pyright: ignore[reportArgumentType]
+    rows = pairs(lang, "score", most=settings["most"], seed=settings["seed"])  # pyright: ignore[reportArgumentType]
     dev = pairs(lang, "dev", most=400, seed=settings["seed"])  # pyright: ignore[reportArgumentType]
     given.out.mkdir(parents=True, exist_ok=True)
     write_texts(given.out, [f"{p.post}\n{p.reply}" for p in rows])

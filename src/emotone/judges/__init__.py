@@ -1,9 +1,8 @@
 """Judges: classifiers of emotion, identifiers of empathy, and what each may be used for.
 
 Roles, one judge each: `en-label` and `zh-label` may label training data and calibrate; `en-score`
-and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores; of the judges
-of sense, `en-sense` and `zh-sense` score, those with `-label` choose and reward. Judges of
-different roles differ in kind and share no training text.
+and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores; `en-sense`
+and `zh-sense` score sense. Judges of different roles differ in kind and share no training text.
 
 Judges of emotion are an `encoder` or count `ngram`s; an `identifier` of empathy has networks
 (`identifier_net`) that read a context once for all its responses (`context_states`). `card` is what
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 #: What labels and what scores, by language.
 LABEL = {"en": "en-label", "zh": "zh-label"}
 SCORE = {"en": "en-score", "zh": "zh-score"}
-#: What chooses and rewards by sense, and what scores it.
-SENSE_LABEL = {"en": "en-sense-label", "zh": "zh-sense-label"}
+#: What scores sense.
 SENSE_SCORE = {"en": "en-sense", "zh": "zh-sense"}
 
 
