@@ -194,7 +194,7 @@ def shuffled(text: str, lang: Lang, draw: random.Random) -> str:
     return ("" if lang == "zh" else " ").join(parts)
 
 
-def neighbours(posts: Sequence[str], lang: Lang, count: int = 8) -> np.ndarray:
+def neighbours(posts: Sequence[str], lang: Lang, count: int = 5) -> np.ndarray:
     """Places of the posts most like each post, [N, count], by tf-idf of words or characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -214,14 +214,18 @@ def made_wrong(
     answers: Sequence[Answer], lang: Lang, draw: random.Random, generic: Sequence[str]
 ) -> list[Pair]:
     """Make one wrong pair of each answer, of the kinds in turn where they can be made."""
-    nearest = neighbours([a.post for a in answers], lang)
+    by_post: dict[str, list[Answer]] = {}
+    for answer in answers:  # one post may have eight answers, which are no wrong ones of it
+        by_post.setdefault(answer.post, []).append(answer)
+    posts = list(by_post)
+    nearest = dict(zip(posts, neighbours(posts, lang), strict=True))
     wrong: list[Pair] = []
-    for place, answer in enumerate(answers):
+    for answer in answers:
         for kind in draw.sample(KINDS, len(KINDS)):
             reply: str | None = None
             if kind == "similar":
-                others = [answers[i] for i in nearest[place] if answers[i].post != answer.post]
-                reply = draw.choice(others).reply if others else None
+                others = [posts[i] for i in nearest[answer.post] if posts[i] != answer.post]
+                reply = draw.choice(by_post[draw.choice(others)]).reply if others else None
             elif kind == "dialogue":
                 reply = draw.choice(answer.others) if answer.others else None
             elif kind == "echo":
