@@ -376,6 +376,28 @@ def test_the_doses_of_the_results_page_are_those_of_its_json():
     assert "\n".join(dose_section(result["curve"])) in page
 
 
+def test_what_the_readme_says_of_readers_is_what_they_rated():
+    from emotone.data import everyday
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rated = everyday.ratings("en")
+    names = {"steered (the default)": "steered", "both, at 60": "told"}
+    rows = re.findall(
+        r"^\| ([^|]+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", readme, re.M
+    )
+    assert len(rows) >= 5
+    for name, *cells in rows:
+        own = [r for r in rated if r.system == names.get(name, name)]
+        sums = [
+            sum(r.heard for r in own),
+            sum(r.content for r in own),
+            sum(r.heard == 1 and r.content == 2 for r in own),
+            sum(r.blame for r in own),
+        ]
+        assert cells == [f"{value / len(own):.2f}" for value in sums], name
+        assert f"rated {len(own)} English replies of each" in readme
+
+
 def test_the_judge_of_the_empathy_figures_is_the_one_that_ships():
     from emotone.judges.card import card_hash
     from emotone.models import zoo
