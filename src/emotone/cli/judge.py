@@ -146,53 +146,6 @@ def empathy(
     _run(rows, output, f"pairs by {identifier.name}", label)
 
 
-@app.command("sense")
-def sense(
-    source: Source = "-",
-    output: Output = "-",
-    lang: Annotated[
-        str | None, typer.Option("--lang", help="en or zh; else by the script of the reply.")
-    ] = None,
-    judge: Annotated[
-        str | None, typer.Option("--judge", help="Name or folder; en-sense or zh-sense.")
-    ] = None,
-) -> None:
-    """Judge how well replies answer their posts: `{"id", "content", "sense", "judge"}` a line.
-
-    Lines are `{"id", "context", "response"}`, or those of replies.jsonl. `content` is expected on
-    the scale 0 to 2, `sense` the probability of 2.
-    """
-    from emotone.data.text import language
-    from emotone.errors import unknown_name
-    from emotone.judges import SENSE_SCORE, open_sense
-
-    if lang is not None and lang not in SENSE_SCORE:
-        raise unknown_name("language", lang, SENSE_SCORE)
-    _check_output(output)
-    rows = _pairs(source)
-    langs = [lang or language(row["response"], row["context"]) for row in rows]
-    named = {one: judge or SENSE_SCORE[one] for one in dict.fromkeys(langs)}
-    judges = {one: open_sense(name) for one, name in named.items()}
-    lang_of = {id(row): one for row, one in zip(rows, langs, strict=True)}
-
-    def label(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        labelled: dict[int, dict[str, Any]] = {}
-        for one, sense_judge in judges.items():
-            own = [row for row in part if lang_of[id(row)] == one]
-            chances = sense_judge.content([(row["context"], row["response"]) for row in own])
-            for row, chance in zip(own, chances, strict=True):
-                labelled[id(row)] = {
-                    "id": row["id"],
-                    "content": round(float(chance[1] + 2 * chance[2]), 6),
-                    "sense": round(float(chance[2]), 6),
-                    "judge": sense_judge.name,
-                }
-        return [labelled[id(row)] for row in part]
-
-    names = " and ".join(each.name for each in judges.values())
-    _run(rows, output, f"pairs by {names}", label)
-
-
 @app.command("train")
 def train(
     out: Annotated[
@@ -218,13 +171,12 @@ def train(
 @app.command("list")
 def judges(as_json: options.Json = False) -> None:
     """List the judges that are here, and what each may be used for."""
-    from emotone.judges import identifiers, names, sense_judges
+    from emotone.judges import identifiers, names
     from emotone.models import zoo
 
     rows: list[dict[str, Any]] = []
     shelves: tuple[tuple[zoo.Shelf, list[str]], ...] = (
         ("judges", names()),
-        ("sense", sense_judges()),
         ("identifiers", identifiers()),
     )
     for shelf, here in shelves:

@@ -236,7 +236,7 @@ METRICS = (
         share=True,
         measures="replies that blame or insult whoever wrote the post, by rules",
         range="0 to 1",
-        misleads="misses blame without set phrases; the page of judges says how much",
+        misleads="finds under half of what readers call blame; what it finds is blame in 9 of 10",
     ),
     Spec(
         name="echo_3",
