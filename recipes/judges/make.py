@@ -26,7 +26,17 @@ from emotone.data import everyday
 from emotone.emotions import TAXONOMIES
 from emotone.judges import open_judge
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
-from emotone.judges.card import CARD, TEXTS, WEIGHTS, Head, JudgeCard, write_card, write_texts
+from emotone.judges.card import (
+    CARD,
+    TEXTS,
+    WEIGHTS,
+    Head,
+    JudgeCard,
+    read_texts,
+    text_digest,
+    write_card,
+    write_texts,
+)
 from emotone.judges.encoder import blend
 from emotone.judges.grams import Grams
 from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, train_ngram_judge
@@ -68,6 +78,8 @@ def texts(name: str, taxonomy: str, part: corpora.Part) -> list[tuple[Text, str]
     """
     head = TRAINED_AS.get(taxonomy, taxonomy)
     rows, heads = texts_of(f"{name[:2]}-{part}", part)
+    if part == "label":
+        rows = learnable(f"{name[:2]}-label")
     trained = part in ("label", "score")
     return [
         (row, heads[head][int(np.argmax(row.target[head]))])
@@ -103,6 +115,16 @@ def tempered(judge: Any, head: Head) -> float:
     return round(fit_temperature(kept_logits(judge, [row for row, _ in rows]), gold), 4)
 
 
+def learnable(name: str) -> list[Text]:
+    """Texts of a judge that labels, without those that the shipped judge that scores has learnt.
+
+    The corpus grows and is mended, and a judge knows the lines as they were when it was trained.
+    """
+    rows, _ = texts_of(name, part_of(name))
+    learnt = read_texts(ZOO / f"{name[:2]}-score")
+    return [row for row in rows if text_digest(row.text) not in learnt]
+
+
 def pack_counted(name: str) -> None:
     """Train a judge that counts n-grams and write its folder."""
     folder = ZOO / name
@@ -119,7 +141,7 @@ def pack_counted(name: str) -> None:
         settings["heads"][taxonomy] = ngram_settings(judge)
         for key, array in ngram_tensors(judge).items():
             weights[f"{taxonomy}.{key}"] = torch.from_numpy(array)
-    rows, _ = texts_of(name, part_of(name))
+    rows = learnable(name)
     data = {h: value for h, value in data_hashes(rows).items() if h in COUNTED[name]}
     save_torch(weights, folder / WEIGHTS)
     write_texts(folder, [row.text for row in rows])

@@ -363,6 +363,7 @@ def test_the_sets_have_the_published_sizes_and_neutral_labels():
     sizes = {t.name: (len(t.labels), t.neutral) for t in TAXONOMIES.values()}
     assert sizes == {
         "ekman": (7, "neutral"),
+        "everyday": (18, "neutral"),
         "nlpcc": (6, "other"),
         "empathetic_dialogues": (32, None),
         "goemotions": (28, "neutral"),

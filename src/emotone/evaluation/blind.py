@@ -284,22 +284,27 @@ def agreement(readings: Sequence[Reading]) -> list[dict[str, Any]]:
     Returns:
         For each pair of readers with a common line: their names, number of lines, and for each
         criterion Cohen's kappa (content with quadratic weights) and the share of equal values;
-        kappa is None where one value was given throughout.
+        kappa is None where one value was given throughout. Of several pairs, a last row has the
+        lines of all together.
 
     Source: Cohen 1960; Cohen 1968 for the weights.
     """
     by_reader: dict[str, dict[str, Reading]] = defaultdict(dict)
     for reading in readings:
         by_reader[reading.reader][reading.id] = reading
-    pairs: list[dict[str, Any]] = []
+    common: dict[tuple[str, ...], list[tuple[Reading, Reading]]] = {}
     for one, other in combinations(sorted(by_reader), 2):
         both = sorted(by_reader[one].keys() & by_reader[other].keys())
-        if not both:
-            continue
-        row: dict[str, Any] = {"readers": [one, other], "lines": len(both)}
+        if both:
+            common[one, other] = [(by_reader[one][i], by_reader[other][i]) for i in both]
+    if len(common) > 1:
+        common["all",] = [twice for rows in common.values() for twice in rows]
+    pairs: list[dict[str, Any]] = []
+    for readers, twice in common.items():
+        row: dict[str, Any] = {"readers": list(readers), "lines": len(twice)}
         for criterion, values in CRITERIA.items():
-            first = [int(getattr(by_reader[one][i], criterion)) for i in both]
-            second = [int(getattr(by_reader[other][i], criterion)) for i in both]
+            first = [int(getattr(a, criterion)) for a, _ in twice]
+            second = [int(getattr(b, criterion)) for _, b in twice]
             kappa = cohen_kappa(first, second, values)
             equal = float(np.mean(np.equal(first, second)))
             row[criterion] = {"kappa": None if math.isnan(kappa) else kappa, "equal": equal}

@@ -195,7 +195,7 @@ def test_a_label_that_the_corpus_cannot_give_is_the_judges():
 
 def test_judges_that_cannot_label_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no neutral label"):
-        label_replies(["hi"], [None], Ears(EMPATHETIC), {})
+        label_replies(["hi"], ["hello"], [None], Ears(EMPATHETIC), {})
     with pytest.raises(UsageError, match=r"ears-1 labels in nlpcc; name a judge .* in ekman"):
         pools.write("en-pairs", samples(tmp_path), Ears(NLPCC), tmp_path / "o")
     with pytest.raises(UnknownName, match="pool 'fr-pairs'"):

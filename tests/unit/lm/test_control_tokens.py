@@ -149,7 +149,11 @@ def test_judges_rewards_and_a_t5_read_no_control_tokens(tokenizer: Any) -> None:
     trunk = Trunk.__new__(Trunk)
     trunk.__dict__.update(tokenizer=tokenizer, spec=TrunkSpec("toy", max_tokens=500))
     marks = control(tokenizer, tokenizer("a")["input_ids"])
-    assert [control(tokenizer, row) for row in trunk.tokens(HOSTILE)] == [marks] * 60
+    assert [control(tokenizer, row.ids) for row in trunk.tokens(HOSTILE)] == [marks] * 60
+    trunk.spec = TrunkSpec("toy", max_tokens=500, max_post=500)
+    quiet = [control(tokenizer, row.ids) for row in trunk.tokens(["a"] * 60, ["b"] * 60)]
+    loud = [control(tokenizer, row.ids) for row in trunk.tokens(HOSTILE, HOSTILE)]
+    assert loud == quiet, "neither a post nor its reply brings a control token"
     end = 7
     codec = ReplyCodec(tokenizer, (end,), 10_000)
     assert not any(control(tokenizer, row[:-1]) for row in codec.encode(HOSTILE))
