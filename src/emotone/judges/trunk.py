@@ -22,15 +22,6 @@ Pooling = Literal["mean", "last", "mean+last"]
 #: Linear layers that get a low-rank change, by model type: all of every block.
 LORA_TARGETS: dict[str, tuple[str, ...]] = {
     "bert": ("query", "key", "value", "dense"),
-    "llama": (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    ),
     "gemma3_text": (
         "q_proj",
         "k_proj",
