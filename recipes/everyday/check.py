@@ -55,11 +55,6 @@ def plain_letters(text: str) -> str:
     return "".join(c for c in text.lower() if c.isalnum())
 
 
-def likeness(a: frozenset[str], b: frozenset[str]) -> float:
-    """Jaccard index."""
-    return len(a & b) / len(a | b)
-
-
 def like_posts(
     lines: Sequence[Line], others: Sequence[Line], least: float
 ) -> Iterator[tuple[Line, Line]]:
@@ -154,21 +149,16 @@ def copies(lines: Sequence[Line]) -> Iterator[str]:
 
 def near_held_out(lines: Sequence[Line]) -> list[str]:
     """List lines that may train nothing: their post is like a held-out one of another file."""
-    held_out = [line for line in lines if in_split(line, "test", "dev")]
+    split = {line.id: everyday.split_of_file(line.writer) for line in lines}
+    held_out = [line for line in lines if split[line.id] in ("test", "dev")]
     rows = {line.id: line for line in lines}
     ids: set[str] = set()
     for line, other in like_posts(lines, held_out, LIKE):
         for one, two in ((line, other), (other, line)):
-            tested = in_split(two, "test") or (in_split(two, "dev") and not in_split(one, "test"))
-            if tested and one.writer != two.writer and not in_split(one, "test"):
+            held = split[two.id] in ("test", "dev") and split[one.id] != "test"
+            if held and one.writer != two.writer:
                 ids.add(one.id)
     return sorted(ids, key=lambda name: (rows[name].writer, int(name.partition(":")[2])))
-
-
-def in_split(line: Line, *splits: str) -> bool:
-    """Tell whether the file of a line has one of some splits."""
-    table = json.loads((everyday.HOME / "splits.json").read_text(encoding="utf-8"))
-    return any(line.writer in table[split] for split in splits)
 
 
 def table(lang: Lang) -> list[dict[str, float | int | str]]:
@@ -243,6 +233,7 @@ def main() -> None:
             name for lang in ("en", "zh") for name in near_held_out(everyday.lines(lang))
         ]
         write_json(place, splits)
+        everyday.split_table.cache_clear()  # so that what is printed is what was written
     wrong = problems(everyday.lines())
     print("\n".join(wrong) or "nothing is wrong", file=sys.stderr)
     figures: dict[str, Any] = {}

@@ -79,7 +79,7 @@ def texts(name: str, taxonomy: str, part: corpora.Part) -> list[tuple[Text, str]
     head = TRAINED_AS.get(taxonomy, taxonomy)
     rows, heads = texts_of(f"{name[:2]}-{part}", part)
     if part == "label":
-        rows = learnable(f"{name[:2]}-label")
+        rows = learnable(rows, name[:2])
     trained = part in ("label", "score")
     return [
         (row, heads[head][int(np.argmax(row.target[head]))])
@@ -115,13 +115,12 @@ def tempered(judge: Any, head: Head) -> float:
     return round(fit_temperature(kept_logits(judge, [row for row, _ in rows]), gold), 4)
 
 
-def learnable(name: str) -> list[Text]:
-    """Texts of a judge that labels, without those that the shipped judge that scores has learnt.
+def learnable(rows: Sequence[Text], lang: str) -> list[Text]:
+    """Texts for a judge that labels, without those that the shipped judge that scores has learnt.
 
     The corpus grows and is mended, and a judge knows the lines as they were when it was trained.
     """
-    rows, _ = texts_of(name, part_of(name))
-    learnt = read_texts(ZOO / f"{name[:2]}-score")
+    learnt = read_texts(ZOO / f"{lang}-score")
     return [row for row in rows if text_digest(row.text) not in learnt]
 
 
@@ -141,7 +140,7 @@ def pack_counted(name: str) -> None:
         settings["heads"][taxonomy] = ngram_settings(judge)
         for key, array in ngram_tensors(judge).items():
             weights[f"{taxonomy}.{key}"] = torch.from_numpy(array)
-    rows = learnable(name)
+    rows = learnable(texts_of(name, part_of(name))[0], name[:2])
     data = {h: value for h, value in data_hashes(rows).items() if h in COUNTED[name]}
     save_torch(weights, folder / WEIGHTS)
     write_texts(folder, [row.text for row in rows])

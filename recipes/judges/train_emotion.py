@@ -53,7 +53,7 @@ SMP = ("happy", "angry", "sad", "fear", "surprise", "neutral")
 SETTINGS: dict[str, dict[str, Any]] = {
     "en-score": {
         "spec": TrunkSpec("minilm", max_tokens=48, max_post=32, rank=32, alpha=64),
-        "rate": 5e-4, "epochs": 2, "batch": 32, "bf16": False, "seed": 1,
+        "rate": 5e-4, "epochs": 2, "batch": 32, "seed": 1,
         "start": "out/judges/before/en-score", "again": 0.4,
     },
     "zh-score": {
@@ -61,7 +61,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "gemma3-270m", layers=16, suffix="\n情感：", max_tokens=60, max_post=32,
             pooling="mean+last", frozen=8, rank=16, alpha=32,
         ),
-        "rate": 3e-4, "epochs": 1, "batch": 32, "bf16": False, "seed": 1,
+        "rate": 3e-4, "epochs": 1, "batch": 32, "seed": 1,
         "start": "out/judges/before/zh-score", "again": 0.2,
     },
 }  # fmt: skip
@@ -254,8 +254,7 @@ def main() -> None:
     rows = with_bare(rows, draw)
     draw.shuffle(rows)
     rows = rows[: given.limit]
-    dtype = torch.bfloat16 if settings["bf16"] else torch.float32
-    trunk = open_trunk(spec, dtype=dtype)
+    trunk = open_trunk(spec)
     heads = nn.ModuleDict({k: nn.Linear(trunk.width, len(v)) for k, v in labels.items()})
     if "start" in settings:
         begin_with(Path(settings["start"]), trunk, heads)
@@ -300,13 +299,12 @@ def main() -> None:
 
     def scores(part: list[Encoded]) -> dict[str, torch.Tensor]:
         starts = [row.start for row in part]
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings["bf16"]):
-            if lower is None:
-                pooled = trunk(*trunk.pad([row.ids for row in part]), starts)
-            else:
-                states, mask = pad_states([row.ids for row in part])
-                out = trunk.model(inputs_embeds=states.to(dtype), attention_mask=mask.long())
-                pooled = pool(out.last_hidden_state.float(), mask, spec.pooling, starts)
+        if lower is None:
+            pooled = trunk(*trunk.pad([row.ids for row in part]), starts)
+        else:
+            states, mask = pad_states([row.ids for row in part])
+            out = trunk.model(inputs_embeds=states.float(), attention_mask=mask.long())
+            pooled = pool(out.last_hidden_state.float(), mask, spec.pooling, starts)
         pooled = drop(pooled) if trunk.training else pooled
         return {k: head(pooled) for k, head in heads.items()}
 
@@ -366,8 +364,6 @@ def main() -> None:
         print(row, flush=True)
         return row
 
-    # The rate falls as if all epochs came; where development scores were flat, we stop before.
-    epochs = settings.get("stop", epochs)
     tensors = {f"trunk.{n}": p for n, p in trunk.named_parameters() if "lora_" in n}
     tensors |= {f"heads.{n}": p for n, p in heads.named_parameters()}
     trunk.train()

@@ -10,7 +10,6 @@ Source: Wei et al. 2019 (Emo-Seq), section 4.4 and Table 2, for emotion and cont
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -30,6 +29,7 @@ from emotone.emotions import EVERYDAY, FULL, TAXONOMIES, EmotionMix
 from emotone.errors import DataError, UsageError, number_of
 from emotone.evaluation.records import read_examples, read_replies_files
 from emotone.files import replacing, write_json
+from emotone.identity import digest
 from emotone.metrics.base import mean_stats
 from emotone.metrics.pooling import Estimate
 from emotone.metrics.significance import interval
@@ -169,7 +169,8 @@ def write_sheet(drawn: Sequence[Item], sheet: Path, key: Path) -> None:
         else:
             texts = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             scratch.write_text("".join(texts), encoding="utf-8")
-    write_json(key, {"sheet": digest(drawn), "lines": [asdict(i) for i in drawn]})
+    lines = [asdict(item) for item in drawn]
+    write_json(key, {"sheet": digest(lines), "lines": lines})
 
 
 def read_key(path: Path) -> list[Item]:
@@ -180,19 +181,13 @@ def read_key(path: Path) -> list[Item]:
     """
     try:
         whole = json.loads(whole_text(path))
-        drawn = [Item(**line) for line in whole["lines"]]
-        kept = whole["sheet"]
+        lines, kept = whole["lines"], whole["sheet"]
+        drawn = [Item(**line) for line in lines]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no key of a sheet; `emotone blind sheet` writes one") from error
-    if kept != digest(drawn):
+    if kept != digest(lines):
         raise DataError(f"{path} was changed after it was written; make the sheet anew")
     return drawn
-
-
-def digest(drawn: Iterable[Item]) -> str:
-    """Hash of what a sheet shows and hides."""
-    text = json.dumps([asdict(i) for i in drawn], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_ratings(path: Path, drawn: Sequence[Item]) -> list[Reading]:

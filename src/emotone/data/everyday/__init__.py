@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,7 @@ class Rating:
     heard: int
     content: int
     blame: int
-    again: tuple[int, int, int] | None = field(default=None)
+    again: tuple[int, int, int] | None = None
 
 
 def files(lang: Lang | None = None) -> list[Path]:
@@ -177,14 +177,17 @@ def split_of(name: str, number: int) -> Split | None:
 
     A file that `splits.json` does not know, such as one that is being written, has none.
     """
-    table = _splits()
-    if f"{name}:{number}" in table["near"]:
-        return None
-    return next((split for split in SPLITS if name in table[split]), None)
+    return None if f"{name}:{number}" in split_table()["near"] else split_of_file(name)
+
+
+def split_of_file(name: str) -> Split | None:
+    """Tell the split of a file, such as "en-4"; None of one that `splits.json` does not know."""
+    return next((split for split in SPLITS if name in split_table()[split]), None)
 
 
 @cache
-def _splits() -> dict[str, frozenset[str]]:
+def split_table() -> dict[str, frozenset[str]]:
+    """Files of each split, and under "near" the lines that have none; read once."""
     table = json.loads((HOME / "splits.json").read_text(encoding="utf-8"))
     return {key: frozenset(value) for key, value in table.items()}
 
