@@ -92,6 +92,10 @@ def test_a_post_is_read_but_not_pooled(folder: Path, pooling: str):
     assert row.ids[row.start :] == alone.ids[len(alone.ids) - (len(row.ids) - row.start) :]
     assert row.start > 0
     assert len(row.ids) - len(alone.ids) <= 6 + 1, "the post is cut, and its mark is counted"
+    with torch.no_grad():
+        states = reads.states(*reads.pad([row.ids]))[0]
+    mean = vectors(reads, ["so glad"], ["I won a very long race today"])[0, : states.shape[-1]]
+    torch.testing.assert_close(mean, states[row.start :].mean(0), rtol=1e-4, atol=1e-5)
     together = vectors(reads, TEXTS, POSTS)
     single = [vectors(reads, [t], [p]) for t, p in zip(TEXTS, POSTS, strict=True)]
     torch.testing.assert_close(together, torch.cat(single), rtol=1e-4, atol=1e-5)
