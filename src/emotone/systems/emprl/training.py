@@ -25,13 +25,13 @@ from emotone.protocols import EmpathyReader
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.policy import Policy
 from emotone.rl.seq2seq import Seq2SeqPolicy
+from emotone.rl.supervised import TokenPairs, supervise
 from emotone.rl.trainer import Development, reinforce
 from emotone.systems.emprl.config import NEW, Config
 from emotone.systems.emprl.corpus import Corpus, read_base, read_corpus, sides
 from emotone.systems.emprl.folder import save_policy
 from emotone.systems.emprl.policy import new_policy, open_policy
 from emotone.systems.emprl.reward import EmpathyReward, make_reward
-from emotone.systems.emprl.supervised import TokenPairs, supervise
 from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training

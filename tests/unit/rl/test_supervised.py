@@ -7,7 +7,7 @@ from emotone.models.tiny import tiny_seq2seq
 from emotone.rl.rollout import roll_out
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.rl.settings import Sampling
-from emotone.systems.emprl.supervised import TokenPairs, supervise
+from emotone.rl.supervised import TokenPairs, supervise
 from emotone.training import checkpoint
 from emotone.training.settings import Training
 from emotone.types import Dialogue

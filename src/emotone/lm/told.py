@@ -1,0 +1,106 @@
+"""A chat model that is told in words which emotion to answer in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from emotone.emotions import EmotionMix
+from emotone.lm.chat import prompt_ids, system_prompt
+from emotone.lm.decode import stream, write
+from emotone.lm.likelihood import reply_nats
+from emotone.models.catalog import languages_of
+from emotone.requests import check_request
+from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
+
+if TYPE_CHECKING:
+    from emotone.models import CausalLM
+
+
+class Told:
+    """What systems share whose model reads the emotion in its system prompt; each has a name.
+
+    Args:
+        lm: The chat model.
+        system: System prompt before the emotion; "" leaves it to the chat template.
+        batch: Rows a forward pass.
+    """
+
+    name: ClassVar[str]
+    capabilities: Capabilities
+
+    def __init__(self, lm: CausalLM, *, system: str, batch: int) -> None:
+        self.capabilities = replace(self.capabilities, languages=languages_of(lm.name))
+        self.lm = lm
+        self.system = system
+        self._batch = batch
+
+    def prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
+        """Token ids of what the model reads."""
+        return prompt_ids(self.lm.tokenizer, dialogue, system_prompt(self.system, emotion))
+
+    def reply(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        *,
+        decoding: Decoding,
+        empathy: Sequence[EmpathyLevels | None] | None = None,
+    ) -> list[Reply]:
+        """Answer each dialogue, told its emotion."""
+        check_request(self.name, self.capabilities, dialogues, emotions, empathy, decoding)
+        prompts = [self.prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
+        replies: list[Reply] = []
+        for start in range(0, len(prompts), self._batch):
+            part = prompts[start : start + self._batch]
+            seeds = [decoding.seed + start + i for i in range(len(part))]
+            written = write(
+                self.lm.model, self.lm.tokenizer, part, decoding, seeds, stop=self.lm.stop
+            )
+            for i, out in enumerate(written, start):
+                replies.append(
+                    Reply(
+                        out.text,
+                        emotions[i],
+                        self.name,
+                        self.lm.name,
+                        decoding.seed + i,
+                        out.tokens,
+                        out.logprob,
+                        {"tier": "none", "told": system_prompt("", emotions[i])},
+                        out.finish_reason,
+                    )
+                )
+        return replies
+
+    def nats(
+        self,
+        dialogues: Sequence[Dialogue],
+        emotions: Sequence[EmotionMix | None],
+        replies: Sequence[str],
+    ) -> list[tuple[float, int]]:
+        """Return nats and tokens of given replies, told their emotions as in `reply`."""
+        check_request(self.name, self.capabilities, dialogues, emotions)
+        prompts = [self.prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
+        return reply_nats(
+            self.lm.model,
+            self.lm.tokenizer,
+            list(zip(prompts, replies, strict=True)),
+            batch=self._batch,
+        )
+
+    def stream(
+        self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding
+    ) -> Iterator[str]:
+        """Yield one reply while it is written."""
+        check_request(self.name, self.capabilities, [dialogue], [emotion], decoding=decoding)
+        prompt = self.prompt(dialogue, emotion)
+        return stream(
+            self.lm.model,
+            self.lm.tokenizer,
+            prompt,
+            decoding,
+            decoding.seed,
+            stop=self.lm.stop,
+        )

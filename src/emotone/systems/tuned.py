@@ -1,0 +1,298 @@
+"""Tuned: a chat model taught to answer in the emotion that it is told in words.
+
+The fine-tuning baseline of emotion vectors: adapters (LoRA) learn the replies of a corpus,
+
+    loss = - sum_t log p(y_t | y_<t, system prompt with the emotion, dialogue) / T,
+
+over the replies alone. The emotion stands in the system prompt in the words that `prompted` uses,
+so the two differ by the training only. A neutral reply is learned under the plain prompt: whoever
+asks for no emotion gets it.
+
+Source: Hu et al. 2022 (LoRA); fine-tuning is a baseline of the emotion vectors' paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emotone import config as configs
+from emotone.data.reading import Problems
+from emotone.data.source import read_file
+from emotone.data.split import train_and_dev
+from emotone.emotions import EVERYDAY, EmotionMix, Taxonomy
+from emotone.errors import CheckpointError, ConfigError, DataError, ModelMissing
+from emotone.files import replacing
+from emotone.lm.chat import FRIEND, system_prompt
+from emotone.lm.decode import SEARCHES
+from emotone.lm.told import Told
+from emotone.models import devices
+from emotone.models.catalog import languages_of
+from emotone.rl.adapters import Adapters
+from emotone.training.seeding import seed_for
+from emotone.training.settings import Training
+from emotone.types import Capabilities, Example
+
+if TYPE_CHECKING:
+    from emotone.models import CausalLM
+    from emotone.rl.causal import CausalPolicy
+    from emotone.rl.supervised import TokenPairs
+
+FILE = "config.toml"
+#: All linear maps of a block of a Llama-like model.
+ALL_MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+#: Intensities that are told in training; the data has none, so each example draws one.
+TOLD = (50.0, 75.0, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is learned from.
+
+    Args:
+        train: Examples with replies and the emotions of them, as `emotone data prepare everyday`
+            writes them.
+        dev: The same, to choose the best weights by; None keeps `dev_share` of the posts apart.
+        dev_share: Share of posts kept apart, by a hash of the first post of a conversation.
+    """
+
+    train: Path = Path("everyday.jsonl")
+    dev: Path | None = None
+    dev_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 0 < self.dev_share < 0.5:
+            raise ConfigError(f"data: dev_share is {self.dev_share}; use above 0 and below 0.5")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How the model learns and answers.
+
+    Args:
+        model: Chat model that learns: catalogue name, folder or hub id.
+        system: System prompt before the emotion.
+        max_prompt: Tokens that are read in training; the end of the dialogue is kept.
+        max_reply: Tokens of a reply that are learned.
+        batch: Rows a forward pass when it answers.
+        adapters: The low-rank change.
+        data: What is learned from.
+        training: How.
+    """
+
+    model: str = "smollm2"
+    system: str = FRIEND
+    max_prompt: int = 200
+    max_reply: int = 60
+    batch: int = 32
+    adapters: Adapters = field(
+        default_factory=lambda: Adapters(rank=32, alpha=64.0, targets=ALL_MAPS)
+    )
+    data: Data = field(default_factory=Data)
+    training: Training = field(
+        default_factory=lambda: Training(epochs=2, batch=16, lr=2e-4, clip=1.0, warmup=30)
+    )
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("max_prompt", "max_reply", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; use 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model folder says of itself in `config.toml`.
+
+    Args:
+        base: The chat model that the adapters belong to.
+        system: System prompt before the emotion.
+        emotions: Labels of `everyday` that were told in training, in the order of the set.
+        data: "train" and "dev" -> sha256 of the file.
+        steps: Steps made.
+        dev_nats: Nats a token on the development examples.
+    """
+
+    base: str
+    system: str
+    emotions: tuple[str, ...]
+    data: dict[str, str] = field(default_factory=dict[str, str])
+    steps: int = 0
+    dev_nats: float = 0.0
+
+
+class Tuned(Told):
+    """A chat model with adapters that learned to answer in what it is told.
+
+    Args:
+        lm: The model, adapters merged into it.
+        card: What its folder says.
+        batch: Rows a forward pass.
+    """
+
+    name = "tuned"
+
+    def __init__(self, lm: CausalLM, card: Card, batch: int = 32) -> None:
+        self.capabilities = Capabilities(
+            Taxonomy(EVERYDAY.name, card.emotions, EVERYDAY.aliases),
+            graded=True,
+            mixes=True,
+            history=True,
+            streaming=True,
+            decoding=SEARCHES,
+        )
+        super().__init__(lm, system=card.system, batch=batch)
+        self.capabilities = replace(self.capabilities, languages=languages_of(card.base))
+        self.card = card
+
+
+def train(config: Config, out: Path) -> Path:
+    """Teach adapters the replies of a corpus; `out` becomes a model folder with the run beside it.
+
+    Raises:
+        DataError: If no example has a reply, or one an emotion that `everyday` has not.
+        EmotoneError: As `emotone.training.loop.fit`.
+    """
+    from emotone.models import load_causal_lm
+    from emotone.rl.adapters import save_adapters
+    from emotone.rl.causal import CausalPolicy
+    from emotone.rl.supervised import supervise
+
+    learned, dev, hashes = train_and_dev(
+        config.data.train,
+        config.data.dev,
+        _with_replies,
+        share=config.data.dev_share,
+        text_of=lambda example: example.dialogue.posts[0].text,
+    )
+    if not learned or not dev:
+        raise DataError(
+            f"{config.data.train} leaves {len(learned)} examples to learn from and {len(dev)} to"
+            " choose by; name a file with more posts, or one of its own with data.dev"
+        )
+    place = devices.place(config.training.device)
+    lm = load_causal_lm(config.model, str(place.type))
+    policy = CausalPolicy(
+        lm.model.float(),
+        lm.tokenizer,
+        adapters=config.adapters,
+        system=config.system,
+        max_prompt=config.max_prompt,
+        max_reply=config.max_reply,
+        values=False,
+        seed=seed_for(config.training.seed, "policy"),
+    )
+    seed = seed_for(config.training.seed, "told")
+    fitted = supervise(
+        policy,
+        token_pairs(policy, learned, config, seed),
+        token_pairs(policy, dev, config, seed + 1),
+        settings=config.training,
+        out=out,
+        depends_on={
+            "data": hashes,
+            "model": config.model,
+            "reading": [config.system, config.max_prompt, config.max_reply],
+            "adapters": configs.comparable(asdict(config.adapters)),
+        },
+    )
+    told = {e.label for ex in (*learned, *dev) if ex.emotion for e, _ in ex.emotion.parts}
+    labels = tuple(e for e in EVERYDAY.labels if e in told and e != EVERYDAY.neutral)
+    save_adapters(policy.model, out, base=config.model)
+    card = Card(config.model, config.system, labels, hashes, fitted.steps, fitted.best_dev or 0.0)
+    with replacing(out / FILE) as path:  # last: a folder without it is incomplete
+        path.write_text(configs.dump(card), encoding="utf-8")
+    return out
+
+
+def token_pairs(
+    policy: CausalPolicy, examples: Sequence[Example], config: Config, seed: int
+) -> TokenPairs:
+    """Prompts that tell the emotions of examples, and their replies, as the policy's tokens.
+
+    Args:
+        policy: Whose tokens.
+        examples: What is told and answered.
+        config: How prompts are written.
+        seed: Of the intensities that are told.
+    """
+    from emotone.rl.causal import chat_prompt
+    from emotone.rl.supervised import TokenPairs
+
+    drawn = np.random.default_rng(seed).choice(TOLD, len(examples))
+    prompts = [
+        chat_prompt(
+            policy.codec.tokenizer,
+            example.dialogue,
+            system_prompt(config.system, _told(example.emotion, float(intensity))),
+            config.max_prompt,
+        )
+        for example, intensity in zip(examples, drawn, strict=True)
+    ]
+    return TokenPairs(prompts, policy.codec.encode([example.reply or "" for example in examples]))
+
+
+def _told(emotion: EmotionMix | None, intensity: float) -> EmotionMix | None:
+    """What is told of an example's emotion: nothing of a neutral one."""
+    if emotion is None or emotion.parts[0][0].label == EVERYDAY.neutral:
+        return None
+    if emotion.at_full is None:  # the corpus says how much
+        return emotion
+    return EmotionMix(((emotion.at_full, intensity),))
+
+
+def _with_replies(path: Path) -> list[Example]:
+    if not path.is_file():
+        raise DataError(
+            f"there is no file {path}; make it with `emotone data prepare everyday --split en-plain"
+            f" --output {path}`, or name another with data.train"
+        )
+    examples = [e for e in read_file(path, Problems("raise")) if e.reply and e.reply.strip()]
+    for example in examples:
+        for emotion, _ in example.emotion.parts if example.emotion else ():
+            if emotion.label not in EVERYDAY.labels:
+                raise DataError(
+                    f"example {example.id} of {path} has the emotion {emotion.label!r} of"
+                    f" {emotion.taxonomy}; use those of everyday ({', '.join(EVERYDAY.labels)})"
+                )
+    return examples
+
+
+def load(model: str | None = None, *, device: str = "auto", config: Config | None = None) -> Tuned:
+    """Load a trained model; its adapters are merged into the chat model that they belong to.
+
+    Raises:
+        ModelMissing: If no folder is given: no weights of this system are shipped yet.
+        CheckpointError: If the folder is none of this system.
+    """
+    from emotone.models import load_causal_lm
+    from emotone.rl.adapters import load_adapters, merge_adapters
+
+    if model is None:
+        raise ModelMissing(
+            "tuned has no shipped weights; train some with `emotone train tuned --out FOLDER` and"
+            " give the folder with --model"
+        )
+    folder = Path(model)
+    try:
+        card = configs.load(Card, folder / FILE)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{model} is not a folder of tuned ({error}); train it with `emotone train tuned`"
+        ) from error
+    lm = load_causal_lm(card.base, device)
+    load_adapters(lm.model, folder)
+    merge_adapters(lm.model)
+    return Tuned(replace(lm, name=folder.resolve().name), card, (config or Config()).batch)
+
+
+def tiny() -> Tuned:
+    """Return the system on a random two-block model."""
+    from emotone.models.tiny import tiny_causal_lm
+
+    return Tuned(tiny_causal_lm(), Card("tiny", FRIEND, EVERYDAY.labels[:7]))
