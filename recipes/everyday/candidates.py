@@ -4,6 +4,10 @@
 system below answer them in an emotion drawn for it, and writes `candidates-en.jsonl`, shuffled. A
 system whose file is there already does not answer again. `python -m recipes.everyday.sheets` makes
 the readers' sheets of it.
+
+`--round 2 --out out/everyday-2` draws further posts for the settings of the second round: one reply
+a post, cool and warm, pushed less, so that more of them make sense and a judge of sense sees where
+sense begins.
 """
 
 from __future__ import annotations
@@ -23,11 +27,15 @@ from emotone.door import mix_of
 from emotone.files import replacing
 from emotone.types import Decoding
 
-#: Posts of each split; a judge learns from one train split, and is tested on the test posts.
-POSTS: dict[everyday.Split, int] = {"train-a": 95, "train-b": 95, "dev": 25, "test": 60}
+#: Posts of each split, a round; a judge learns from one train split, and is tested on `test`.
+POSTS: dict[int, dict[everyday.Split, int]] = {
+    1: {"train-a": 95, "train-b": 95, "dev": 25, "test": 60},
+    2: {"train-a": 270, "train-b": 270, "dev": 20, "test": 40},
+}
 EKMAN = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 NLPCC = ("like", "sadness", "disgust", "anger", "happiness")
-PART = 24
+#: Posts answered at once, a round (it is part of what the seeds give).
+PART = {1: 24, 2: 75}
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,9 @@ class Slot:
     emotions: tuple[str, ...] = EKMAN
 
 
-SLOTS: dict[Lang, tuple[Slot, ...]] = {
-    "en": (
+COOL = {"temperature": 0.45}
+SLOTS: dict[tuple[Lang, int], tuple[Slot, ...]] = {
+    ("en", 1): (
         Slot("steered", "steered"),
         Slot("steered-again", "steered", decoding={"seed": 1000}),
         Slot("steered-60", "steered", {"candidates": 1}, {"temperature": 0.7}, 60),
@@ -53,7 +62,16 @@ SLOTS: dict[Lang, tuple[Slot, ...]] = {
         Slot("ecm", "ecm", decoding={"strategy": "beam"}),
         Slot("emo_seq", "emo_seq"),
     ),
-    "zh": (
+    ("en", 2): (
+        Slot("steered-25", "steered", {"candidates": 1}, {"seed": 11}, 25),
+        Slot("steered-cool", "steered", {"candidates": 1}, {**COOL, "seed": 12}, 70),
+        Slot("told-plain", "steered", {"told": True, "candidates": 1}, {**COOL, "seed": 13}, 5),
+        Slot("told-cool", "steered", {"told": True, "candidates": 1}, {**COOL, "seed": 14}, 40),
+        Slot("told-warm", "steered", {"told": True, "candidates": 1}, {"seed": 15}, 30),
+        Slot("prompted-cool", "prompted", {}, {**COOL, "seed": 16}),
+        Slot("prompted-warm", "prompted", {}, {"temperature": 0.9, "seed": 17}),
+    ),
+    ("zh", 1): (
         Slot("ecm", "ecm", emotions=NLPCC),
         Slot("ecm-beam", "ecm", {}, {"strategy": "beam"}, emotions=NLPCC),
         Slot("ecm-sample", "ecm", {}, {"strategy": "sample", "temperature": 0.7}, emotions=NLPCC),
@@ -66,10 +84,10 @@ SLOTS: dict[Lang, tuple[Slot, ...]] = {
 }
 
 
-def posts(lang: Lang) -> Iterator[everyday.Line]:
-    """Draw the posts, half plain and half rich where a split has both."""
-    draw = random.Random(f"everyday {lang}")
-    for split, count in POSTS.items():
+def posts(lang: Lang, number: int) -> Iterator[everyday.Line]:
+    """Draw the posts of a round, half plain and half rich where a split has both."""
+    draw = random.Random(f"everyday {lang}" + f" {number}" * (number > 1))
+    for split, count in POSTS[number].items():
         plain = everyday.lines(lang, kinds=["plain"], splits=[split])
         rich = everyday.lines(lang, kinds=["rich"], splits=[split])
         some = draw.sample(plain, min(count // 2, len(plain)))
@@ -77,7 +95,7 @@ def posts(lang: Lang) -> Iterator[everyday.Line]:
         yield from draw.sample(rich, count - len(some))
 
 
-def answer(slot: Slot, lang: Lang, lines: list[everyday.Line], path: Path) -> None:
+def answer(slot: Slot, lang: Lang, lines: list[everyday.Line], path: Path, size: int) -> None:
     """Let one slot answer all posts and write its rows."""
     settings = {**slot.settings}
     model = settings.pop("model", None)
@@ -88,8 +106,8 @@ def answer(slot: Slot, lang: Lang, lines: list[everyday.Line], path: Path) -> No
     mixes = [mix_of({e: slot.intensity}, responder.capabilities.taxonomy) for e in emotions]
     decoding = Decoding(**{"seed": len(slot.name) * 10_000, **slot.decoding})
     rows: list[dict[str, Any]] = []
-    for start in range(0, len(lines), PART):
-        part = slice(start, start + PART)
+    for start in range(0, len(lines), size):
+        part = slice(start, start + size)
         replies = responder.reply(
             [line.dialogue for line in lines[part]],
             mixes[part],
@@ -111,16 +129,19 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     args = argparse.ArgumentParser()
-    args.add_argument("lang", choices=sorted(SLOTS))
+    args.add_argument("lang", choices=["en", "zh"])
+    args.add_argument("--round", type=int, default=1)
     args.add_argument("--out", type=Path, default=Path("out/everyday"))
     given = args.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    drawn = list(posts(given.lang))
+    if (given.lang, given.round) not in SLOTS:
+        args.error(f"no systems for round {given.round} of {given.lang}; have {sorted(SLOTS)}.")
+    drawn = list(posts(given.lang, given.round))
     rows: list[dict[str, Any]] = []
-    for slot in SLOTS[given.lang]:
+    for slot in SLOTS[given.lang, given.round]:
         path = given.out / f"{given.lang}-{slot.name}.jsonl"
         if not path.is_file():
-            answer(slot, given.lang, drawn, path)
+            answer(slot, given.lang, drawn, path, PART[given.round])
         rows += [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
     random.Random(0).shuffle(rows)
     write_rows(given.out / f"candidates-{given.lang}.jsonl", rows)

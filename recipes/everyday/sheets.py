@@ -3,7 +3,8 @@
 `python -m recipes.everyday.sheets write en` parts `out/everyday/candidates-en.jsonl` into sheets
 for readers (`emotone blind` says how they are read), each with lines written by hand among them,
 and one sheet more that reads a tenth of them again. `python -m recipes.everyday.sheets read en`
-joins what the readers gave into `ratings-en.jsonl` of the corpus, and prints agreement and figures.
+joins what the readers gave into `ratings-en.jsonl` of the corpus, and prints agreement and figures;
+ratings of other rounds (`--out out/everyday-2`) stay there.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from emotone.data.text import Lang, text_key
 from emotone.evaluation import blind
 from recipes.everyday.candidates import write_rows
 
+#: Lines of a sheet, and lines written by hand beside them.
 SHEET = 440
 BY_HAND = 20
 AGAIN = 0.1
 
 
-def write(lang: Lang, out: Path) -> None:
-    """Write the sheets and their one key."""
+def write(lang: Lang, out: Path, length: int) -> None:
+    """Write the sheets, so many machine lines in each, and their one key."""
     draw = random.Random(f"sheets {lang}")
     rows = [json.loads(t) for t in (out / f"candidates-{lang}.jsonl").read_text().splitlines()]
     candidates: dict[str, dict[str, Any]] = {}
@@ -42,14 +44,14 @@ def write(lang: Lang, out: Path) -> None:
         for label, text in line.replies.items()
         if label in everyday.EMOTIONS[:6]
     ]
-    drawn += draw.sample(hand, BY_HAND * -(-len(drawn) // SHEET))
+    drawn += draw.sample(hand, BY_HAND * -(-len(drawn) // length))
     draw.shuffle(drawn)
     drawn = [
         blind.Item(f"{n:04d}", i.post, i.asked, i.reply, i.system, i.source)
         for n, i in enumerate(drawn, 1)
     ]
     key = out / f"key-{lang}.json"
-    size = SHEET + BY_HAND
+    size = length + BY_HAND
     for number, start in enumerate(range(0, len(drawn), size), 1):
         path = out / f"sheet-{lang}-{number}.jsonl"
         blind.write_sheet(drawn[start : start + size], path, key)
@@ -87,7 +89,10 @@ def read(lang: Lang, out: Path) -> None:
         if others:
             row["again"] = [others[0].emotion, others[0].content, others[0].blame]
         rows.append(row)
-    write_rows(everyday.HOME / f"ratings-{lang}.jsonl", sorted(rows, key=lambda row: row["id"]))
+    path = everyday.HOME / f"ratings-{lang}.jsonl"
+    own = {row["id"] for row in rows}
+    rows += [r for r in map(json.loads, path.read_text("utf-8").splitlines()) if r["id"] not in own]
+    write_rows(path, sorted(rows, key=lambda row: row["id"]))
     print(blind.markdown(blind.figures(drawn, readings), blind.agreement(readings)))
 
 
@@ -96,8 +101,12 @@ def main() -> None:
     args.add_argument("what", choices=["write", "read"])
     args.add_argument("lang", choices=["en", "zh"])
     args.add_argument("--out", type=Path, default=Path("out/everyday"))
+    args.add_argument("--lines", type=int, default=SHEET, help="machine lines of a sheet")
     given = args.parse_args()
-    (write if given.what == "write" else read)(given.lang, given.out)
+    if given.what == "write":
+        write(given.lang, given.out, given.lines)
+    else:
+        read(given.lang, given.out)
 
 
 if __name__ == "__main__":
