@@ -5,9 +5,9 @@ system below answer them in an emotion drawn for it, and writes `candidates-en.j
 system whose file is there already does not answer again. `python -m recipes.everyday.sheets` makes
 the readers' sheets of it.
 
-`--round 2 --out out/everyday-2` draws further posts for the settings of the second round: one reply
-a post, cool and warm, pushed less, so that more of them make sense and a judge of sense sees where
-sense begins.
+`--round 2 --out out/everyday-2` draws posts anew (a tenth were in the first round) for the settings
+of the second round: one reply a post, cool and warm, pushed less, so that more of them make sense
+and a judge of sense sees where sense begins.
 """
 
 from __future__ import annotations
@@ -120,6 +120,11 @@ def answer(slot: Slot, lang: Lang, lines: list[everyday.Line], path: Path, size:
     write_rows(path, rows)
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines; a line ends with a line feed and nothing else."""
+    return [json.loads(row) for row in path.read_text(encoding="utf-8").split("\n") if row]
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write JSON lines."""
     with replacing(path) as scratch:
@@ -131,8 +136,10 @@ def main() -> None:
     args = argparse.ArgumentParser()
     args.add_argument("lang", choices=["en", "zh"])
     args.add_argument("--round", type=int, default=1)
-    args.add_argument("--out", type=Path, default=Path("out/everyday"))
+    args.add_argument("--out", type=Path, help="out/everyday, or out/everyday-N of a later round")
     given = args.parse_args()
+    if given.out is None:
+        given.out = Path("out/everyday" + f"-{given.round}" * (given.round > 1))
     given.out.mkdir(parents=True, exist_ok=True)
     if (given.lang, given.round) not in SLOTS:
         args.error(f"no systems for round {given.round} of {given.lang}; have {sorted(SLOTS)}.")
@@ -142,7 +149,7 @@ def main() -> None:
         path = given.out / f"{given.lang}-{slot.name}.jsonl"
         if not path.is_file():
             answer(slot, given.lang, drawn, path, PART[given.round])
-        rows += [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines()]
+        rows += read_rows(path)
     random.Random(0).shuffle(rows)
     write_rows(given.out / f"candidates-{given.lang}.jsonl", rows)
 

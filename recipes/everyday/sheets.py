@@ -29,7 +29,10 @@ AGAIN = 0.1
 def write(lang: Lang, out: Path, length: int) -> None:
     """Write the sheets, so many machine lines in each, and their one key."""
     draw = random.Random(f"sheets {lang}")
-    rows = [json.loads(t) for t in (out / f"candidates-{lang}.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(t)
+        for t in (out / f"candidates-{lang}.jsonl").read_text("utf-8").strip().split("\n")
+    ]
     candidates: dict[str, dict[str, Any]] = {}
     for row in rows:  # a short reply that two systems gave to one post is read once
         candidates.setdefault(text_key(row["post"] + row["reply"] + row["emotion"]), row)
@@ -66,7 +69,9 @@ def read(lang: Lang, out: Path) -> None:
     drawn = blind.read_key(out / f"key-{lang}.json")
     splits = {
         row["id"]: row["split"]
-        for row in map(json.loads, (out / f"candidates-{lang}.jsonl").read_text().splitlines())
+        for row in map(
+            json.loads, (out / f"candidates-{lang}.jsonl").read_text("utf-8").strip().split("\n")
+        )
     }
     readings = [
         reading
@@ -91,7 +96,11 @@ def read(lang: Lang, out: Path) -> None:
         rows.append(row)
     path = everyday.HOME / f"ratings-{lang}.jsonl"
     own = {row["id"] for row in rows}
-    rows += [r for r in map(json.loads, path.read_text("utf-8").splitlines()) if r["id"] not in own]
+    rows += [
+        r
+        for r in map(json.loads, path.read_text("utf-8").strip().split("\n"))
+        if r["id"] not in own
+    ]
     write_rows(path, sorted(rows, key=lambda row: row["id"]))
     print(blind.markdown(blind.figures(drawn, readings), blind.agreement(readings)))
 

@@ -1,4 +1,4 @@
-"""The README of each judge of the zoo, and the page of figures, of `judge.json` and figures."""
+"""The README of each judge of the zoo, and the page of figures, from `judge.json` and figures."""
 
 from __future__ import annotations
 
@@ -29,13 +29,26 @@ DATA = {
         "NLPCC and SMP2020-EWECT shared-task data, research use; the trunk comes under the Gemma"
         " Terms of Use",
     ),
+    "en-sense": (
+        "answers of EmpatheticDialogues and DailyDialog (45 % of the posts), "
+        + OURS.format(split="train-b")
+        + ", answers made wrong from both, and its rated machine replies",
+        "EmpatheticDialogues CC BY-NC 4.0; DailyDialog CC BY-NC-SA 4.0",
+    ),
+    "en-sense-label": (
+        "answers of EmpatheticDialogues and DailyDialog (40 % of the posts), "
+        + OURS.format(split="train-a")
+        + ", answers made wrong from both, and its rated machine replies",
+        "EmpatheticDialogues CC BY-NC 4.0; DailyDialog CC BY-NC-SA 4.0",
+    ),
 }
 BESIDE = (
     ", and n-grams of the same training texts beside it; the share of each was chosen on"
     " development texts"
 )
 ROLE = {
-    "label": "to label training data and to calibrate intensities. Never for results.",
+    "label": "to label training data, to calibrate intensities, to choose and to reward. Never for"
+    " results.",
     "score": "to score replies in result tables. Never to label, train or tune what it scores.",
 }
 KIND = {
@@ -43,16 +56,23 @@ KIND = {
     " is in judge.json",
     "encoder": "a catalogue model with a low-rank change of its linear layers and one linear head"
     " a label set",
+    "sense": "a catalogue model with a low-rank change of its linear layers that reads post and"
+    " reply, the likelihood of the reply under the same model as it was, and a logistic regression"
+    " for content 0, 1 and 2",
 }
 RECIPE = {
     "ngram": "`python -m recipes.judges.make {name}`",
     "encoder": "`python -m recipes.judges.train_emotion {name} --out out/judges/{name}`, then"
     " `python -m recipes.judges.make {name}`",
+    "sense": "`python -m recipes.judges.train_sense {name} --out out/judges/{name}`, then"
+    " `python -m recipes.judges.make {name}`",
 }
-LIMITS = (
-    "short informal posts and replies; irony not at all. Labels of people disagree in about a third"
-    " of such texts. Not a measure of anybody's state of mind."
-)
+LIMITS = {
+    "emotion": "short informal posts and replies; irony not at all. Labels of people disagree in"
+    " about a third of such texts. Not a measure of anybody's state of mind.",
+    "sense": "short replies to short posts; facts are not checked. It agrees with readers only as"
+    " far as the table says.",
+}
 
 
 def write(folders: list[Path], figures: Path) -> None:
@@ -68,7 +88,7 @@ def page(figures: Path, out: Path) -> None:
     results = json.loads(figures.read_text(encoding="utf-8"))
     tables = results["judges"]
     lines = [
-        "# Judges of emotion, measured",
+        "# Judges of emotion and of sense, measured",
         "",
         "Written by `python -m recipes.judges.make cards`, from docs/results/judges.json; do not"
         " edit. Texts that no judge has seen ([who sees which](emotion.md)); values with 95 %"
@@ -111,6 +131,16 @@ def page(figures: Path, out: Path) -> None:
             if "agreement" in row:
                 both = row["agreement"]
                 lines.append(f"| {key} | {_range(both['share'])} | {both['kappa']:.3f} |")
+    lines += ["", "## Sense", ""]
+    lines += ["AUC of true answers against those made wrong, by the way they were made wrong.", ""]
+    lines += ["| judge | pairs | all | worst kind | by kind |", "|---|---|---|---|---|"]
+    for name, row in results["sense"].items():
+        kinds = row["auc_by_kind"]
+        worst = min(kinds, key=kinds.__getitem__)
+        each = ", ".join(f"{kind} {value:.2f}" for kind, value in kinds.items())
+        lines.append(
+            f"| {name} | {row['n']} | {row['auc']:.3f} | {worst} {kinds[worst]:.3f} | {each} |"
+        )
     lines += ["", "## Speed", "", "Texts a second on two cores, of replies with their posts.", ""]
     lines += ["| judge | texts/s |", "|---|---|"]
     lines += [f"| {name} | {value:,.0f} |" for name, value in results["speed"].items()]
@@ -120,10 +150,11 @@ def page(figures: Path, out: Path) -> None:
 def _readme(card: dict[str, Any], results: dict[str, Any]) -> str:
     name, role, kind = card["name"], card["role"], card["kind"]
     data, licence = DATA[name]
+    what = "sense" if kind == "sense" else "emotion"
     lines = [
         f"# {name}, version {card['version']}",
         "",
-        f"A judge of emotion for {'English' if card['lang'] == 'en' else 'Chinese'} texts: "
+        f"A judge of {what} for {'English' if card['lang'] == 'en' else 'Chinese'} texts: "
         f"{KIND[kind]}{BESIDE if 'ngrams' in card['settings'] else ''}.",
         "",
         f"- Intended use: {ROLE[role]}",
@@ -131,11 +162,20 @@ def _readme(card: dict[str, Any], results: dict[str, Any]) -> str:
         f"- Trained on: {data}. No text is shared with a judge of another role (texts.bin).",
         f"- Licence of the data: {licence}. These weights are for research, not for commerce.",
         f"- Recipe: {RECIPE[kind].format(name=name)}",
-        f"- Limits: {LIMITS}",
+        f"- Limits: {LIMITS[what]}",
         "",
         "## Scores on held-out texts (95 % intervals)",
         "",
     ]
+    if what == "sense":
+        row = results["sense"][name]
+        spearman = results["readers"][card["lang"]]["sense"][name]["spearman"]
+        lines += [
+            f"AUC of true answers against answers made wrong: {row['auc']:.3f} of {row['n']} pairs."
+            f" Spearman correlation with content by readers: {spearman:.2f} of"
+            f" {results['readers'][card['lang']]['replies']} machine replies.",
+        ]
+        return "\n".join(lines) + "\n"
     lines += [
         "| labels | texts | accuracy | macro-F1 | calibration error before, after |",
         "|---|---|---|---|---|",

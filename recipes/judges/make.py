@@ -1,8 +1,9 @@
 """From trained parts to the judges of the zoo, and their figures.
 
 `python -m recipes.judges.make en-label zh-label` trains and packs the judges that count n-grams,
-`en-score zh-score` packs what `train_emotion` has trained. `python -m recipes.judges.make figures
-cards` writes docs/results/judges.json, each judge's README.md and docs/judges/emotion-results.md.
+`en-score zh-score` packs what `train_emotion` has trained, `en-sense` and the other judges
+of sense what `train_sense` has. `python -m recipes.judges.make figures cards` writes
+docs/results/judges.json, each judge's README.md and docs/judges/emotion-results.md.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from safetensors.torch import save_file as save_torch
 
 from emotone.data import everyday
 from emotone.emotions import TAXONOMIES
-from emotone.judges import open_judge
+from emotone.judges import open_judge, open_sense
 from emotone.judges.calibration import calibration_error, fit_temperature, softmax
 from emotone.judges.card import (
     CARD,
@@ -40,13 +41,15 @@ from emotone.judges.card import (
 from emotone.judges.encoder import blend
 from emotone.judges.grams import Grams
 from emotone.judges.ngram import NgramJudge, ngram_settings, ngram_tensors, train_ngram_judge
+from emotone.judges.sense import LIKELIHOODS, likelihoods
 from emotone.metrics import f1
 from emotone.metrics.base import SumStats
 from emotone.metrics.significance import interval, paired_test
-from recipes.judges import cards, corpora, readers
+from recipes.judges import cards, corpora, readers, sense_pairs, train_sense
 from recipes.judges.train_emotion import Text, bare, data_hashes, texts_of
 
 ZOO = Path("zoo/src/emotone_zoo/judges")
+SENSE = Path("zoo/src/emotone_zoo/sense")
 TRAINED = Path("out/judges")
 FIGURES = Path("docs/results/judges.json")
 PAGE = Path("docs/judges/emotion-results.md")
@@ -62,6 +65,8 @@ COUNTED = {"en-label": ("ekman", "everyday"), "zh-label": ("nlpcc", "everyday")}
 #: Judges whose trunk has n-grams of the same training texts beside it, and the shares tried.
 BLENDED = ("zh-score",)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+#: True pairs of each source that judges of sense are tested on.
+HELD_OUT = 300
 #: What the training calls a head, where it is not the taxonomy's name.
 TRAINED_AS = {"smp2020": "smp"}
 
@@ -191,6 +196,64 @@ def pack_trained(name: str) -> None:
     _finish(folder, "encoder", tuple(fitted), settings, data)
 
 
+def pack_sense(name: str) -> None:
+    """Turn trained parts into a judge of sense."""
+    trained = json.loads((TRAINED / name / "train.json").read_text(encoding="utf-8"))
+    tensors = load_file(TRAINED / name / "weights.safetensors")
+    weights: dict[str, Any] = low_rank(tensors, int(trained["spec"]["frozen"]))
+    for what in ("weight", "bias"):
+        weights[f"heads.sense.{what}"] = tensors[f"heads.sense.{what}"].half()
+    # The zoo gets it when it is whole; until then its regression passes the trunk on.
+    folder = TRAINED / "packed" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    weights["both.weight"] = torch.eye(3, 3 + len(LIKELIHOODS))
+    weights["both.bias"] = torch.zeros(3)
+    save_torch(weights, folder / WEIGHTS)
+    lang: Any = name[:2]
+    data = trained["data"]
+    shutil.copy(TRAINED / name / TEXTS, folder / TEXTS)
+    settings: dict[str, Any] = {"trunk": trained["spec"], "human_median": 0.5}
+    head = Head("sense", ("0", "1", "2"))
+    _finish(folder, "sense", (head,), settings, data)
+    judge = open_sense(folder)
+    dev = sense_pairs.pairs(lang, "dev", most=300, weight=1.0)
+    texts_ = [(p.post, p.reply) for p in dev]
+    gold = np.array([p.content for p in dev])
+    read = judge.read(texts_)
+    features = np.concatenate([read, likelihoods(judge.lm, judge.trunk, texts_)], 1)
+    weights |= _logistic(features, gold, np.array([p.kind == "rated" for p in dev]))
+    save_torch(weights, folder / WEIGHTS)
+    logits = features @ weights["both.weight"].numpy().T + weights["both.bias"].numpy()
+    people = np.array([p.kind.startswith("true") for p in dev])
+    settings["human_median"] = round(float(np.median(softmax(logits)[people, 2])), 4)
+    _finish(folder, "sense", (head,), settings, data)
+    print(train_sense.figures(dev, softmax(read)), "trunk alone, dev")
+    print(train_sense.figures(dev, softmax(logits)), "both, dev (fitted here)", flush=True)
+    shutil.rmtree(SENSE / name, ignore_errors=True)
+    shutil.copytree(folder, SENSE / name)
+
+
+def _logistic(
+    features: np.ndarray, content: np.ndarray, rated: np.ndarray
+) -> dict[str, torch.Tensor]:
+    """Weights of the regression over trunk and likelihoods, [3, F] and [3].
+
+    Rated replies and made-up pairs have the same weight together, however many they are.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = features.mean(0), features.std(0) + 1e-9
+    weight = np.where(rated, (~rated).sum() / max(rated.sum(), 1), 1.0)
+    fitted = LogisticRegression(C=0.1, max_iter=2000)
+    fitted.fit((features - mean) / scale, content, sample_weight=weight)
+    rows = fitted.coef_ / scale
+    bias = fitted.intercept_ - rows @ mean
+    return {
+        "both.weight": torch.from_numpy(rows).float().contiguous(),
+        "both.bias": torch.from_numpy(bias).float().contiguous(),
+    }
+
+
 def _beside(judge: Any, head: Head) -> tuple[NgramJudge, float]:
     """n-grams of the trunk's own training texts, and the share that development texts like best."""
     beside = ngrams(judge.card.name, head.taxonomy, "score")
@@ -226,7 +289,8 @@ def _finish(
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     role: Any = "label" if name.endswith("-label") else "score"
     lang: Any = name[:2]
-    card = JudgeCard(name, kind, role, lang, VERSION, heads, weights, settings, data)
+    version = 1 if kind == "sense" else VERSION
+    card = JudgeCard(name, kind, role, lang, version, heads, weights, settings, data)
     write_card(folder, card)
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{name}: {size / 1e6:.2f} MB in {folder / CARD}", flush=True)
@@ -280,7 +344,7 @@ def figures() -> None:
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
     results: dict[str, Any] = {"split": corpora.__doc__, "judges": {}, "readers": {}}
-    results["speed"] = {}
+    results |= {"sense": {}, "speed": {}}
     for lang, taxonomies in HEADS.items():
         for taxonomy in taxonomies:
             rows = texts(f"{lang}-score", taxonomy, "held_out")
@@ -329,9 +393,23 @@ def figures() -> None:
                     share = _value(right(scored, other))
                     table["judges"][name]["agreement"] = {"share": share, "kappa": kappa}
             results["judges"][f"{lang}:{taxonomy}"] = table
+        results["sense"] |= sense_of(lang)
         results["readers"][lang] = readers.agreement(lang)
         results["speed"] |= speed(lang)
     FIGURES.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def sense_of(lang: Any) -> dict[str, Any]:
+    """How well judges of sense tell true answers from those made wrong, on held-out pairs."""
+    table: dict[str, Any] = {}
+    for folder in sorted(p.parent for p in SENSE.glob(f"{lang}-*/{CARD}")):
+        pairs = [p for p in sense_pairs.pairs(lang, "held_out", most=HELD_OUT) if p.kind != "rated"]
+        judge = open_sense(folder)
+        chances = np.asarray(judge.content([(p.post, p.reply) for p in pairs]))
+        row = train_sense.figures(pairs, chances)
+        table[folder.name] = {"n": len(pairs), **row}
+        print(folder.name, json.dumps(table[folder.name]), flush=True)
+    return table
 
 
 def speed(lang: Any) -> dict[str, float]:
@@ -347,6 +425,12 @@ def speed(lang: Any) -> dict[str, float]:
         began = time.perf_counter()
         judge.classify(replies, posts)
         table[name] = round(len(pairs) / (time.perf_counter() - began), 1)
+    for folder in sorted(p.parent for p in SENSE.glob(f"{lang}-*/{CARD}")):
+        sense = open_sense(folder)
+        sense.content(pairs[:16])
+        began = time.perf_counter()
+        sense.content(pairs)
+        table[folder.name] = round(len(pairs) / (time.perf_counter() - began), 1)
     return table
 
 
@@ -378,10 +462,12 @@ def main() -> None:
         if what == "figures":
             figures()
         elif what == "cards":
-            folders = sorted(p.parent for p in ZOO.glob(f"*/{CARD}"))
+            folders = [p.parent for zoo in (ZOO, SENSE) for p in zoo.glob(f"*/{CARD}")]
             cards.write(folders, FIGURES)
             cards.page(FIGURES, PAGE)
             readers.page(FIGURES, READERS)
+        elif "-sense" in what:
+            pack_sense(what)
         elif what in COUNTED:
             pack_counted(what)
         else:

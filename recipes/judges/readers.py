@@ -16,12 +16,12 @@ from emotone.data import everyday
 from emotone.data.everyday import Rating
 from emotone.emotions import EVERYDAY, TAXONOMIES
 from emotone.evaluation.blind import cohen_kappa
-from emotone.judges import open_judge
+from emotone.judges import open_judge, open_sense
 from emotone.metrics.base import mean_stats
 from emotone.metrics.significance import interval
 from emotone.metrics.template import blames
 
-ZOO = Path("zoo/src/emotone_zoo/judges")
+ZOO = Path("zoo/src/emotone_zoo")
 BEFORE = Path("out/judges/before")
 #: What a judge that lacks the everyday labels is asked in, and how it is named on the page.
 OLD = {"en": ("en-score", "en-label"), "zh": ("zh-score", "zh-label")}
@@ -29,7 +29,7 @@ OLD = {"en": ("en-score", "en-label"), "zh": ("zh-score", "zh-label")}
 
 def _places(lang: str) -> dict[str, Path]:
     """Judges of emotion by the name on the page: those of the zoo, then those before them."""
-    places = {p.parent.name: p.parent for p in sorted(ZOO.glob(f"{lang}-*/judge.json"))}
+    places = {p.parent.name: p.parent for p in sorted(ZOO.glob(f"judges/{lang}-*/judge.json"))}
     for name in OLD[lang]:
         if (BEFORE / name / "judge.json").is_file():
             places[f"{name}, before"] = BEFORE / name
@@ -53,13 +53,14 @@ def _mean(values: Any, rated: list[Rating], *, share: bool = True) -> dict[str, 
 
 
 def agreement(lang: Any) -> dict[str, Any]:
-    """Measure judges of emotion, and the rules for blame, beside readers."""
+    """Measure judges of emotion and of sense, and the rules for blame, beside readers."""
     from scipy.stats import spearmanr
 
     rated = everyday.ratings(lang, splits=["test"])
     heard = np.array([r.heard for r in rated])
+    content = np.array([r.content for r in rated])
     systems = sorted({r.system for r in rated})
-    table: dict[str, Any] = {"replies": len(rated), "judges": {}, "systems": {}}
+    table: dict[str, Any] = {"replies": len(rated), "judges": {}, "sense": {}, "systems": {}}
     for system in systems:
         own = [r for r in rated if r.system == system]
         table["systems"][system] = {
@@ -82,6 +83,20 @@ def agreement(lang: Any) -> dict[str, Any]:
             own = [rated[i] for i in at]
             table["systems"][system][name] = _mean(hears[at], own)
         print(lang, name, table["judges"][name], flush=True)
+    for folder in sorted(p.parent for p in ZOO.glob(f"sense/{lang}-*/judge.json")):
+        judge = open_sense(folder)
+        chances = np.asarray(judge.content([(r.post, r.reply) for r in rated]))
+        expected = chances @ np.arange(3)
+        rho: Any = spearmanr(expected, content)
+        table["sense"][folder.name] = {
+            "spearman": round(float(rho.statistic), 4),
+            "human_median": judge.human_median,
+        }
+        for system in systems:
+            at = [i for i, r in enumerate(rated) if r.system == system]
+            own = [rated[i] for i in at]
+            table["systems"][system][folder.name] = _mean(chances[at, 2], own, share=False)
+        print(lang, folder.name, table["sense"][folder.name], flush=True)
     twice = [(r, r.again) for r in everyday.ratings(lang) if r.again is not None]
     pairs = {
         "emotion": ([r.heard for r, _ in twice], [a[0] for _, a in twice], (0, 1)),
@@ -93,7 +108,7 @@ def agreement(lang: Any) -> dict[str, Any]:
         for name, (first, second, values) in pairs.items()
     }
     if twice:
-        rho: Any = spearmanr(pairs["content"][0], pairs["content"][1])
+        rho = spearmanr(pairs["content"][0], pairs["content"][1])
         table["twice"]["content_spearman"] = round(float(rho.statistic), 4)
     everyone = everyday.ratings(lang)
     by_rule = np.array([blames(r.reply, lang) for r in everyone])
@@ -137,6 +152,8 @@ def page(figures: Path, out: Path) -> None:
         ]
         for name, row in table["judges"].items():
             lines.append(f"| {name} | {row['kappa']:.2f} | {row['equal']:.2f} |")
+        for name, row in table["sense"].items():
+            lines.append(f"| {name} | Spearman {row['spearman']:.2f} with content | |")
         precision, recall = rules["precision"], rules["recall"]
         lines += [
             "",
@@ -156,13 +173,14 @@ def page(figures: Path, out: Path) -> None:
             )
         lines += [
             "",
-            "Content, both right and blame, to readers:",
+            "Sense, by readers and by judges (mean probability of content 2):",
             "",
-            "| system | content | both right | blame |",
-            "|---|---|---|---|",
+            f"| system | content | both right | blame | {' | '.join(table['sense'])} |",
+            f"|---|---|---|---|{'---|' * len(table['sense'])}",
         ]
         for system, row in table["systems"].items():
             read = row["readers"]
             cells = [_range(read[k]) for k in ("content", "both", "blame")]
+            cells += [_range(row[name]) for name in table["sense"]]
             lines.append(f"| {system} | {' | '.join(cells)} |")
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")

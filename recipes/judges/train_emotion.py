@@ -54,7 +54,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "en-score": {
         "spec": TrunkSpec("minilm", max_tokens=48, max_post=32, rank=32, alpha=64),
         "rate": 5e-4, "epochs": 2, "batch": 32, "seed": 1,
-        "start": "out/judges/before/en-score", "again": 0.4,
+        "start": "out/judges/before/en-score", "again": {"ekman": 0.4},
     },
     "zh-score": {
         "spec": TrunkSpec(
@@ -62,7 +62,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             pooling="mean+last", frozen=8, rank=16, alpha=32,
         ),
         "rate": 3e-4, "epochs": 1, "batch": 32, "seed": 1,
-        "start": "out/judges/before/zh-score", "again": 0.2,
+        "start": "out/judges/before/zh-score", "again": {"nlpcc": 0.5, "smp": 0.2},
     },
 }  # fmt: skip
 # `start` is a judge of version 1, as `git show b2366f2:zoo/src/emotone_zoo/judges/NAME/...` has it.
@@ -250,7 +250,8 @@ def main() -> None:
     write_texts(given.out, [row.text for row in rows])
     data = data_hashes(rows)
     if "again" in settings:  # what the start has learnt is only refreshed
-        rows = [r for r in rows if "everyday" in r.target or draw.random() < settings["again"]]
+        again: dict[str, float] = settings["again"]
+        rows = [r for r in rows if "everyday" in r.target or draw.random() < again[min(r.target)]]
     rows = with_bare(rows, draw)
     draw.shuffle(rows)
     rows = rows[: given.limit]

@@ -117,6 +117,24 @@ class EmotionClassifier(Protocol):
         ...
 
 
+class SenseReader(Protocol):
+    """A judge of how well replies answer their posts."""
+
+    @property
+    def name(self) -> str:
+        """Name and version for signatures."""
+        ...
+
+    @property
+    def human_median(self) -> float:
+        """Median probability of content 2 over answers of people."""
+        ...
+
+    def content(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        """Return probabilities of content 0, 1 and 2 for each (post, reply), [N, 3]."""
+        ...
+
+
 class EmpathyIdentifier(Protocol):
     """A judge of empathy levels."""
 

@@ -123,3 +123,40 @@ def test_the_list_says_who_may_do_what(run):
     assert rows["en-label"]["role"] == "label"
     assert rows["en-label"]["labels"] == ["ekman", "everyday"]
     assert run("list")[1].splitlines()[0].startswith("en-label")
+
+
+class _Shares:
+    """A judge of sense that needs no model: the share of words that a reply has from its post."""
+
+    name = "shares-1"
+
+    class card:
+        name, lang = "shares", "en"
+
+    def content(self, pairs):
+        shares = [sum(w in p.split() for w in r.split()) / len(r.split()) for p, r in pairs]
+        return [[(1 - s) * 0.8, (1 - s) * 0.2, s] for s in shares]
+
+
+def test_sense_of_replies_is_judged_with_their_posts(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("emotone.judges.open_sense", lambda name: _Shares())
+    lines = [
+        {"id": "a", "context": "my bus is late", "response": "late again"},
+        {"id": "b", "context": "my bus is late", "response": "my bus is late"},
+    ]
+    code, printed, _ = run("sense", stdin="\n".join(map(json.dumps, lines)))
+    assert code == 0
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [list(row) for row in rows] == [["id", "content", "sense", "judge"]] * 2
+    assert [(row["id"], row["content"], row["sense"]) for row in rows] == [
+        ("a", pytest.approx(0.1 + 2 * 0.5), 0.5),
+        ("b", 2.0, 1.0),
+    ]
+    code, _, said = run("sense", stdin='{"id": "c", "context": "你好", "response": "你也好"}')
+    assert code == 1
+    assert "there is no judge of sense for 'zh' yet" in said
+    code, _, said = run(
+        "sense", "--judge", "shares", stdin='{"id": "c", "context": "你好", "response": "你也好"}'
+    )
+    assert code == 2
+    assert "shares judges replies in 'en', and line 'c' is in 'zh'" in said

@@ -10,7 +10,7 @@ import pytest
 
 from emotone.data import everyday
 from emotone.emotions import TAXONOMIES
-from emotone.judges import names, open_judge
+from emotone.judges import names, open_judge, open_sense, sense_judges
 from emotone.judges.card import read_card, read_texts, text_digest
 from emotone.models import catalog, installed, zoo
 
@@ -72,11 +72,12 @@ def test_roles_are_of_different_kinds_and_share_no_data(name: str):
 def test_judges_of_different_roles_share_no_training_text(lang: str):
     here = [n for n in names() if n.startswith(lang)]
     folders = [zoo.folder("judges", name) for name in here]
-    learnt = {(f.name, read_card(f).role): read_texts(f) for f in folders}
-    for (name, role), texts in learnt.items():
+    folders += [zoo.folder("sense", n) for n in sense_judges() if n.startswith(lang)]
+    learnt = {(f.name, read_card(f).role, read_card(f).kind): read_texts(f) for f in folders}
+    for (name, role, kind), texts in learnt.items():
         assert len(texts) > 1000, name
-        for (other, its_role), its_texts in learnt.items():
-            if role != its_role:
+        for (other, its_role, its_kind), its_texts in learnt.items():
+            if role != its_role and (kind == "sense") == (its_kind == "sense"):
                 assert not texts & its_texts, f"{name} and {other} learnt from one text"
 
 
@@ -120,6 +121,32 @@ def test_plain_feelings_are_heard(opened, name: str, taxonomy: str):
     a, b = judge.classify([joy, anger])
     assert a.probabilities[happy] > b.probabilities[happy]
     assert b.probabilities[angry] > a.probabilities[angry]
+
+
+@pytest.mark.parametrize("name", sense_judges())
+def test_sense_is_judged_by_post_and_reply_together(name: str):
+    card = read_card(zoo.folder("sense", name))
+    if card.settings["trunk"]["backbone"] not in installed():
+        pytest.skip(f"{card.settings['trunk']['backbone']} is not in the cache")
+    judge = open_sense(name)
+    pairs = {
+        "en": [
+            ("My train is an hour late.", "An hour? They should pay you back for that."),
+            ("My train is an hour late.", "Mushroom soup. Now my stomach feels strange."),
+        ],
+        "zh": [
+            ("火车晚点一个小时", "一个小时？他们应该赔你钱。"),
+            ("火车晚点一个小时", "蘑菇汤，现在胃有点不舒服。"),
+        ],
+    }[card.lang]
+    chances = judge.content(pairs)
+    assert chances.shape == (2, 3)
+    assert chances.sum(-1) == pytest.approx([1, 1])
+    assert chances[0, 2] > chances[1, 2] + 0.2
+    assert judge.content(pairs[::-1])[::-1] == pytest.approx(chances, abs=1e-4)
+    assert judge.content([]).shape == (0, 3)
+    assert 0 < judge.human_median < 1
+    assert (zoo.folder("sense", name) / "README.md").is_file()
 
 
 @pytest.mark.parametrize("name", names())

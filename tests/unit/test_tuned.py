@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ import torch
 from emotone.config import load as load_config
 from emotone.data.examples import write_jsonl
 from emotone.emotions import EKMAN, EVERYDAY, NLPCC, EmotionMix
-from emotone.errors import CheckpointError, DataError, ModelMissing
+from emotone.errors import CheckpointError, ConfigError, DataError, ModelMissing
 from emotone.lm.chat import FRIEND, system_prompt
 from emotone.models.tiny import tiny_causal_lm
+from emotone.models.zoo import trained_by
 from emotone.rl.adapters import Adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.systems import tuned
@@ -130,6 +133,44 @@ def test_a_file_without_enough_is_refused(model: Path, tmp_path: Path) -> None:
         tuned.train(config_of(tmp_path / "none.jsonl", model), tmp_path / "run")
     with pytest.raises(DataError, match="leaves"):
         tuned.train(config_of(path, model), tmp_path / "run")
+
+
+def test_one_setting_leaves_the_others_as_they_are() -> None:
+    config = load_config(tuned.Config, None, ["adapters.top=2", "training.lr=0.5"])
+    assert (config.adapters.top, config.adapters.targets) == (2, tuned.ALL_MAPS)
+    assert (config.training.lr, config.training.epochs) == (0.5, 2)
+
+
+def test_held_out_lines_and_files_without_emotions_are_not_learned(
+    model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "held.jsonl"
+    rows = [replace(e, id=f"{split}-{e.id}") for split in ("train-a", "test", "dev", "near")
+            for e in examples(3)]  # fmt: skip
+    write_jsonl(rows, path)
+    assert {e.id[:7] for e in tuned._with_replies(path)} == {"train-a"}
+    write_jsonl([replace(e, emotion=None) for e in examples()], path)
+    with pytest.raises(DataError, match="has an emotion to be told"):
+        tuned.train(config_of(path, model), tmp_path / "run")
+
+
+def test_a_model_that_changed_below_its_adapters_is_refused(
+    file: Path, model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(model, base)
+    out = tuned.train(config_of(file, base, "training.max_steps=1"), tmp_path / "run")
+    assert tuned.load(str(out), device="cpu").card.emotions == ("anger", "joy")
+    assert trained_by(out) == "tuned"
+    with pytest.raises(ConfigError, match="no setting but batch"):
+        tuned.load(str(out), config=tuned.Config(system="Be odd."))
+    other = tiny_causal_lm(seed=5)
+    other.model.save_pretrained(base)
+    with pytest.raises(CheckpointError, match="train it anew"):
+        tuned.load(str(out), device="cpu")
+    shutil.rmtree(base)
+    with pytest.raises(ModelMissing, match="put it back"):
+        tuned.load(str(out), device="cpu")
 
 
 def test_folders_of_other_kinds_are_refused(tmp_path: Path) -> None:

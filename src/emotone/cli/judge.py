@@ -146,6 +146,57 @@ def empathy(
     _run(rows, output, f"pairs by {identifier.name}", label)
 
 
+@app.command("sense")
+def sense(
+    source: Source = "-",
+    output: Output = "-",
+    lang: Annotated[
+        str | None,
+        typer.Option("--lang", help="Language of all lines; else by the script of each reply."),
+    ] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help="Name or folder; en-sense.")] = None,
+) -> None:
+    """Judge how well replies answer their posts: `{"id", "content", "sense", "judge"}` a line.
+
+    Lines are `{"id", "context", "response"}`, or those of replies.jsonl. `content` is expected on
+    the scale 0 to 2, `sense` the probability of 2.
+    """
+    from emotone.data.text import language
+    from emotone.errors import Unsupported
+    from emotone.judges import open_sense, sense_judge_of
+
+    _check_output(output)
+    rows = _pairs(source, last=True)
+    langs = [lang or language(row["response"], row["context"]) for row in rows]
+    named = {one: judge or sense_judge_of(one) for one in dict.fromkeys(langs)}
+    judges = {one: open_sense(name) for one, name in named.items()}
+    for one, sense_judge in judges.items():
+        if sense_judge.card.lang != one:
+            row = rows[langs.index(one)]
+            raise Unsupported(
+                f"{sense_judge.card.name} judges replies in {sense_judge.card.lang!r}, and line"
+                f" {row['id']!r} is in {one!r}; leave it out, or say --lang {sense_judge.card.lang}"
+            )
+    lang_of = {id(row): one for row, one in zip(rows, langs, strict=True)}
+
+    def label(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        labelled: dict[int, dict[str, Any]] = {}
+        for one, sense_judge in judges.items():
+            own = [row for row in part if lang_of[id(row)] == one]
+            chances = sense_judge.content([(row["context"], row["response"]) for row in own])
+            for row, chance in zip(own, chances, strict=True):
+                labelled[id(row)] = {
+                    "id": row["id"],
+                    "content": round(float(chance[1] + 2 * chance[2]), 6),
+                    "sense": round(float(chance[2]), 6),
+                    "judge": sense_judge.name,
+                }
+        return [labelled[id(row)] for row in part]
+
+    names = " and ".join(each.name for each in judges.values())
+    _run(rows, output, f"pairs by {names}", label)
+
+
 @app.command("train")
 def train(
     out: Annotated[
@@ -171,12 +222,13 @@ def train(
 @app.command("list")
 def judges(as_json: options.Json = False) -> None:
     """List the judges that are here, and what each may be used for."""
-    from emotone.judges import identifiers, names
+    from emotone.judges import identifiers, names, sense_judges
     from emotone.models import zoo
 
     rows: list[dict[str, Any]] = []
     shelves: tuple[tuple[zoo.Shelf, list[str]], ...] = (
         ("judges", names()),
+        ("sense", sense_judges()),
         ("identifiers", identifiers()),
     )
     for shelf, here in shelves:
@@ -295,8 +347,10 @@ def _texts(source: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _pairs(source: str) -> list[dict[str, Any]]:
+def _pairs(source: str, *, last: bool = False) -> list[dict[str, Any]]:
+    """Read pairs; of replies.jsonl all turns are the context, or the last one alone."""
     from emotone.errors import DataError
+    from emotone.types import is_unicode
 
     needed = '{"id", "context", "response"}'
     rows: list[dict[str, Any]] = []
@@ -306,8 +360,8 @@ def _pairs(source: str) -> list[dict[str, Any]]:
         context, response = row.get("context"), row.get("response")
         if context is None and isinstance(row.get("dialogue"), list):
             turns = [t.get("text", "") for t in row["dialogue"] if isinstance(t, dict)]
-            context, response = " ".join(map(str, turns)), row.get("text")
-        if not isinstance(context, str) or not isinstance(response, str):
+            context, response = " ".join(map(str, turns[-1:] if last else turns)), row.get("text")
+        if not all(isinstance(text, str) and is_unicode(text) for text in (context, response)):
             raise DataError(f"{place}: context or response is not text; write {needed} a line")
         rows.append({"id": str(row.get("id", number)), "context": context, "response": response})
     return rows

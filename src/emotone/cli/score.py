@@ -45,6 +45,9 @@ def score(
     empathy_judge: Annotated[
         str | None, typer.Option("--empathy-judge", help="Judge of empathy; empathy-score.")
     ] = None,
+    sense_judge: Annotated[
+        str | None, typer.Option("--sense-judge", help="Judge of sense; en-sense.")
+    ] = None,
     same_judge: Annotated[
         bool, typer.Option("--same-judge", help="Allow a judge that touched the training.")
     ] = False,
@@ -85,6 +88,7 @@ def score(
         taxonomy=taxonomy,
         judge=judge,
         empathy_judge=empathy_judge,
+        sense_judge=sense_judge,
         same_judge=same_judge,
         fluency_model=fluency_model,
         rounds=rounds,

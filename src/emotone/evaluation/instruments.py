@@ -12,6 +12,7 @@ from emotone.evaluation.remember import (
     remember_embed,
     remember_emotion,
     remember_empathy,
+    remember_sense,
 )
 from emotone.metrics import Instruments, RunFacts, build, spec
 from emotone.metrics.instruments import Need, lacking
@@ -19,6 +20,7 @@ from emotone.metrics.instruments import Need, lacking
 #: What to say where a need of a metric is not met, and opening it did not say why.
 _ABSENT: Mapping[Need, str] = {
     "emotion": "there is no judge of emotion",
+    "sense": "there is no judge of sense",
     "empathy": "there is no judge of empathy",
     "embed": "there is no sentence encoder",
     "embed_tokens": "there is no encoder of tokens",
@@ -41,6 +43,7 @@ class Wanted:
         strict: Whether an instrument that is missing is an error; else its metrics are left out.
         judge: Judge of emotion; None takes the language's own.
         empathy_judge: Judge of empathy; None takes "empathy-score".
+        sense_judge: Judge of sense; None takes the language's own.
         fluency_model: Language model for the perplexity of replies; None measures none.
         device: Where that model runs.
         cache: Folder of remembered labels; None remembers for this run only.
@@ -51,6 +54,7 @@ class Wanted:
     strict: bool = False
     judge: str | None = None
     empathy_judge: str | None = None
+    sense_judge: str | None = None
     fluency_model: str | None = None
     device: str = "auto"
     cache: Path | None = None
@@ -96,6 +100,7 @@ def open_instruments(wanted: Wanted) -> Opened:
 
     emotion = opened("emotion", _emotion, named=wanted.judge is not None)
     empathy = opened("empathy", _empathy, named=wanted.empathy_judge is not None)
+    sense = opened("sense", _sense, named=wanted.sense_judge is not None)
     embed = opened("embed", _embed)
     embed_tokens = opened("embed_tokens", _embed_tokens)
     fluency = None
@@ -108,9 +113,13 @@ def open_instruments(wanted: Wanted) -> Opened:
     if empathy is not None:
         judges[empathy.name] = _data(empathy)
         empathy = remember_empathy(empathy, wanted.cache)
+    if sense is not None:
+        judges[sense.name] = _data(sense)
+        sense = remember_sense(sense, wanted.cache)
     return Opened(
         Instruments(
             emotion=emotion,
+            sense=sense,
             empathy=empathy,
             embed=None if embed is None else remember_embed(embed),
             embed_name=getattr(embed, "name", _ENCODER),
@@ -151,6 +160,18 @@ def _emotion(wanted: Wanted) -> Any:
     from emotone.judges import open_judge
 
     return open_judge(wanted.judge or f"{wanted.lang}-score")
+
+
+def _sense(wanted: Wanted) -> Any:
+    from emotone.judges import open_sense, sense_judge_of
+
+    judge = open_sense(wanted.sense_judge or sense_judge_of(wanted.lang))
+    if judge.card.lang != wanted.lang:
+        raise Unsupported(
+            f"{judge.card.name} judges replies in {judge.card.lang!r}, and these are in"
+            f" {wanted.lang!r}; name another with --sense-judge"
+        )
+    return judge
 
 
 def _empathy(wanted: Wanted) -> Any:

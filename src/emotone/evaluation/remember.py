@@ -16,7 +16,7 @@ from typing import Any
 
 from emotone.emotions import Taxonomy
 from emotone.errors import DataError
-from emotone.protocols import EmotionClassifier, EmpathyIdentifier
+from emotone.protocols import EmotionClassifier, EmpathyIdentifier, SenseReader
 from emotone.types import MECHANISMS, EmotionScores, EmpathyLevels
 
 #: Texts a judge reads before its labels are written.
@@ -174,6 +174,38 @@ class RememberedEmpathy:
         return [EmpathyLevels(**row) for row in self.labels.of(pairs, label)]
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedSense:
+    """A judge of sense that judges each pair once; build it with `remember_sense`.
+
+    Args:
+        judge: Who judges.
+        labels: What is known.
+    """
+
+    judge: SenseReader
+    labels: Labels
+
+    @property
+    def name(self) -> str:
+        """Name of the judge."""
+        return self.judge.name
+
+    @property
+    def human_median(self) -> float:
+        """As the judge has it."""
+        return self.judge.human_median
+
+    def content(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """Probabilities of content 0, 1 and 2 for each (post, reply), in order."""
+
+        def label(items: list[tuple[str, ...]]) -> list[list[float]]:
+            rows = self.judge.content([(post, reply) for post, reply in items])
+            return [[float(chance) for chance in row] for row in rows]
+
+        return self.labels.of(pairs, label)
+
+
 def remember_emotion(judge: EmotionClassifier, folder: Path | None = None) -> RememberedEmotion:
     """Let a judge of emotion remember, in a folder or for this run only."""
     names = set(judge.taxonomy.labels)
@@ -196,6 +228,15 @@ def remember_empathy(judge: EmpathyIdentifier, folder: Path | None = None) -> Re
 
     name = str(getattr(judge, "name", type(judge).__name__))
     return RememberedEmpathy(judge, open_labels(folder, name, valid))
+
+
+def remember_sense(judge: SenseReader, folder: Path | None = None) -> RememberedSense:
+    """Let a judge of sense remember, in a folder or for this run only."""
+
+    def valid(label: Any) -> bool:
+        return isinstance(label, list) and len(label) == 3
+
+    return RememberedSense(judge, open_labels(folder, judge.name, valid))
 
 
 def remember_embed(embed: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:

@@ -100,6 +100,7 @@ def score_files(
     taxonomy: str | None = None,
     judge: str | None = None,
     empathy_judge: str | None = None,
+    sense_judge: str | None = None,
     same_judge: bool = False,
     fluency_model: str | None = None,
     rounds: int = ROUNDS,
@@ -120,6 +121,7 @@ def score_files(
         taxonomy: Labels of lines that name none; None for Ekman's.
         judge: Judge of emotion; None for the scoring judge of the language.
         empathy_judge: Judge of empathy; None for "empathy-score".
+        sense_judge: Judge of sense; None for the scoring one of the language.
         same_judge: Whether a judge that touched the training may score.
         fluency_model: Language model for the perplexity of replies; None measures none.
         rounds: Samples of the bootstrap; paired tests take ten times as many.
@@ -160,6 +162,7 @@ def score_files(
             strict=metrics is not None,
             judge=judge,
             empathy_judge=empathy_judge,
+            sense_judge=sense_judge,
             fluency_model=fluency_model,
             device=device,
             cache=labels,

@@ -1,8 +1,9 @@
 """Judges: classifiers of emotion, identifiers of empathy, and what each may be used for.
 
 Roles, one judge each: `en-label` and `zh-label` may label training data and calibrate; `en-score`
-and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores. Judges
-of different roles differ in kind and share no training text.
+and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores; of the judges
+of sense `en-sense` scores and `en-sense-label` chooses and rewards. Judges of different roles share
+no training text.
 
 Judges of emotion are an `encoder` or count `ngram`s; an `identifier` of empathy has networks
 (`identifier_net`) that read a context once for all its responses (`context_states`). `card` is what
@@ -20,11 +21,14 @@ from emotone.errors import ModelMissing, UnknownName, unknown_name
 if TYPE_CHECKING:
     from emotone.judges.card import JudgeCard
     from emotone.judges.identifier import TrainedIdentifier
+    from emotone.judges.sense import SenseJudge
     from emotone.protocols import EmotionClassifier
 
 #: What labels and what scores, by language.
 LABEL = {"en": "en-label", "zh": "zh-label"}
 SCORE = {"en": "en-score", "zh": "zh-score"}
+#: What scores sense; there is no Chinese one yet.
+SENSE_SCORE = {"en": "en-sense"}
 
 
 def names() -> list[str]:
@@ -39,6 +43,13 @@ def identifiers() -> list[str]:
     from emotone.models import zoo
 
     return zoo.listed("identifiers")
+
+
+def sense_judges() -> list[str]:
+    """List the judges of sense that are here."""
+    from emotone.models import zoo
+
+    return zoo.listed("sense")
 
 
 def open_judge(name: str | Path, taxonomy: str | None = None) -> EmotionClassifier:
@@ -59,6 +70,8 @@ def open_judge(name: str | Path, taxonomy: str | None = None) -> EmotionClassifi
     from emotone.judges.card import read_card
 
     card = read_card(folder)
+    if card.kind == "sense":
+        raise UnknownName(f"{name} judges sense, not emotion; use one of {', '.join(names())}")
     if card.kind == "ngram":
         from emotone.judges.ngram import load_ngram_judge
 
@@ -119,6 +132,39 @@ def open_identifier(
     return load_identifier(folder, device=device)
 
 
+def sense_judge_of(lang: str) -> str:
+    """Name the judge that scores sense in a language.
+
+    Raises:
+        ModelMissing: If there is none.
+    """
+    if lang not in SENSE_SCORE:
+        raise ModelMissing(
+            f"there is no judge of sense for {lang!r} yet, only for {', '.join(SENSE_SCORE)}; name"
+            " the folder of one of your own"
+        )
+    return SENSE_SCORE[lang]
+
+
+def open_sense(name: str | Path) -> SenseJudge:
+    """Load a judge of sense.
+
+    Args:
+        name: Name in the zoo, or a folder with `judge.json`.
+
+    Raises:
+        UnknownName: If there is no such judge.
+        ModelMissing: If the zoo, or the model below the judge, is not here.
+        CheckpointError: If its files are damaged.
+    """
+    from emotone.judges.sense import load_sense_judge
+    from emotone.models import zoo
+
+    path = Path(name)
+    inside = (path / "judge.json").is_file()
+    return load_sense_judge(path if inside else zoo.folder("sense", str(name)))
+
+
 def _folder(name: str | Path) -> tuple[Path, str | None]:
     from emotone.models import zoo
 
@@ -130,6 +176,8 @@ def _folder(name: str | Path) -> tuple[Path, str | None]:
         raise unknown_name(
             "judge", str(name), zoo.listed("judges"), advice="A folder needs judge.json."
         )
+    if plain in zoo.listed("sense"):
+        return zoo.folder("sense", plain), None
     if plain in zoo.listed("identifiers"):
         raise UnknownName(f"{plain} judges empathy, not emotion; use one of {', '.join(names())}")
     return zoo.folder("judges", plain), taxonomy if sign else None

@@ -24,7 +24,7 @@ DIGEST = 6
 FORMAT = 1
 
 Role = Literal["label", "score"]
-Kind = Literal["encoder", "ngram"]
+Kind = Literal["encoder", "ngram", "sense"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class JudgeCard:
 
     Args:
         name: Name in the zoo, such as "en-score".
-        kind: "encoder" reads with a pretrained trunk, "ngram" counts words and letters.
+        kind: "encoder" reads with a pretrained trunk, "ngram" counts words and letters; "sense"
+            reads post and reply and judges content, not emotion.
         role: "label" may label training data and calibrate; "score" is for results only.
         lang: Language of the texts.
         version: Raised whenever the weights change.

@@ -64,16 +64,7 @@ class EncoderJudge:
             texts: The texts, [N].
             posts: What each answers, [N]; only the trunk reads them.
         """
-        import numpy as np
-        import torch
-
-        out = np.zeros((len(texts), len(self.head.labels)), np.float32)
-        layer = self.heads[self.head.taxonomy]
-        rows = self.trunk.tokens(texts, posts) if len(texts) else []
-        with torch.inference_mode():
-            for at in _batches([len(row.ids) for row in rows]):
-                padded = self.trunk.pad([rows[i].ids for i in at])
-                out[at] = layer(self.trunk(*padded, [rows[i].start for i in at])).numpy()
+        out = pooled_outputs(self.trunk, self.heads[self.head.taxonomy], texts, posts)
         if self.ngrams is None or not len(texts):
             return out
         counted = self.ngrams.logits(texts)
@@ -88,6 +79,28 @@ class EncoderJudge:
             posts = posts and [post and simplified(post) for post in posts]
         chances = softmax(self.logits(texts, posts), self.head.temperature)
         return [scores(row, self.head.labels, self.taxonomy) for row in chances]
+
+
+def pooled_outputs(
+    trunk: Trunk,
+    layer: nn.Module,
+    texts: Sequence[str],
+    posts: Sequence[str | None] | None = None,
+) -> np.ndarray:
+    """Outputs of a layer [D to k] over what a trunk makes of texts and their posts, [N, k]."""
+    import numpy as np
+    import torch
+
+    rows = trunk.tokens(texts, posts) if len(texts) else []
+    outputs = [np.zeros(0, np.float32)] * len(rows)
+    with torch.inference_mode():
+        for at in _batches([len(row.ids) for row in rows]):
+            padded = trunk.pad([rows[i].ids for i in at])
+            values = layer(trunk(*padded, [rows[i].start for i in at])).numpy()
+            for i, value in zip(at, values, strict=True):
+                outputs[i] = value
+    size = int(layer.out_features)  # pyright: ignore[reportArgumentType]
+    return np.stack(outputs) if outputs else np.zeros((0, size), np.float32)
 
 
 def blend(read: np.ndarray, counted: np.ndarray, share: float) -> np.ndarray:

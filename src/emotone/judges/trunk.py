@@ -22,6 +22,15 @@ Pooling = Literal["mean", "last", "mean+last"]
 #: Linear layers that get a low-rank change, by model type: all of every block.
 LORA_TARGETS: dict[str, tuple[str, ...]] = {
     "bert": ("query", "key", "value", "dense"),
+    "llama": (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ),
     "gemma3_text": (
         "q_proj",
         "k_proj",
@@ -44,6 +53,9 @@ class TrunkSpec:
         suffix: Text put after each text, such as a question that the last state then answers.
         max_tokens: Longer texts are cut, the suffix is not.
         max_post: Tokens of the post that are read before a text, its end; 0 reads texts alone.
+        opening: Text put before each post, such as what opens a turn of the model's own template.
+        between: Text put between post and text; None parts them by the tokenizer's own mark, or by
+            a line's end where it has none.
         pooling: Mean over real tokens, state of the last real token, or both side by side.
         frozen: So many first blocks get no low-rank change; their states can be kept in training.
         rank: Rank of the low-rank change; 0 for none.
@@ -55,6 +67,8 @@ class TrunkSpec:
     suffix: str = ""
     max_tokens: int = 64
     max_post: int = 0
+    opening: str = ""
+    between: str | None = None
     pooling: Pooling = "mean"
     frozen: int = 0
     rank: int = 16
@@ -92,21 +106,29 @@ class Trunk(nn.Module):
         """
         spec = self.spec
         ids = marked_ids(self.tokenizer, texts, spec.max_tokens, keep="beginning")
-        tail: list[int] = []
-        if spec.suffix:
-            tail = self.tokenizer(spec.suffix, add_special_tokens=False)["input_ids"]
+        tail = self._written(spec.suffix)
         rows = [Row(row + tail, 0) for row in ids]
         if not spec.max_post or posts is None:
             return rows
         at = [i for i, post in enumerate(posts) if post]
-        first, last = marks(self.tokenizer)
-        # A tokenizer that ends texts with a mark parts them by it, any other by a line's end.
-        between = [] if last else self.tokenizer("\n", add_special_tokens=False)["input_ids"]
-        before = marked_ids(self.tokenizer, [str(posts[i]) for i in at], spec.max_post, keep="end")
-        for i, post in zip(at, before, strict=True):
-            head = post + between
+        first, _ = marks(self.tokenizer)
+        for i, head in zip(at, self.prompts([str(posts[i]) for i in at]), strict=True):
             rows[i] = Row(head + rows[i].ids[len(first) :], len(head))
         return rows
+
+    def prompts(self, posts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each post, its end, as it stands before a text; "" is an empty one."""
+        spec = self.spec
+        opening, between = self._written(spec.opening), self._written(spec.between or "")
+        if spec.between is None and not marks(self.tokenizer)[1]:
+            # A tokenizer that ends texts with a mark parts them by it, any other by a line's end.
+            between = self._written("\n")
+        ids = marked_ids(self.tokenizer, posts, spec.max_post, keep="end")
+        return [opening + row + between for row in ids]
+
+    def _written(self, text: str) -> list[int]:
+        """Token ids of what the spec writes, whose control tokens are such."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
     def pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and mask, [B, T]; padding on the right, mask True at real tokens."""

@@ -13,7 +13,7 @@ from emotone.emotions import Emotion
 from emotone.errors import Unsupported
 from emotone.metrics.base import Pair
 from emotone.metrics.common import Common
-from emotone.protocols import EmotionClassifier, EmpathyIdentifier
+from emotone.protocols import EmotionClassifier, EmpathyIdentifier, SenseReader
 
 T = TypeVar("T")
 
@@ -22,10 +22,11 @@ Tokens = Callable[[str, str, Unit], list[str]]
 """Text, language and unit -> tokens."""
 
 #: What a metric may need besides the replies; `plain` is a fact of the run, the others instruments.
-Need = Literal["emotion", "empathy", "embed", "embed_tokens", "perplexity", "plain"]
+Need = Literal["emotion", "sense", "empathy", "embed", "embed_tokens", "perplexity", "plain"]
 #: What stands behind each of them, for messages.
 NEEDS: Mapping[Need, str] = {
     "emotion": "a judge of emotion",
+    "sense": "a judge of sense",
     "empathy": "an identifier of empathy",
     "embed": "an encoder of sentences (embed)",
     "embed_tokens": "an encoder of tokens (embed_tokens)",
@@ -58,6 +59,7 @@ class Instruments:
 
     Args:
         emotion: Judge of emotion.
+        sense: Judge of sense.
         empathy: Judge of empathy levels.
         embed: Texts -> unit vectors [N, d].
         embed_name: Name of that encoder, for signatures.
@@ -69,6 +71,7 @@ class Instruments:
     """
 
     emotion: EmotionClassifier | None = None
+    sense: SenseReader | None = None
     empathy: EmpathyIdentifier | None = None
     embed: Callable[[Sequence[str]], np.ndarray] | None = None
     embed_name: str = "unnamed"

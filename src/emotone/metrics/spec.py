@@ -11,8 +11,8 @@ from emotone.metrics.instruments import Instruments, Need, RunFacts
 from emotone.protocols import Metric
 
 #: Headings of the metrics, in the order of reports and of the docs; others come after them.
-GROUPS = ("Emotion", "Empathy", "Fluency", "Diversity", "Overlap", "Form")
-EMOTION, EMPATHY, FLUENCY, DIVERSITY, OVERLAP, FORM = GROUPS
+GROUPS = ("Emotion", "Sense", "Empathy", "Fluency", "Diversity", "Overlap", "Form")
+EMOTION, SENSE, EMPATHY, FLUENCY, DIVERSITY, OVERLAP, FORM = GROUPS
 
 Make = Callable[[Instruments, RunFacts], Metric]
 

@@ -15,11 +15,12 @@ from typing import Literal
 
 from emotone.errors import ModelMissing, unknown_name
 
-Shelf = Literal["judges", "identifiers", "vectors", "systems"]
+Shelf = Literal["judges", "sense", "identifiers", "vectors", "systems"]
 
 #: Shelf -> what one item of it is called, and the file that every item has.
 _ITEMS: Mapping[Shelf, tuple[str, str]] = {
     "judges": ("judge", "judge.json"),
+    "sense": ("judge of sense", "judge.json"),
     "identifiers": ("identifier", "judge.json"),
     "vectors": ("word vectors", "vectors.json"),
     "systems": ("trained model", "config.toml"),

@@ -4,15 +4,15 @@ The fine-tuning baseline of emotion vectors: adapters (LoRA) learn the replies o
 
     loss = - sum_t log p(y_t | y_<t, system prompt with the emotion, dialogue) / T,
 
-over the replies alone. The emotion stands in the system prompt in the words that `prompted` uses,
-so the two differ by the training only. A neutral reply is learned under the plain prompt: whoever
-asks for no emotion gets it.
+over the replies alone. The emotion stands in the system prompt in the words that `prompted` uses.
+A neutral reply is learned under the plain prompt: whoever asks for no emotion gets it.
 
 Source: Hu et al. 2022 (LoRA); fine-tuning is a baseline of the emotion vectors' paper.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from emotone.data.reading import Problems
 from emotone.data.source import read_file
 from emotone.data.split import train_and_dev
 from emotone.emotions import EVERYDAY, EmotionMix, Taxonomy
-from emotone.errors import CheckpointError, ConfigError, DataError, ModelMissing
+from emotone.errors import CheckpointError, ConfigError, DataError, ModelMissing, UnknownName
 from emotone.files import replacing
 from emotone.lm.chat import FRIEND, system_prompt
 from emotone.lm.decode import SEARCHES
@@ -33,6 +33,7 @@ from emotone.lm.told import Told
 from emotone.models import devices
 from emotone.models.catalog import languages_of
 from emotone.rl.adapters import Adapters
+from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training
 from emotone.types import Capabilities, Example
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 FILE = "config.toml"
 #: All linear maps of a block of a Llama-like model.
 ALL_MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+#: How ids of lines of everyday begin that nothing may learn from.
+HELD_OUT = ("test-", "dev-", "near-")
 #: Intensities that are told in training; the data has none, so each example draws one.
 TOLD = (50.0, 75.0, 100.0)
 
@@ -71,6 +74,26 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class LowRank(Adapters):
+    """Adapters in all maps of every block."""
+
+    rank: int = 32
+    alpha: float = 64.0
+    targets: tuple[str, ...] = ALL_MAPS
+
+
+@dataclass(frozen=True, slots=True)
+class Learning(Training):
+    """A training that few thousand replies take well."""
+
+    epochs: int = 2
+    batch: int = 16
+    lr: float = 2e-4
+    clip: float = 1.0
+    warmup: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """How the model learns and answers.
 
@@ -90,13 +113,9 @@ class Config:
     max_prompt: int = 200
     max_reply: int = 60
     batch: int = 32
-    adapters: Adapters = field(
-        default_factory=lambda: Adapters(rank=32, alpha=64.0, targets=ALL_MAPS)
-    )
+    adapters: LowRank = field(default_factory=LowRank)
     data: Data = field(default_factory=Data)
-    training: Training = field(
-        default_factory=lambda: Training(epochs=2, batch=16, lr=2e-4, clip=1.0, warmup=30)
-    )
+    training: Learning = field(default_factory=Learning)
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -111,6 +130,7 @@ class Card:
 
     Args:
         base: The chat model that the adapters belong to.
+        revision: What exactly its weights were.
         system: System prompt before the emotion.
         emotions: Labels of `everyday` that were told in training, in the order of the set.
         data: "train" and "dev" -> sha256 of the file.
@@ -119,6 +139,7 @@ class Card:
     """
 
     base: str
+    revision: str
     system: str
     emotions: tuple[str, ...]
     data: dict[str, str] = field(default_factory=dict[str, str])
@@ -155,13 +176,15 @@ def train(config: Config, out: Path) -> Path:
     """Teach adapters the replies of a corpus; `out` becomes a model folder with the run beside it.
 
     Raises:
-        DataError: If no example has a reply, or one an emotion that `everyday` has not.
+        DataError: If no example has a reply or an emotion, or one an emotion that `everyday` has
+            not.
         EmotoneError: As `emotone.training.loop.fit`.
     """
     from emotone.models import load_causal_lm
     from emotone.rl.adapters import save_adapters
     from emotone.rl.causal import CausalPolicy
     from emotone.rl.supervised import supervise
+    from emotone.training.distributed import is_first_process
 
     learned, dev, hashes = train_and_dev(
         config.data.train,
@@ -174,6 +197,11 @@ def train(config: Config, out: Path) -> Path:
         raise DataError(
             f"{config.data.train} leaves {len(learned)} examples to learn from and {len(dev)} to"
             " choose by; name a file with more posts, or one of its own with data.dev"
+        )
+    told = {e.label for ex in learned if (mix := _told(ex.emotion, 100.0)) for e, _ in mix.parts}
+    if not told:
+        raise DataError(
+            f"no example of {config.data.train} has an emotion to be told; label the replies first"
         )
     place = devices.place(config.training.device)
     lm = load_causal_lm(config.model, str(place.type))
@@ -196,17 +224,21 @@ def train(config: Config, out: Path) -> Path:
         out=out,
         depends_on={
             "data": hashes,
-            "model": config.model,
+            "model": lm.revision,
             "reading": [config.system, config.max_prompt, config.max_reply],
             "adapters": configs.comparable(asdict(config.adapters)),
         },
     )
-    told = {e.label for ex in (*learned, *dev) if ex.emotion for e, _ in ex.emotion.parts}
-    labels = tuple(e for e in EVERYDAY.labels if e in told and e != EVERYDAY.neutral)
-    save_adapters(policy.model, out, base=config.model)
-    card = Card(config.model, config.system, labels, hashes, fitted.steps, fitted.best_dev or 0.0)
-    with replacing(out / FILE) as path:  # last: a folder without it is incomplete
-        path.write_text(configs.dump(card), encoding="utf-8")
+    if is_first_process():
+        labels = tuple(e for e in EVERYDAY.labels if e in told)
+        base = str(Path(config.model).resolve()) if Path(config.model).is_dir() else config.model
+        save_adapters(policy.model, out, base=base)
+        nats = fitted.best_dev if fitted.best_dev is not None else 0.0
+        card = Card(base, lm.revision, config.system, labels, hashes, fitted.steps, nats)
+        with replacing(out / "manifest.json") as path:
+            path.write_text(json.dumps({"system": "tuned"}) + "\n", encoding="utf-8")
+        with replacing(out / FILE) as path:  # last: a folder without it is incomplete
+            path.write_text(configs.dump(card), encoding="utf-8")
     return out
 
 
@@ -234,7 +266,7 @@ def token_pairs(
         )
         for example, intensity in zip(examples, drawn, strict=True)
     ]
-    return TokenPairs(prompts, policy.codec.encode([example.reply or "" for example in examples]))
+    return TokenPairs(prompts, policy.codec.encode([str(example.reply) for example in examples]))
 
 
 def _told(emotion: EmotionMix | None, intensity: float) -> EmotionMix | None:
@@ -253,6 +285,10 @@ def _with_replies(path: Path) -> list[Example]:
             f" --output {path}`, or name another with data.train"
         )
     examples = [e for e in read_file(path, Problems("raise")) if e.reply and e.reply.strip()]
+    held_out = [e for e in examples if e.id.startswith(HELD_OUT)]
+    if held_out:
+        note(f"{len(held_out)} examples of {path} are held out for judges and tables: left alone")
+        examples = [e for e in examples if not e.id.startswith(HELD_OUT)]
     for example in examples:
         for emotion, _ in example.emotion.parts if example.emotion else ():
             if emotion.label not in EVERYDAY.labels:
@@ -267,12 +303,17 @@ def load(model: str | None = None, *, device: str = "auto", config: Config | Non
     """Load a trained model; its adapters are merged into the chat model that they belong to.
 
     Raises:
-        ModelMissing: If no folder is given: no weights of this system are shipped yet.
-        CheckpointError: If the folder is none of this system.
+        ModelMissing: If no folder is given, as no weights of this system are shipped yet, or the
+            chat model below it is not where it was.
+        CheckpointError: If the folder is none of this system, or the chat model has changed.
+        ConfigError: If a setting of the training is given.
     """
     from emotone.models import load_causal_lm
     from emotone.rl.adapters import load_adapters, merge_adapters
 
+    settings = config or Config()
+    if settings != Config(batch=settings.batch):
+        raise ConfigError("a trained model takes no setting but batch; the others are its own")
     if model is None:
         raise ModelMissing(
             "tuned has no shipped weights; train some with `emotone train tuned --out FOLDER` and"
@@ -285,14 +326,25 @@ def load(model: str | None = None, *, device: str = "auto", config: Config | Non
         raise CheckpointError(
             f"{model} is not a folder of tuned ({error}); train it with `emotone train tuned`"
         ) from error
-    lm = load_causal_lm(card.base, device)
+    try:
+        lm = load_causal_lm(card.base, device)
+    except UnknownName as error:
+        raise ModelMissing(
+            f"{model} holds adapters of {card.base}, which is not there; put it back, or set base"
+            f" in {folder / FILE}"
+        ) from error
+    if lm.revision != card.revision:
+        raise CheckpointError(
+            f"{model} was trained on {card.base} of {card.revision}, and that is {lm.revision} now;"
+            " train it anew"
+        )
     load_adapters(lm.model, folder)
     merge_adapters(lm.model)
-    return Tuned(replace(lm, name=folder.resolve().name), card, (config or Config()).batch)
+    return Tuned(replace(lm, name=folder.resolve().name), card, settings.batch)
 
 
 def tiny() -> Tuned:
     """Return the system on a random two-block model."""
     from emotone.models.tiny import tiny_causal_lm
 
-    return Tuned(tiny_causal_lm(), Card("tiny", FRIEND, EVERYDAY.labels[:7]))
+    return Tuned(tiny_causal_lm(), Card("tiny", "tiny", FRIEND, EVERYDAY.labels[:7]))

@@ -23,6 +23,12 @@ from emotone.models import devices
 T = TypeVar("T")
 
 
+def is_first_process() -> bool:
+    """Tell whether this process writes files: the only one, or the first of several."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not several or torch.distributed.get_rank() == 0
+
+
 @dataclass(frozen=True, slots=True)
 class Ranks:
     """The processes that share each batch.

@@ -16,9 +16,16 @@ TEXTS = ["good", "a longer text with some words", "x", "今天很开心"]
 HALF = 2e-3
 
 
-@pytest.fixture(scope="module", params=["bert", "gemma"])
+@pytest.fixture(scope="module", params=["bert", "gemma", "llama"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import BertConfig, BertModel, Gemma3TextConfig, Gemma3TextModel
+    from transformers import (
+        BertConfig,
+        BertModel,
+        Gemma3TextConfig,
+        Gemma3TextModel,
+        LlamaConfig,
+        LlamaModel,
+    )
 
     place = tmp_path_factory.mktemp(request.param)
     tokenizer = byte_tokenizer()
@@ -29,6 +36,16 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             model = BertModel(
                 BertConfig(
                     **size, num_attention_heads=4, intermediate_size=64, initializer_range=0.3
+                )
+            )
+        elif request.param == "llama":
+            model = LlamaModel(
+                LlamaConfig(
+                    **size,
+                    num_attention_heads=4,
+                    num_key_value_heads=2,
+                    intermediate_size=64,
+                    initializer_range=0.3,
                 )
             )
         else:
@@ -104,6 +121,17 @@ def test_a_post_is_read_but_not_pooled(folder: Path, pooling: str):
     assert torch.equal(together[1], other[1])
     deaf = open_trunk(spec(folder, pooling=pooling), trained=False)
     torch.testing.assert_close(vectors(deaf, TEXTS, ["a"] * 4), vectors(deaf, TEXTS))
+
+
+def test_a_pair_is_read_as_the_models_own_template_has_it(folder: Path):
+    chat = {"opening": "user: ", "between": " reply: ", "suffix": "!"}
+    trunk = open_trunk(spec(folder, max_post=9, **chat), trained=False)
+    (row,) = trunk.tokens(["fine"], ["and you?"])
+    text = trunk.tokenizer.decode(row.ids, skip_special_tokens=True)
+    assert text == "user: and you? reply: fine!"
+    assert trunk.tokenizer.decode(row.ids[row.start :], skip_special_tokens=True) == "fine!"
+    (alone,) = trunk.tokens(["fine"])
+    assert trunk.tokenizer.decode(alone.ids, skip_special_tokens=True) == "fine!"
 
 
 def test_the_mean_begins_with_the_text():

@@ -61,6 +61,21 @@ class CountIdentifier:
         ]
 
 
+class ShareReader:
+    """Takes the words that a reply shares with its post for sense."""
+
+    name = "shares-1"
+    human_median = 0.5
+
+    def content(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        rows = []
+        for post, reply in pairs:
+            words = reply.split()
+            share = sum(w in post.split() for w in words) / len(words) if words else 0.0
+            rows.append((0.8 * (1 - share), 0.2 * (1 - share), share))
+        return np.array(rows).reshape(-1, 3)
+
+
 def _letters(text: str) -> np.ndarray:
     counts = np.array([text.count(c) for c in "abcdeghilnoprstuwy?"], float)
     return np.append(counts, 1.0)
@@ -84,6 +99,7 @@ def likelihood(pairs: Sequence[Pair]) -> np.ndarray:
 def instruments(**changes) -> metrics.Instruments:
     every = {
         "emotion": WordJudge(),
+        "sense": ShareReader(),
         "empathy": CountIdentifier(),
         "embed": embed,
         "embed_name": "letters",

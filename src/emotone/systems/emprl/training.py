@@ -14,8 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from emotone.config import comparable
 from emotone.identity import digest_path
 from emotone.judges import LABEL, open_identifier, open_judge
@@ -32,6 +30,7 @@ from emotone.systems.emprl.corpus import Corpus, read_base, read_corpus, sides
 from emotone.systems.emprl.folder import save_policy
 from emotone.systems.emprl.policy import new_policy, open_policy
 from emotone.systems.emprl.reward import EmpathyReward, make_reward
+from emotone.training.distributed import is_first_process
 from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training
@@ -91,7 +90,7 @@ def train(config: Config, out: Path) -> Path:
             "identifier": _name_or_digest(config.identifier),
         },
     )
-    if _is_first_process():
+    if is_first_process():
         measured = {
             "steps": result.steps,
             "best_step": result.best_step,
@@ -140,7 +139,7 @@ def _supervise(
     """Run a stage of likelihood and write its folder, which is named as the stage."""
     note(f"{folder.name} stage: {len(pairs)} replies to learn")
     fitted = supervise(policy, pairs, dev, settings=settings, out=folder, depends_on=depends_on)
-    if _is_first_process():
+    if is_first_process():
         measured = {"steps": fitted.steps, "dev_nats": fitted.best_dev, "seconds": fitted.seconds}
         save_policy(policy, folder, config, stage=folder.name, measured=measured)
 
@@ -149,12 +148,6 @@ def _name_or_digest(identifier: str) -> str:
     """Return a name of the zoo as it is, and a digest of what an identifier's folder holds."""
     folder = Path(identifier)
     return digest_path(folder) if (folder / "judge.json").is_file() else identifier
-
-
-def _is_first_process() -> bool:
-    """Tell whether this process writes files: the only one, or the first of several."""
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not several or torch.distributed.get_rank() == 0
 
 
 def _reward(
