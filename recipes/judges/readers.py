@@ -52,6 +52,26 @@ def _mean(values: Any, rated: list[Rating], *, share: bool = True) -> dict[str, 
     return {k: round(v, 4) for k, v in (("value", stats.value()), ("low", low), ("high", high))}
 
 
+def chosen(rated: list[Rating], expected: np.ndarray) -> dict[str, float]:
+    """Content by readers of the reply that a judge puts first among those to one post.
+
+    Beside it stand the mean reply and the best one, and an interval (95 %, over posts) of what the
+    choice gains over the mean.
+    """
+    by_post: dict[str, list[int]] = {}
+    for i, rating in enumerate(rated):
+        by_post.setdefault(rating.post, []).append(i)
+    content = np.array([r.content for r in rated], float)
+    first = np.array([content[max(at, key=lambda i: expected[i])] for at in by_post.values()])
+    mean = np.array([content[at].mean() for at in by_post.values()])
+    best = np.array([content[at].max() for at in by_post.values()])
+    stats = mean_stats(first - mean)
+    low, high = interval(stats, rounds=1000, seed=0)
+    figures = {"mean": mean.mean(), "chosen": first.mean(), "best": best.mean()}
+    figures |= {"low": low, "high": high}
+    return {"posts": len(by_post), **{k: round(float(v), 4) for k, v in figures.items()}}
+
+
 def agreement(lang: Any) -> dict[str, Any]:
     """Measure judges of emotion and of sense, and the rules for blame, beside readers."""
     from scipy.stats import spearmanr
@@ -91,6 +111,7 @@ def agreement(lang: Any) -> dict[str, Any]:
         table["sense"][folder.name] = {
             "spearman": round(float(rho.statistic), 4),
             "human_median": judge.human_median,
+            "chosen": chosen(rated, expected),
         }
         for system in systems:
             at = [i for i, r in enumerate(rated) if r.system == system]
@@ -154,6 +175,14 @@ def page(figures: Path, out: Path) -> None:
             lines.append(f"| {name} | {row['kappa']:.2f} | {row['equal']:.2f} |")
         for name, row in table["sense"].items():
             lines.append(f"| {name} | Spearman {row['spearman']:.2f} with content | |")
+        for name, row in table["sense"].items():
+            one = row["chosen"]
+            lines += [
+                "",
+                f"Of the replies to one post, {name} puts first one of content {one['chosen']:.2f};"
+                f" the mean reply has {one['mean']:.2f}, the best {one['best']:.2f} (gain over the"
+                f" mean [{one['low']:.2f}, {one['high']:.2f}], {one['posts']} posts).",
+            ]
         precision, recall = rules["precision"], rules["recall"]
         lines += [
             "",
