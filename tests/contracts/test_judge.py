@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from emotone.data import everyday
@@ -129,21 +130,20 @@ def test_sense_is_judged_by_post_and_reply_together(name: str):
     if card.settings["trunk"]["backbone"] not in installed():
         pytest.skip(f"{card.settings['trunk']['backbone']} is not in the cache")
     judge = open_sense(name)
-    pairs = {
-        "en": [
-            ("My train is an hour late.", "An hour? They should pay you back for that."),
-            ("My train is an hour late.", "Mushroom soup. Now my stomach feels strange."),
-        ],
-        "zh": [
-            ("火车晚点一个小时", "一个小时？他们应该赔你钱。"),
-            ("火车晚点一个小时", "蘑菇汤，现在胃有点不舒服。"),
-        ],
-    }[card.lang]
-    chances = judge.content(pairs)
-    assert chances.shape == (2, 3)
-    assert chances.sum(-1) == pytest.approx([1, 1])
-    assert chances[0, 2] > chances[1, 2] + 0.2
-    assert judge.content(pairs[::-1])[::-1] == pytest.approx(chances, abs=1e-4)
+    lines = everyday.lines(card.lang, kinds=["plain"], splits=["test"])[:24]
+    own = [(line.post, line.replies["surprise"]) for line in lines]
+    other = [
+        (line.post, far.replies["surprise"])
+        for line, far in zip(lines, lines[1:] + lines[:1], strict=True)
+    ]
+    broken = [(post, " ".join(reversed(reply.split()))) for post, reply in own]
+    chances = judge.content(own)
+    assert chances.shape == (24, 3)
+    assert chances.sum(-1) == pytest.approx(np.ones(24))
+    # One pair says little, as the page of readers shows: a judge of sense ranks many.
+    assert chances[:, 2].mean() > judge.content(other)[:, 2].mean() + 0.05
+    assert chances[:, 2].mean() > judge.content(broken)[:, 2].mean() + 0.2
+    assert judge.content(own[::-1])[::-1] == pytest.approx(chances, abs=1e-4)
     assert judge.content([]).shape == (0, 3)
     assert 0 < judge.human_median < 1
     assert (zoo.folder("sense", name) / "README.md").is_file()

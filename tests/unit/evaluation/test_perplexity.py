@@ -81,7 +81,7 @@ def test_a_reply_is_as_likely_as_the_system_said_when_it_wrote_it(system):
 
 def test_prompted_reads_the_prompt_of_its_replies():
     system = prompted.tiny()
-    lm, d, e = system._lm, Dialogue.of("hello"), EmotionMix.parse("fear:30")
+    lm, d, e = system.lm, Dialogue.of("hello"), EmotionMix.parse("fear:30")
     head = prompt_ids(lm.tokenizer, d, system_prompt(prompted.Config().system, e))
     assert system.nats([d], [e], ["ok"]) == reply_nats(lm.model, lm.tokenizer, [(head, "ok")])
 
