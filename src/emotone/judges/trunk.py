@@ -19,27 +19,12 @@ from emotone.models.token_ids import marked_ids, marks
 
 Pooling = Literal["mean", "last", "mean+last"]
 
+_GATED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 #: Linear layers that get a low-rank change, by model type: all of every block.
 LORA_TARGETS: dict[str, tuple[str, ...]] = {
     "bert": ("query", "key", "value", "dense"),
-    "llama": (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    ),
-    "gemma3_text": (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    ),
+    "llama": _GATED,
+    "gemma3_text": _GATED,
 }
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from emotone.emotions import EmotionMix
 from emotone.lm.chat import prompt_ids, system_prompt
 from emotone.lm.decode import stream, write
 from emotone.lm.likelihood import reply_nats
-from emotone.models.catalog import languages_of
 from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
 
@@ -23,6 +21,7 @@ class Told:
 
     Args:
         lm: The chat model.
+        capabilities: What it can be asked for.
         system: System prompt before the emotion; "" leaves it to the chat template.
         batch: Rows a forward pass.
     """
@@ -30,8 +29,10 @@ class Told:
     name: ClassVar[str]
     capabilities: Capabilities
 
-    def __init__(self, lm: CausalLM, *, system: str, batch: int) -> None:
-        self.capabilities = replace(self.capabilities, languages=languages_of(lm.name))
+    def __init__(
+        self, lm: CausalLM, capabilities: Capabilities, *, system: str, batch: int
+    ) -> None:
+        self.capabilities = capabilities
         self.lm = lm
         self.system = system
         self._batch = batch

@@ -7,7 +7,7 @@ Source: AxBench (Wu et al. 2025) finds prompting the strongest baseline for larg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from emotone.lm.chat import FRIEND
 from emotone.lm.decode import SEARCHES
 from emotone.lm.small_talk import opened
 from emotone.lm.told import Told
+from emotone.models.catalog import languages_of
 from emotone.types import Capabilities, Dialogue
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Prompted(Told):
     )
 
     def __init__(self, lm: CausalLM, config: Config) -> None:
-        super().__init__(lm, system=config.system, batch=config.batch)
+        capabilities = replace(Prompted.capabilities, languages=languages_of(lm.name))
+        super().__init__(lm, capabilities, system=config.system, batch=config.batch)
 
     def prompt(self, dialogue: Dialogue, emotion: EmotionMix | None) -> list[int]:
         """Token ids of what the model reads; small talk is opened for it."""

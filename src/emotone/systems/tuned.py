@@ -159,16 +159,16 @@ class Tuned(Told):
     name = "tuned"
 
     def __init__(self, lm: CausalLM, card: Card, batch: int = 32) -> None:
-        self.capabilities = Capabilities(
+        capabilities = Capabilities(
             Taxonomy(EVERYDAY.name, card.emotions, EVERYDAY.aliases),
             graded=True,
             mixes=True,
             history=True,
             streaming=True,
             decoding=SEARCHES,
+            languages=languages_of(card.base),
         )
-        super().__init__(lm, system=card.system, batch=batch)
-        self.capabilities = replace(self.capabilities, languages=languages_of(card.base))
+        super().__init__(lm, capabilities, system=card.system, batch=batch)
         self.card = card
 
 
