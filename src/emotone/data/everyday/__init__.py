@@ -7,7 +7,8 @@ posts, as readers rated them.
 
 Who may learn from what is decided here, once for all: `splits.json` gives each file a split, and
 lists the lines whose post is too like one of another file that is held out; they belong to none.
-Judges of different roles learn from different splits, `train-a` and `train-b`.
+Judges of different roles learn from different splits, `train-a` and `train-b`; `train-c` is for
+systems alone.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ EMOTIONS = EVERYDAY.labels[:8]
 MOODS = EVERYDAY.labels[8:]
 
 Kind = Literal["rich", "plain", "moods", "history"]
-Split = Literal["train-a", "train-b", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train-a", "train-b", "dev", "test")
+Split = Literal["train-a", "train-b", "train-c", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train-a", "train-b", "train-c", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
