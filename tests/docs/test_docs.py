@@ -381,7 +381,7 @@ def test_what_the_readme_says_of_readers_is_what_they_rated():
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rated = everyday.ratings("en")
-    names = {"steered (the default)": "steered", "both, at 60": "told"}
+    names = {"steered, bare": "steered", "both, at 60": "told"}
     rows = re.findall(
         r"^\| ([^|]+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", readme, re.M
     )

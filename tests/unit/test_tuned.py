@@ -16,9 +16,9 @@ from emotone.errors import CheckpointError, ConfigError, DataError, ModelMissing
 from emotone.lm.chat import FRIEND, system_prompt
 from emotone.models.tiny import tiny_causal_lm
 from emotone.models.zoo import trained_by
-from emotone.rl.adapters import Adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.systems import tuned
+from emotone.training.adapters import Adapters
 from emotone.types import Decoding, Dialogue, Example
 
 SAID = {"joy": "ha", "anger": "no", "neutral": "ok", None: "so"}

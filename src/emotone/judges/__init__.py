@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 #: What labels and what scores, by language.
 LABEL = {"en": "en-label", "zh": "zh-label"}
 SCORE = {"en": "en-score", "zh": "zh-score"}
-#: What scores sense; there is no Chinese one yet.
+#: What scores sense, and what chooses by it; there is no Chinese one yet.
 SENSE_SCORE = {"en": "en-sense"}
+SENSE_CHOOSE = {"en": "en-sense-label"}
 
 
 def names() -> list[str]:

@@ -107,6 +107,7 @@ class Entry:
         files: What is taken out of the wheels.
         weights: The file among them that holds the weights.
         vectors: Emotion vectors made for it, where there are some.
+        companion: Adapters with vectors of their own that make it talk, where there are some.
         terms: Terms to accept, where the licence asks for that.
         digits_apart: Whether its tokenizer splits every digit from its neighbours and the weights
             file cannot say so in a way that transformers reads.
@@ -121,6 +122,7 @@ class Entry:
     files: tuple[RawFile, ...]
     weights: str
     vectors: str | None = None
+    companion: str | None = None
     terms: Terms | None = None
     digits_apart: bool = False
 

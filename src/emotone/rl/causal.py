@@ -16,7 +16,10 @@ from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.lm.decode import end_tokens
 from emotone.lm.forward import CausalSteps
 from emotone.models.token_ids import text_ids
-from emotone.rl.adapters import (
+from emotone.rl.logprobs import ValueHead, policy_output
+from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec
+from emotone.rl.rollout import unique_prompts
+from emotone.training.adapters import (
     Adapters,
     FrozenCache,
     adapted_layers,
@@ -25,9 +28,6 @@ from emotone.rl.adapters import (
     frozen_blocks,
     has_adapters,
 )
-from emotone.rl.logprobs import ValueHead, policy_output
-from emotone.rl.policy import PolicyOutput, Prompts, Replies, ReplyCodec
-from emotone.rl.rollout import unique_prompts
 from emotone.types import Dialogue, Post
 
 

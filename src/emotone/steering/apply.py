@@ -57,7 +57,7 @@ def steering(
     positions: Positions = "all",
     operation: Operation = "add",
     tier: Tier | None = None,
-    prompt_length: int | None = None,
+    prompt_length: int | Sequence[int] | None = None,
     copies: Sequence[int] | None = None,
 ) -> Iterator[Applied]:
     """Steer a model for the length of a `with` block.

@@ -9,6 +9,7 @@ from typing import Any
 
 from emotone.steering.dose import Curve
 from emotone.steering.layers import Site
+from emotone.steering.positions import Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class VectorsCard:
         chat_template: Hash of the chat template that the model was read with.
         system_prompt: System prompt of the replies that the vectors were made from.
         site: Where in the block they act.
+        positions: Which columns of the text they act on.
+        adapters: sha256 of the adapters that the model needs for them, which stand beside the
+            file; "" where it is to be as it was published.
         method: How they were made.
         data: Hash of the texts they were made from.
         norms: Median length of the model's activations a block, [L]; the unit of relative doses.
@@ -34,6 +38,8 @@ class VectorsCard:
     chat_template: str = ""
     system_prompt: str = ""
     site: Site = "resid"
+    positions: Positions = "all"
+    adapters: str = ""
     method: str = ""
     data: str = ""
     norms: tuple[float, ...] = ()

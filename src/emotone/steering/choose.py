@@ -15,6 +15,9 @@ from emotone.steering.listen import Listener, listener_logprobs
 #: intensity acts on the choice as smoothly as on the dose.
 SHARPNESS = 4.0
 
+#: The same for the log-probability that a candidate makes sense, at every intensity.
+SENSE_SHARPNESS = 4.0
+
 #: Score of an empty candidate: below that of any reply.
 NO_REPLY = -1e9
 
@@ -27,6 +30,7 @@ def choose(
     candidates: Sequence[Sequence[str]],
     strengths: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
+    sense: Sequence[Tensor] | None = None,
 ) -> list[int]:
     """Choose one candidate a row.
 
@@ -38,6 +42,8 @@ def choose(
         candidates: Replies of each row.
         strengths: Label -> strength in [-1, 1] of each row.
         seeds: Seed of each row's choice.
+        sense: Log-probability that each candidate makes sense, of each row; None where nobody
+            judges that.
 
     Returns:
         The index of the kept candidate of each row.
@@ -45,10 +51,12 @@ def choose(
     picks = [0] * len(prompts)
     scores = emotion_scores(model, tokenizer, listener, prompts, candidates, strengths)
     for i, value in enumerate(scores):
-        if value is not None:
+        logits = None if value is None else SHARPNESS * value
+        if sense is not None and len(candidates[i]) > 1:
+            logits = SENSE_SHARPNESS * sense[i] + (0.0 if logits is None else logits)
+        if logits is not None:
             generator = torch.Generator().manual_seed(seeds[i])
-            weights = (SHARPNESS * value).softmax(0)
-            picks[i] = int(torch.multinomial(weights, 1, generator=generator))
+            picks[i] = int(torch.multinomial(logits.softmax(0), 1, generator=generator))
     return picks
 
 

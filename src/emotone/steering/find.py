@@ -1,4 +1,8 @@
-"""Which emotion vectors belong to a model: those named, those of its name, those of its weights."""
+"""Which emotion vectors belong to a model: those named, those of its name, those of its weights.
+
+Vectors that were learned together with adapters (`emotone.steering.companion`) stand in the folder
+of these.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
-from emotone.errors import SteeringError, unknown_name
+from emotone.errors import CheckpointError, SteeringError, unknown_name
+from emotone.files import sha256
 from emotone.models.catalog import entry, known
-from emotone.steering.vector_file import shipped_names
+from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file, shipped_names
 from emotone.steering.vectors import EmotionVectors
 
 
@@ -19,12 +24,7 @@ def open_vectors(name: str) -> EmotionVectors:
         UnknownName: If there is neither.
         CheckpointError: If the file is damaged.
     """
-    if name in shipped_names():
-        return EmotionVectors.shipped(name)
-    if not Path(name).exists():
-        advice = "A vector file is also fine, but there is none of this name."
-        raise unknown_name("vectors", name, shipped_names(), advice=advice)
-    return EmotionVectors.load(name)
+    return EmotionVectors.load(_vector_path(name))
 
 
 def vectors_named(model: str, file: str = "") -> EmotionVectors | None:
@@ -32,7 +32,8 @@ def vectors_named(model: str, file: str = "") -> EmotionVectors | None:
 
     Args:
         model: Name of the model.
-        file: A vector file, or the name of a shipped set; "" for what the catalogue says.
+        file: A vector file, a folder with adapters, or the name of a shipped set; "" for what the
+            catalogue says.
 
     Returns:
         The vectors; None where none are named and none are shipped under the model's name.
@@ -41,6 +42,47 @@ def vectors_named(model: str, file: str = "") -> EmotionVectors | None:
         return open_vectors(file)
     named = entry(model).vectors if model in known() else ""
     return EmotionVectors.shipped(named) if named in shipped_names() else None
+
+
+def companion_named(model: str) -> str:
+    """Name the shipped vectors with adapters of a model's name; "" where there are none."""
+    named = entry(model).companion if model in known() else ""
+    return named if named in shipped_names() else ""
+
+
+def give_adapters(model: nn.Module, vectors: EmotionVectors, file: str) -> None:
+    """Merge into a model the adapters that its vectors need, if they need some.
+
+    Args:
+        model: Changed in place.
+        vectors: As `open_vectors(file)` loaded them.
+        file: Where from.
+
+    Raises:
+        CheckpointError: If the adapters are not beside the vectors, or are others.
+    """
+    if not vectors.card.adapters:
+        return
+    from emotone.training.adapters import WEIGHTS, fold_adapters
+
+    folder = _vector_path(file).parent
+    weights = folder / WEIGHTS
+    if not weights.is_file() or sha256(weights) != vectors.card.adapters:
+        raise CheckpointError(
+            f"the vectors {file} belong to adapters that are not in {folder}; copy the whole"
+            " folder again, or take other vectors"
+        )
+    fold_adapters(model, folder)
+
+
+def _vector_path(name: str) -> Path:
+    if name in shipped_names():
+        return shipped_file(name)
+    path = Path(name)
+    if not path.exists():
+        advice = "A vector file is also fine, but there is none of this name."
+        raise unknown_name("vectors", name, shipped_names(), advice=advice)
+    return path / WITH_ADAPTERS if path.is_dir() else path
 
 
 def vectors_fitting(model: nn.Module) -> EmotionVectors | None:

@@ -100,8 +100,12 @@ class Mood:
         candidates: Sequence[Sequence[str]],
         doses: Sequence[Doses],
         seeds: Sequence[int],
+        sense: Sequence[Tensor] | None = None,
     ) -> list[int]:
-        """Choose one candidate a row by the listener, as strictly as the dose is high."""
+        """Choose one candidate a row by the listener, as strictly as the dose is high.
+
+        With `sense`, the log-probability of each candidate that it makes sense, by both.
+        """
         return choose(
             self.lm.model,
             self.lm.tokenizer,
@@ -110,6 +114,7 @@ class Mood:
             candidates,
             self._strengths(doses),
             seeds,
+            sense,
         )
 
     def scores(
@@ -137,7 +142,9 @@ class Mood:
             self.lm.tokenizer,
             list(zip(prompts, replies, strict=True)),
             batch=self.batch,
-            steer=lambda rows: self._steer([doses[i] for i in rows]),
+            steer=lambda rows: self._steer(
+                [doses[i] for i in rows], prompt_length=[len(prompts[i]) for i in rows]
+            ),
         )
 
     def stream(self, prompt: list[int], doses: Doses, decoding: Decoding) -> Iterator[str]:
@@ -153,9 +160,14 @@ class Mood:
             )
 
     def _steer(
-        self, doses: Sequence[Doses], copies: Sequence[int] | None = None
+        self,
+        doses: Sequence[Doses],
+        copies: Sequence[int] | None = None,
+        prompt_length: Sequence[int] | None = None,
     ) -> AbstractContextManager[Applied]:
-        return self.vectors.steer(self.lm.model, raw_scale=doses, copies=copies)
+        return self.vectors.steer(
+            self.lm.model, raw_scale=doses, copies=copies, prompt_length=prompt_length
+        )
 
     def report(
         self, applied: Applied | None, doses: Doses, candidates: int, *, told: str = ""
@@ -173,7 +185,7 @@ class Mood:
         return {
             "tier": applied.tier if applied and acted else "none",
             "site": self.vectors.card.site,
-            "positions": "all",
+            "positions": self.vectors.card.positions,
             "blocks": list(applied.blocks) if applied and acted else [],
             "dose": {k: round(v, 4) for k, v in doses.items()},
             "relative_dose": round(self.vectors.relative_dose(displacement), 4),

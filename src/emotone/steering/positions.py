@@ -6,7 +6,7 @@ far. Positions here are absolute, so that both give the same result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -29,15 +29,20 @@ class Columns:
 
     Args:
         positions: Which columns to steer.
-        prompt_length: Columns of the prompt, padding included, where the caller knows it (needed
-            only when the prompt itself is fed in several chunks); None to find it.
+        prompt_length: Columns of the prompt, padding included, where the caller knows it, of all
+            rows or of each (needed only when the prompt itself is fed in several chunks, or
+            together with its reply); None to find it.
     """
 
-    def __init__(self, positions: Positions, prompt_length: int | None = None) -> None:
+    def __init__(
+        self, positions: Positions, prompt_length: int | Sequence[int] | None = None
+    ) -> None:
         self.positions: Positions = positions
         self._fixed = prompt_length
         self._prompt: Tensor | None = None
-        self._length = prompt_length or 0
+        self._lengths = [0] if prompt_length is None else prompt_length
+        if isinstance(self._lengths, int):
+            self._lengths = [self._lengths]
         self._start = 0
         self._width = 0
 
@@ -56,27 +61,28 @@ class Columns:
         self._start = int(cache.get_seq_length()) if cache is not None else 0
         self._width = source.shape[1]
         if self._fixed is None and self._start == 0 and not self._continues(ids, self._width):
-            self._length = self._width
+            self._lengths = [self._width]
             self._prompt = None if ids is None else ids.clone()
 
     def _continues(self, ids: Tensor | None, width: int) -> bool:
         return (
             ids is not None
             and self._prompt is not None
-            and width > self._length
+            and width > self._prompt.shape[1]
             and ids.shape[0] == self._prompt.shape[0]
-            and torch.equal(ids[:, : self._length], self._prompt)
+            and torch.equal(ids[:, : self._prompt.shape[1]], self._prompt)
         )
 
     def mask(self, width: int, device: torch.device) -> Tensor | None:
-        """Return True at the chunk's columns to steer, [T, 1]; None when all are."""
+        """Return True at the chunk's columns to steer, [1 or B, T, 1]; None when all are."""
         if self.positions == "all":
             return None
-        at = torch.arange(self._start, self._start + width, device=device)
+        at = torch.arange(self._start, self._start + width, device=device)[None]
+        length = torch.tensor(self._lengths, device=device)[:, None]
         if self.positions == "prompt":
-            chosen = at < self._length
+            chosen = at < length
         elif self.positions == "generated":
-            chosen = at >= self._length
+            chosen = at >= length
         else:
-            chosen = at >= self._length - 1
-        return chosen[:, None]
+            chosen = at >= length - 1
+        return chosen[..., None]

@@ -24,6 +24,8 @@ from emotone.steering.card import VectorsCard, read_card
 from emotone.steering.listen import Listener
 
 _FORMAT = 1
+#: The vector file in a folder of adapters that belong to it.
+WITH_ADAPTERS = "vectors.safetensors"
 _LISTENER_PARTS = ("weight", "bias", "centre", "scale")
 
 
@@ -104,13 +106,8 @@ def digest_vectors(directions: Mapping[str, Tensor], listener: Listener | None) 
 
 
 def shipped_names() -> list[str]:
-    """List the vector files that come with the package."""
-    folder = files("emotone.steering") / "shipped"
-    return sorted(
-        p.name.removesuffix(".safetensors")
-        for p in folder.iterdir()
-        if p.name.endswith(".safetensors")
-    )
+    """List the vector files that come with the package; a folder holds adapters beside its file."""
+    return sorted(_shipped())
 
 
 def shipped_file(name: str) -> Path:
@@ -119,9 +116,15 @@ def shipped_file(name: str) -> Path:
     Raises:
         UnknownName: If there is none of this name.
     """
-    if name not in shipped_names():
-        raise unknown_name("shipped vector file", name, shipped_names())
-    return Path(str(files("emotone.steering") / "shipped" / f"{name}.safetensors"))
+    if name not in (shipped := _shipped()):
+        raise unknown_name("shipped vector file", name, sorted(shipped))
+    return shipped[name]
+
+
+def _shipped() -> dict[str, Path]:
+    folder = Path(str(files("emotone.steering") / "shipped"))
+    alone = {path.stem: path for path in folder.glob("*.safetensors")}
+    return alone | {path.parent.name: path for path in folder.glob(f"*/{WITH_ADAPTERS}")}
 
 
 def _tensors(directions: Mapping[str, Tensor], listener: Listener | None) -> dict[str, Tensor]:

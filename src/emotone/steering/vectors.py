@@ -15,7 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from emotone.emotions import EKMAN, EmotionMix, Taxonomy
+from emotone.emotions import EKMAN, EVERYDAY, EmotionMix, Taxonomy
 from emotone.errors import MixError, SteeringError, UnknownName, Unsupported, unknown_name
 from emotone.steering.apply import Applied, steering
 from emotone.steering.attach import Operation, Tier
@@ -71,11 +71,11 @@ class EmotionVectors:
 
     @property
     def taxonomy(self) -> Taxonomy:
-        """The label set for parsing mixes, with the aliases of Ekman's names where they apply."""
-        aliases = {a: label for a, label in EKMAN.aliases.items() if label in self.directions}
-        if set(self.labels) <= set(EKMAN.labels):
-            return Taxonomy("ekman", self.labels, aliases)
-        return Taxonomy("vectors", self.labels, aliases)
+        """The label set for parsing mixes, with the aliases that apply."""
+        names = set(self.labels)
+        known = next((t for t in (EKMAN, EVERYDAY) if names <= set(t.labels)), None)
+        aliases = {a: of for a, of in (known or EKMAN).aliases.items() if of in names}
+        return Taxonomy(known.name if known else "vectors", self.labels, aliases)
 
     def __iter__(self) -> Iterator[str]:
         """Yield the labels."""
@@ -224,10 +224,10 @@ class EmotionVectors:
         emotion: str | EmotionMix | Sequence[str | EmotionMix | None] | None = None,
         *,
         raw_scale: Doses | Sequence[Doses] | None = None,
-        positions: Positions = "all",
+        positions: Positions | None = None,
         operation: Operation = "add",
         tier: Tier | None = None,
-        prompt_length: int | None = None,
+        prompt_length: int | Sequence[int] | None = None,
         copies: Sequence[int] | None = None,
     ) -> AbstractContextManager[Applied]:
         """Steer any Hugging Face causal language model inside a `with` block.
@@ -242,7 +242,7 @@ class EmotionVectors:
             emotion: One mix for all rows, or one for each row (None for an unsteered row).
             raw_scale: Multiples of the directions, bypassing calibration: of all rows, or one
                 mapping for each row.
-            positions: Which columns to steer.
+            positions: Which columns to steer; None for those that the vectors were made for.
             operation: How to add.
             tier: Force a tier; None takes the cheapest exact one.
             prompt_length: See `emotone.steering.positions.Columns`.
@@ -262,7 +262,7 @@ class EmotionVectors:
             model,
             displacement,
             site=self.card.site,
-            positions=positions,
+            positions=positions or self.card.positions,
             operation=operation,
             tier=tier,
             prompt_length=prompt_length,

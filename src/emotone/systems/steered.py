@@ -9,8 +9,9 @@
 h_l(q | e) is block l's mean activation over the model's own answer to query q under an instruction
 to be in emotion e; D_e is fitted on replies in e while the model is frozen.
 
-All named functions are in `emotone.steering`; `calibrate_vectors` below measures c_e. The model is
-not trained and gets no instruction. Deviations, with reasons and measurements in
+All named functions are in `emotone.steering`; `calibrate_vectors` below measures c_e. The model
+gets no instruction. It is not trained either, but for the default model's companion, whose adapters
+and D_e are learned together (`steering.companion`). Deviations, with reasons and measurements in
 docs/systems/steered.md:
 
 1. Directions are fitted, not averaged; the averages are `vectors extract --set method=answers`.
@@ -26,11 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotone.emotions import EmotionMix
-from emotone.errors import ConfigError, Unsupported
+from emotone.errors import ConfigError, ModelMissing, Unsupported
 from emotone.identity import digest
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES
@@ -40,7 +42,12 @@ from emotone.protocols import EmotionClassifier
 from emotone.requests import check_request
 from emotone.steering.calibrate import SweepSettings, calibrated, sweep
 from emotone.steering.dose import Curve
-from emotone.steering.find import vectors_fitting, vectors_named
+from emotone.steering.find import (
+    companion_named,
+    give_adapters,
+    vectors_fitting,
+    vectors_named,
+)
 from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
 from emotone.steering.mood import Doses, Mood
@@ -48,6 +55,9 @@ from emotone.steering.vectors import EmotionVectors
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from emotone.judges.sense import SenseJudge
     from emotone.models import CausalLM
 
 
@@ -56,17 +66,25 @@ class Config:
     """How the system answers.
 
     Args:
-        vectors: A vector file or the name of a shipped set; "" takes that of the model.
+        vectors: A vector file, a folder of adapters with vectors, or the name of a shipped set; ""
+            takes that of the model.
+        companion: Whether "" takes the adapters that make the model talk, and their vectors, where
+            there are some.
         system: System prompt; "" takes the one that the vectors were made with.
         told: Also prompt the model for the emotion in words.
-        candidates: Replies to choose from, for each post with an emotion; 1 takes the first.
+        candidates: Replies to choose from; 1 takes the first. Without a judge of sense, a post
+            without an emotion has one.
+        sense: Judge of sense that helps to choose, a name or a folder; "auto" takes the one that
+            chooses in the model's language where it is installed, "" none.
         batch: Rows a forward pass, candidates included.
     """
 
     vectors: str = ""
+    companion: bool = True
     system: str = ""
     told: bool = False
     candidates: int = 4
+    sense: str = "auto"
     batch: int = 32
 
     def __post_init__(self) -> None:
@@ -80,7 +98,14 @@ class Config:
 class Steered:
     """A chat model with emotion vectors."""
 
-    def __init__(self, lm: CausalLM, vectors: EmotionVectors, config: Config) -> None:
+    def __init__(
+        self,
+        lm: CausalLM,
+        vectors: EmotionVectors,
+        config: Config,
+        sense: Callable[[], SenseJudge | None] = lambda: None,
+    ) -> None:
+        self._open_sense = sense
         self._mood = Mood(lm, vectors, config.batch)
         self._lm = lm
         self._config = config
@@ -108,7 +133,8 @@ class Steered:
         check_request("steered", self.capabilities, dialogues, emotions, empathy, decoding)
         doses = self._mood.doses(emotions)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
-        return self._answer(prompts, list(emotions), doses, decoding)
+        posts = [d.posts[-1].text for d in dialogues]
+        return self._answer(posts, prompts, list(emotions), doses, decoding)
 
     def reply_raw(
         self,
@@ -119,7 +145,9 @@ class Steered:
     ) -> list[Reply]:
         """Answer at raw multiples of the directions, bypassing calibration; for calibrating."""
         prompts = [prompt_ids(self._lm.tokenizer, d, self._system) for d in dialogues]
-        return self._answer(prompts, [None] * len(prompts), [dict(d) for d in raw_scale], decoding)
+        posts = [d.posts[-1].text for d in dialogues]
+        doses = [dict(d) for d in raw_scale]
+        return self._answer(posts, prompts, [None] * len(prompts), doses, decoding)
 
     def nats(
         self,
@@ -144,23 +172,33 @@ class Steered:
         prompt = system_prompt(self._system, emotion if self._config.told else None)
         return prompt_ids(self._lm.tokenizer, dialogue, prompt)
 
+    @cached_property
+    def _sense(self) -> SenseJudge | None:
+        """The judge of sense, loaded when it is first needed."""
+        return self._open_sense()
+
     def _answer(
         self,
+        posts: Sequence[str],
         prompts: list[list[int]],
         emotions: list[EmotionMix | None],
         doses: Sequence[Doses],
         decoding: Decoding,
     ) -> list[Reply]:
-        # A row without a push has one candidate: there is nothing to choose by.
-        counts = [self._config.candidates if any(d.values()) else 1 for d in doses]
+        judge = self._sense if self._config.candidates > 1 else None
+        # Without a push and a judge of sense there is nothing to choose by.
+        counts = [self._config.candidates if judge or any(d.values()) else 1 for d in doses]
         candidates = self._mood.write_candidates(prompts, doses, counts, decoding)
         texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [decoding.seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
-        for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds)):
+        sense = None if judge is None else _sense_logprobs(judge, posts, texts)
+        for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense)):
             reply = candidates[i].replies[pick]
             told = system_prompt("", emotions[i]) if self._config.told else ""
             applied = self._mood.report(candidates[i].applied, doses[i], counts[i], told=told)
+            if judge is not None:
+                applied["judges"] = [*applied["judges"], judge.name]
             replies.append(
                 Reply(
                     reply.text,
@@ -186,6 +224,31 @@ class Steered:
         check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
         prompt = self._prompt(dialogue, emotion)
         return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
+
+
+def _sense_logprobs(
+    judge: SenseJudge, posts: Sequence[str], texts: Sequence[Sequence[str]]
+) -> list[Tensor]:
+    """Log-probability of content 2 of each row's candidates."""
+    import torch
+
+    pairs = [(post, text) for post, row in zip(posts, texts, strict=True) for text in row]
+    chances = torch.tensor(judge.content(pairs)[:, 2], dtype=torch.float32)
+    return list(chances.clamp_min(1e-6).log().split([len(row) for row in texts]))
+
+
+def _chooser(config: Config, languages: Sequence[str]) -> SenseJudge | None:
+    """Open the judge of sense that a configuration asks for."""
+    from emotone import judges
+
+    name = config.sense
+    if name == "auto":
+        named = [judges.SENSE_CHOOSE[lang] for lang in languages if lang in judges.SENSE_CHOOSE]
+        try:
+            name = next((n for n in named if n in judges.sense_judges()), "")
+        except ModelMissing:
+            name = ""
+    return judges.open_sense(name) if name else None
 
 
 def calibrate_vectors(
@@ -278,8 +341,11 @@ def load(
 
     config = config or Config()
     name = model or DEFAULT
-    vectors = vectors_named(name, config.vectors)
+    file = config.vectors or (companion_named(name) if config.companion else "")
+    vectors = vectors_named(name, file)
     lm = load_causal_lm(name, device=device)
+    if vectors is not None:
+        give_adapters(lm.model, vectors, file)
     # A folder may hold the default model under another name: its weights tell.
     vectors = vectors or vectors_fitting(lm.model)
     if vectors is None:
@@ -287,7 +353,8 @@ def load(
             f"no emotion vectors are shipped for {name!r}; make them with "
             "`emotone vectors extract` and give the file with --set vectors=FILE"
         )
-    return Steered(lm, vectors, config)
+    languages = languages_of(lm.name)
+    return Steered(lm, vectors, config, lambda: _chooser(config, languages))
 
 
 def train(config: Config, out: Path) -> Path:

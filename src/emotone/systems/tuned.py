@@ -32,7 +32,7 @@ from emotone.lm.decode import SEARCHES
 from emotone.lm.told import Told
 from emotone.models import devices
 from emotone.models.catalog import languages_of
-from emotone.rl.adapters import Adapters
+from emotone.training.adapters import Adapters
 from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training
@@ -181,9 +181,9 @@ def train(config: Config, out: Path) -> Path:
         EmotoneError: As `emotone.training.loop.fit`.
     """
     from emotone.models import load_causal_lm
-    from emotone.rl.adapters import save_adapters
     from emotone.rl.causal import CausalPolicy
     from emotone.rl.supervised import supervise
+    from emotone.training.adapters import save_adapters
     from emotone.training.distributed import is_first_process
 
     learned, dev, hashes = train_and_dev(
@@ -309,7 +309,7 @@ def load(model: str | None = None, *, device: str = "auto", config: Config | Non
         ConfigError: If a setting of the training is given.
     """
     from emotone.models import load_causal_lm
-    from emotone.rl.adapters import load_adapters, merge_adapters
+    from emotone.training.adapters import fold_adapters
 
     settings = config or Config()
     if settings != Config(batch=settings.batch):
@@ -338,8 +338,7 @@ def load(model: str | None = None, *, device: str = "auto", config: Config | Non
             f"{model} was trained on {card.base} of {card.revision}, and that is {lm.revision} now;"
             " train it anew"
         )
-    load_adapters(lm.model, folder)
-    merge_adapters(lm.model)
+    fold_adapters(lm.model, folder)
     return Tuned(replace(lm, name=folder.resolve().name), card, settings.batch)
 
 

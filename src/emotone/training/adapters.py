@@ -31,6 +31,9 @@ WEIGHTS = "adapter_model.safetensors"
 # What peft's own wrapper sets before the names of a model's weights.
 _PREFIX = "base_model.model."
 _NAME = "default"
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+#: Settings of peft that make an adapter more than the product of two maps.
+_NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
 
 _Key = tuple[int, ...]
 
@@ -200,6 +203,52 @@ def merge_adapters(model: nn.Module) -> None:
         setattr(model.get_submodule(parent), child, base)
     if hasattr(model, "peft_config"):
         del model.peft_config
+
+
+@torch.no_grad()
+def fold_adapters(model: nn.Module, folder: Path) -> None:
+    """Add saved adapters to a model's weights: `load_adapters` and `merge_adapters` at once.
+
+    Plain ones, as `save_adapters` writes them, need no peft, whose import takes seconds.
+
+    Raises:
+        CheckpointError: As `load_adapters`.
+        Unsupported: As `load_adapters`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        saved = load_file(folder / WEIGHTS)
+        scale = config["lora_alpha"] / config["r"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        config, saved, scale = {}, {}, 0.0
+    downs = [name for name in saved if name.endswith(_DOWN)]
+    maps = {name: name.removeprefix(_PREFIX).removesuffix(_DOWN) for name in downs}
+    plain = (
+        len(saved) == 2 * len(downs) > 0
+        and not any(config.get(key) for key in _NOT_PLAIN)
+        and all(name.replace(_DOWN, _UP) in saved for name in downs)
+        and all(_fits(model, path, saved, name) for name, path in maps.items())
+    )
+    if not plain:  # peft reads it, or says what is wrong
+        load_adapters(model, folder)
+        merge_adapters(model)
+        return
+    for name, path in maps.items():
+        weight: Any = model.get_submodule(path).weight
+        low, up = saved[name].float(), saved[name.replace(_DOWN, _UP)].float()
+        weight += (scale * up @ low).to(weight.device, weight.dtype)
+
+
+def _fits(model: nn.Module, path: str, saved: dict[str, Tensor], name: str) -> bool:
+    try:
+        linear = model.get_submodule(path)
+    except AttributeError:
+        return False
+    shape = (saved[name.replace(_DOWN, _UP)].shape[0], saved[name].shape[1])
+    return isinstance(linear, nn.Linear) and linear.weight.shape == shape
 
 
 def _inject(model: nn.Module, config: Any) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from emotone.models import CausalLM
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
-from emotone.rl.adapters import Adapters, adapter_weights, add_adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.systems.emprl.config import Config, PolicySettings
 from emotone.systems.emprl.folder import save_policy
+from emotone.training.adapters import Adapters, adapter_weights, add_adapters
 
 
 def chat_model(folder: Path) -> Path:

@@ -12,9 +12,9 @@ from emotone import systems
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, ModelMissing, UnknownName, Unsupported
 from emotone.models.tiny import tiny_causal_lm
-from emotone.rl.adapters import WEIGHTS
 from emotone.steering.tiny import tiny_vectors
 from emotone.systems import emprl
+from emotone.training.adapters import WEIGHTS
 from emotone.types import Decoding, Dialogue
 from unit.emprl import stages
 

@@ -22,8 +22,8 @@ from emotone.errors import DataError
 from emotone.evaluation.instruments import Opened
 from emotone.metrics import Instruments
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
-from emotone.rl.adapters import Adapters, add_adapters, save_adapters
 from emotone.systems.emprl.folder import Card, Measured
+from emotone.training.adapters import Adapters, add_adapters, save_adapters
 from emotone.types import Dialogue, Example, Post, Reply, Speaker
 from unit.metrics.doubles import CountIdentifier, embed
 

@@ -10,10 +10,10 @@ import torch
 from emotone.config import load as load_config
 from emotone.data.examples import write_jsonl
 from emotone.models.tiny import tiny_causal_lm
-from emotone.rl.adapters import WEIGHTS
 from emotone.systems import emprl
 from emotone.systems.emprl import training
 from emotone.systems.emprl.folder import read_card
+from emotone.training.adapters import WEIGHTS
 from emotone.types import Decoding, Dialogue, EmpathyLevels, Example
 
 DECODING = Decoding(max_tokens=6, repetition_penalty=1.0, no_repeat=0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emotone.rl.adapters import Adapters, frozen_blocks
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.policy import Prompts, trainable_parameters
 from emotone.rl.rollout import Rollout, roll_out
 from emotone.rl.settings import Sampling
+from emotone.training.adapters import Adapters, frozen_blocks
 from unit.rl.policies import moved, policy_of, some_prompts
 
 SHORT = Sampling(top_k=10, temperature=0.9, min_tokens=2, max_tokens=6)

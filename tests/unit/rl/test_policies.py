@@ -8,10 +8,10 @@ from torch import nn
 
 from emotone.errors import DataError, RunError
 from emotone.lm.chat import prompt_ids
-from emotone.rl.adapters import Adapters
 from emotone.rl.policy import trainable_parameters
 from emotone.rl.rollout import roll_out
 from emotone.rl.settings import Sampling
+from emotone.training.adapters import Adapters
 from unit.rl.policies import KINDS, dialogues, moved, policy_of, some_prompts, talk
 from unit.rl.trainer_toy import logprobs_of
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from emotone.errors import CheckpointError, ConfigError, Unsupported
 from emotone.models.tiny import tiny_causal_lm
-from emotone.rl.adapters import (
+from emotone.training.adapters import (
     CONFIG,
     WEIGHTS,
     Adapters,
     adapter_weights,
     add_adapters,
+    fold_adapters,
     load_adapters,
     merge_adapters,
     save_adapters,
@@ -174,3 +175,31 @@ def test_adapters_of_another_model_are_refused(tmp_path: Path, other: dict[str, 
 def test_ranges_are_checked(wrong: dict[str, Any], said: str):
     with pytest.raises(ConfigError, match=said):
         Adapters(**wrong)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_folding_equals_loading_and_merging(tmp_path, rslora):
+    lm = tiny_causal_lm()
+    add_adapters(lm.model, Adapters(rank=4, alpha=8.0, targets=("q_proj", "down_proj")))
+    for p in adapter_weights(lm.model).values():
+        torch.nn.init.normal_(p)
+    save_adapters(lm.model, tmp_path, base="tiny")
+    if rslora:  # another scale, which is left to peft
+        config = json.loads((tmp_path / "adapter_config.json").read_text())
+        (tmp_path / "adapter_config.json").write_text(json.dumps({**config, "use_rslora": True}))
+    merged, folded = tiny_causal_lm().model, tiny_causal_lm().model
+    load_adapters(merged, tmp_path)
+    merge_adapters(merged)
+    fold_adapters(folded, tmp_path)
+    weights = folded.state_dict()
+    assert any(
+        not torch.equal(value, weights[name])
+        for name, value in tiny_causal_lm().model.state_dict().items()
+    )
+    for name, value in merged.state_dict().items():
+        torch.testing.assert_close(weights[name], value)
+
+
+def test_folding_refuses_what_is_not_there(tmp_path):
+    with pytest.raises(CheckpointError):
+        fold_adapters(tiny_causal_lm().model, tmp_path)

@@ -8,10 +8,10 @@ from typing import Literal
 
 from emotone.errors import ConfigError
 from emotone.lm.chat import FRIEND
-from emotone.rl.adapters import Adapters
 from emotone.rl.settings import Reinforce
 from emotone.systems.emprl.new_t5 import T5Sizes
 from emotone.systems.emprl.reward import RewardSettings
+from emotone.training.adapters import Adapters
 from emotone.training.settings import Training
 
 #: The name that stands for a small T5 made from nothing.

@@ -11,10 +11,10 @@ from emotone import config as configs
 from emotone.errors import CheckpointError, ConfigError
 from emotone.files import replacing
 from emotone.lm.chat import FRIEND
-from emotone.rl.adapters import save_adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.systems.emprl.config import Config
+from emotone.training.adapters import save_adapters
 
 FILE = "config.toml"
 

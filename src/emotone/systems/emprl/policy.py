@@ -18,7 +18,6 @@ from emotone.models import catalog, zoo
 from emotone.models.load import load_causal_lm, load_seq2seq_lm
 from emotone.models.reading import read_kind
 from emotone.models.store import locate
-from emotone.rl.adapters import load_adapters, merge_adapters
 from emotone.rl.causal import CausalPolicy
 from emotone.rl.seq2seq import Seq2SeqPolicy
 from emotone.steering.find import vectors_fitting, vectors_named
@@ -27,6 +26,7 @@ from emotone.systems.emprl.corpus import texts
 from emotone.systems.emprl.folder import FILE, Card, read_card
 from emotone.systems.emprl.new_t5 import new_t5, new_tokenizer
 from emotone.systems.emprl.responder import NAME, EmpRL
+from emotone.training.adapters import load_adapters, merge_adapters
 from emotone.types import Example
 
 if TYPE_CHECKING:

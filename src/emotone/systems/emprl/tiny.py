@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotone.models.tiny import tiny_causal_lm, tiny_seq2seq
-from emotone.rl.adapters import Adapters, adapter_weights, add_adapters, merge_adapters
 from emotone.steering.tiny import tiny_vectors
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
 from emotone.systems.emprl.responder import EmpRL
+from emotone.training.adapters import Adapters, adapter_weights, add_adapters, merge_adapters
 from emotone.types import EmpathyLevels
 
 

@@ -1,0 +1,347 @@
+"""A companion: a chat model learns to talk, and the directions of its emotions with it.
+
+    L = - sum_i log p(y_i | x; W + B A, h_l + c_i D_{e_i,l}, every l) / sum_i |y_i|
+
+Low-rank adapters B A hold what all replies share; one displacement D an emotion and block makes the
+difference between them, at a dose c_i drawn anew each time, so that it is good at every dose. A
+neutral reply is learned without a push. The push begins at the last token of the prompt, where the
+first word of the reply is decided; so all replies to a post, whatever their emotions, share one
+pass over the prompt, in training as in a server's cache.
+
+Source: Hu et al. 2022 (LoRA); Subramani et al. 2022 and `emotone.steering.fit` for the
+displacements. Deviation from Dong et al. 2025, who steer a model that nobody trained: see
+docs/decisions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from emotone.emotions import EVERYDAY
+from emotone.errors import ConfigError, DataError
+from emotone.identity import digest
+from emotone.lm.chat import prompt_ids
+from emotone.models.token_ids import text_ids
+from emotone.steering.layers import Site, blocks, site_module
+from emotone.steering.record import hidden
+from emotone.training.adapters import Adapters, adapter_weights, add_adapters, has_adapters
+from emotone.training.optim import scheduled
+from emotone.training.run import Run, Task, prepared
+from emotone.training.settings import RunSettings
+from emotone.training.state import State, identity
+from emotone.types import Dialogue
+
+_NO_TARGET = -100
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionSettings:
+    """How a companion learns.
+
+    Args:
+        steps: Optimiser steps.
+        batch: Posts a step, each with all of its replies.
+        lr: Learning rate of the adapters.
+        push_lr: Step size of the displacements, in units of an activation's root mean square.
+        warmup: Steps in which both rise in a line.
+        linear: Step at which both are 0; 0 for no fall.
+        clip: Largest norm of the adapters' gradient.
+        dose: Least and greatest dose of a push.
+        seed: Seed of the order of posts and of doses.
+        save_every: Steps between checkpoints.
+        threads: Threads of the CPU; 0 leaves what is set.
+    """
+
+    steps: int = 300
+    batch: int = 8
+    lr: float = 5e-4
+    push_lr: float = 0.01
+    warmup: int = 10
+    linear: int = 0
+    clip: float = 1.0
+    dose: tuple[float, float] = (0.6, 1.2)
+    seed: int = 0
+    save_every: int = 25
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name, right, allowed in (
+            ("steps", self.steps >= 1, "1 or more"),
+            ("batch", self.batch >= 1, "1 or more"),
+            ("dose", 0 < self.dose[0] <= self.dose[1], "two rising numbers above 0"),
+        ):
+            if not right:
+                raise ConfigError(f"companion: {name} is {getattr(self, name)!r}; use {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A dialogue and a reply to it in each of some emotions.
+
+    Args:
+        dialogue: What is answered.
+        replies: Emotion -> reply; that of `neutral` is learned without a push.
+    """
+
+    dialogue: Dialogue
+    replies: Mapping[str, str]
+
+
+class Packed(NamedTuple):
+    """Posts with all of their replies, a row each, padded at the right.
+
+    Args:
+        ids: Token ids, [B, T]: the prompt but its last token, then for each reply that last token
+            and the reply.
+        positions: Place of each token in its own conversation, [B, T].
+        emotion: Row of the displacement of each token, [B, T]; 0 for none.
+        dose: Its dose, [B, T].
+        targets: The token that comes next, [B, T]; -100 where none is learned.
+        mask: [B, 1, T, T], True where a token sees another: the prompt, and its own reply so far.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    emotion: Tensor
+    dose: Tensor
+    targets: Tensor
+    mask: Tensor
+
+
+def pack(
+    tokens: Sequence[tuple[list[int], Sequence[tuple[int, float, list[int]]]]], pad_id: int
+) -> Packed:
+    """Pack posts with their replies, so that a prompt is read once.
+
+    Args:
+        tokens: For each post its prompt, and for each reply the row of its displacement, its dose
+            and its tokens, the end token included.
+        pad_id: Token of the padding.
+    """
+    lengths = [len(p) - 1 + sum(len(ids) for _, _, ids in replies) for p, replies in tokens]
+    shape = (len(tokens), max(lengths))
+    ids = torch.full(shape, pad_id)
+    positions = torch.zeros(shape, dtype=torch.long)
+    emotion = torch.zeros(shape, dtype=torch.long)
+    dose = torch.zeros(shape)
+    targets = torch.full(shape, _NO_TARGET)
+    segment = torch.full(shape, -1)
+    for row, (prompt, replies) in enumerate(tokens):
+        at = len(prompt) - 1
+        ids[row, :at] = torch.tensor(prompt[:-1])
+        positions[row, :at] = torch.arange(at)
+        segment[row, :at] = 0
+        for number, (of, strength, reply) in enumerate(replies, 1):
+            part = slice(at, at + len(reply))
+            ids[row, part] = torch.tensor([prompt[-1], *reply[:-1]])
+            positions[row, part] = torch.arange(len(prompt) - 1, len(prompt) - 1 + len(reply))
+            emotion[row, part] = of
+            dose[row, part] = strength
+            targets[row, part] = torch.tensor(reply)
+            segment[row, part] = number
+            at += len(reply)
+    width = shape[1]
+    before = torch.ones(width, width, dtype=torch.bool).tril()
+    own = segment[:, None, :] == segment[:, :, None]
+    mask = before & (own | (segment[:, None, :] == 0))
+    mask |= torch.eye(width, dtype=torch.bool)  # padding sees itself: no row of a softmax is empty
+    return Packed(ids, positions, emotion, dose, targets, mask[:, None])
+
+
+def learn(
+    model: nn.Module,
+    tokenizer: Any,
+    exchanges: Sequence[Exchange],
+    labels: Sequence[str],
+    norms: Tensor,
+    *,
+    system: str,
+    settings: CompanionSettings,
+    adapters: Adapters | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    site: Site = "resid",
+    checkpoint: Path | None = None,
+) -> dict[str, Tensor]:
+    """Teach a model adapters, in place, and one displacement a block for each emotion.
+
+    Args:
+        model: A causal language model; adapters that it has go on learning.
+        tokenizer: Its tokenizer, with a chat template.
+        exchanges: What is learned.
+        labels: Emotions to fit; replies in others are left out.
+        norms: Length of the model's activations, [L]; sets the scale of each block.
+        system: System prompt.
+        settings: See `CompanionSettings`.
+        adapters: Which, where it has none.
+        start: Displacements to go on from, [L, d] each; None starts from nothing.
+        site: Where in the block the displacement is added.
+        checkpoint: Folder that keeps the state, so that a killed run goes on; None keeps none.
+
+    Returns:
+        Label -> displacement at dose 1, [L, d] float32.
+
+    Raises:
+        DataError: If an emotion has no reply to fit to.
+        EmotoneError: As `emotone.training.run.Run`.
+    """
+    neutral = EVERYDAY.neutral
+    rows = {label: i for i, label in enumerate(labels, 1)}
+    tokens = [
+        (
+            prompt_ids(tokenizer, exchange.dialogue, system),
+            [
+                (rows.get(label, 0), [*text_ids(tokenizer, reply), tokenizer.eos_token_id])
+                for label, reply in exchange.replies.items()
+                if label in rows or label == neutral
+            ],
+        )
+        for exchange in exchanges
+    ]
+    tokens = [(prompt, replies) for prompt, replies in tokens if replies]
+    empty = set(rows.values()) - {of for _, replies in tokens for of, _ in replies}
+    if empty:
+        missing = ", ".join(label for label, row in rows.items() if row in empty)
+        raise DataError(f"no replies for {missing}; give exchanges that have some")
+    if not has_adapters(model):
+        add_adapters(model, adapters or Adapters(), seed=settings.seed)
+    device = next(model.parameters()).device
+    modules = [site_module(model, block, site) for block in blocks(model)]
+    width = int(model.config.hidden_size)  # pyright: ignore
+    unit = (norms.to(device) / width**0.5)[:, None]
+    free = nn.Parameter(torch.zeros(len(labels), len(modules), width, device=device))
+    if start is not None:
+        with torch.no_grad():
+            free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
+    low_rank = adapter_weights(model)
+    for weight in low_rank.values():
+        weight.requires_grad_(True)
+    optimizer = torch.optim.Adam(
+        [{"params": list(low_rank.values())}, {"params": [free]}], betas=(0.9, 0.98)
+    )
+    rates = (settings.lr, settings.push_lr)
+    rhythm = RunSettings(
+        save_every=settings.save_every,
+        log_every=1,
+        patience=0,
+        clip=settings.clip,
+        threads=settings.threads,
+        device=device.type,  # pyright: ignore
+    )
+    last_loss = free.new_zeros(())
+
+    def step(state: State) -> None:
+        nonlocal last_loss
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = scheduled(rate, state.step, settings.warmup, settings.linear)
+        batch = pack(_draw(tokens, settings, state.step), tokenizer.pad_token_id or 0)
+        loss = _nll(model, modules, Packed(*(t.to(device) for t in batch)), free * unit)
+        loss.backward()
+        last_loss = loss.detach()
+        if settings.clip:
+            nn.utils.clip_grad_norm_(low_rank.values(), settings.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    depends_on = {
+        "labels": list(labels),
+        "site": site,
+        "replies": digest(tokens),
+        "norms": digest(norms.tolist()),
+        "start": digest({k: v.tolist() for k, v in (start or {}).items()}),
+    }
+    parameters = {**low_rank, "displacements": free}
+    with prepared(rhythm, checkpoint) as (team, request):
+        Run(
+            Task(
+                state=State(),
+                steps=settings.steps,
+                parameters=parameters,
+                optimizer=optimizer,
+                step=step,
+                over=lambda state: "steps" if state.step >= settings.steps else None,
+                report=lambda _state, seconds: {"loss": last_loss.item(), "seconds": seconds},
+            ),
+            settings=rhythm,
+            team=team,
+            request=request,
+            out=checkpoint,
+            identity=identity(
+                asdict(settings), {"save_every", "threads"}, parameters, depends_on, {}
+            ),
+        ).train()
+    fitted = (free.detach() * unit).float().cpu()
+    return {label: fitted[i] for i, label in enumerate(labels)}
+
+
+def _draw(
+    tokens: Sequence[tuple[list[int], list[tuple[int, list[int]]]]],
+    settings: CompanionSettings,
+    step: int,
+) -> list[tuple[list[int], list[tuple[int, float, list[int]]]]]:
+    """Draw the posts of a step and the doses of their replies, from (seed, step) alone.
+
+    All posts come once before one comes again; those of a step are of like length.
+    """
+    per_pass = max(1, len(tokens) // settings.batch)
+    round_, place = divmod(step, per_pass)
+    rng = random.Random(f"{settings.seed}/{round_}")
+    order = rng.sample(range(len(tokens)), len(tokens))
+    size = [len(p) + sum(len(ids) for _, ids in replies) for p, replies in tokens]
+    window = 16 * settings.batch
+    order = [
+        i
+        for start in range(0, len(order), window)
+        for i in sorted(order[start : start + window], key=size.__getitem__)
+    ]
+    starts = rng.sample(range(per_pass), per_pass)
+    at = starts[place] * settings.batch
+    doses = random.Random(f"{settings.seed}/{step}/doses")
+    return [
+        (prompt, [(of, doses.uniform(*settings.dose) if of else 0.0, ids) for of, ids in replies])
+        for prompt, replies in (tokens[i] for i in order[at : at + settings.batch])
+    ]
+
+
+@contextmanager
+def _pushed(modules: Sequence[nn.Module], batch: Packed, displacements: Tensor) -> Iterator[None]:
+    """Add to each token its emotion's displacement at its dose inside."""
+    table = torch.cat([displacements.new_zeros(1, *displacements.shape[1:]), displacements])
+
+    def hook(index: int):
+        def add(_module: nn.Module, _args: Any, output: Any) -> Any:
+            state = hidden(output)
+            push = nn.functional.embedding(batch.emotion, table[:, index]) * batch.dose[..., None]
+            moved = state + push.to(state.dtype)
+            return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+        return add
+
+    handles = [m.register_forward_hook(hook(i)) for i, m in enumerate(modules)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _nll(model: Any, modules: Sequence[nn.Module], batch: Packed, displacements: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the replies' tokens, in nats, their end token included."""
+    with _pushed(modules, batch, displacements):
+        states = model.base_model(
+            input_ids=batch.ids,
+            position_ids=batch.positions,
+            attention_mask=batch.mask,
+            use_cache=False,
+        ).last_hidden_state
+    learned = batch.targets != _NO_TARGET
+    logits = model.get_output_embeddings()(states[learned])
+    return nn.functional.cross_entropy(logits.float(), batch.targets[learned])
