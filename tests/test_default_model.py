@@ -35,7 +35,7 @@ def test_the_same_seed_says_the_same_and_another_emotion_something_else(door):
     first = door.reply(post, "joy:80", seed=3)
     assert first.text == door.reply(post, "joy:80", seed=3).text
     assert first.text != door.reply(post, "fear:80", seed=3).text
-    assert first.applied["tier"] == "bias"
+    assert first.applied["tier"] == "hooks"  # from the last token of the prompt on
     assert len(first.applied["blocks"]) == 30
 
 

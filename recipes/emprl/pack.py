@@ -22,8 +22,8 @@ from emotone import config as configs
 from emotone.data import corpora
 from emotone.errors import DataError
 from emotone.files import replacing
-from emotone.rl import adapters
 from emotone.systems.emprl.folder import FILE, Card, read_card
+from emotone.training import adapters
 from recipes.compare.files import RESULTS, ZOO, filled, read_results
 from recipes.compare.table import table, values
 from recipes.emprl.names import COLUMNS, MODELS, STAGES
