@@ -84,7 +84,7 @@ class Config:
     system: str = ""
     told: bool = False
     candidates: int = 4
-    sense: str = "auto"
+    sense: str = ""
     batch: int = 32
 
     def __post_init__(self) -> None:
