@@ -97,7 +97,9 @@ def posts(lang: Lang, number: int) -> Iterator[everyday.Line]:
 
 def answer(slot: Slot, lang: Lang, lines: list[everyday.Line], path: Path, size: int) -> None:
     """Let one slot answer all posts and write its rows."""
-    settings = {**slot.settings}
+    # Both rounds were of the bare model.
+    bare = {"companion": False, "candidates": 4} if slot.system == "steered" else {}
+    settings = {**bare, **slot.settings}
     model = settings.pop("model", None)
     system = load(slot.system, **({} if model is None else {"model": model}), **settings)
     responder = system.speaking(lang)
