@@ -37,9 +37,9 @@ from emotone.steering.record import response_means
 from emotone.steering.vector_file import WITH_ADAPTERS
 from emotone.steering.vectors import EmotionVectors
 from emotone.systems.steered import Config, calibrate_vectors
+from emotone.systems.tuned import LowRank
 from emotone.training.adapters import (
     WEIGHTS,
-    Adapters,
     adapted_layers,
     load_adapters,
     merge_adapters,
@@ -50,18 +50,14 @@ OUT = Path("out/companion")
 SHIPPED = Path("src/emotone/steering/shipped/smollm2-companion")
 PUSHES = "displacements.safetensors"
 LABELS = tuple(label for label in EVERYDAY.labels if label != EVERYDAY.neutral)
-ADAPTERS = Adapters(
-    rank=32,
-    alpha=64.0,
-    targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-)
+ADAPTERS = LowRank()
 #: Files that were not written yet when the first step ran.
 LATER = ("en-p14", *(f"en-p{n}" for n in range(18, 99)), *(f"en-hp{n}" for n in range(3, 99)))
 ONE = CompanionSettings(steps=230, threads=2)
 TWO = CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2)
 SHIPPED_RANK = 16
 LISTEN_AT = 15
-EVERYDAY_SEVEN = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "love")
+EVERYDAY_SEVEN = everyday.EMOTIONS[:7]
 #: Affection speaks of the user, not of the post's subject, so replies may be less like the post.
 SWEEP = SweepSettings(
     doses=(0.25, 0.5, 0.75, 1.0), negative=(-0.25,), limits=Limits(similarity=0.6)
@@ -122,7 +118,6 @@ def truncate(lm: CausalLM, rank: int) -> float:
         up_new, down_new = left @ u[:, :rank] * root, (right @ v[:rank].T * root).T
         layer.lora_A["default"].weight = torch.nn.Parameter(down_new.contiguous())
         layer.lora_B["default"].weight = torch.nn.Parameter(up_new.contiguous())
-        layer.scaling["default"] = ADAPTERS.alpha / ADAPTERS.rank
     config: Any = lm.model.peft_config["default"]  # pyright: ignore
     config.r, config.lora_alpha = rank, rank * ADAPTERS.alpha / ADAPTERS.rank
     return energy / total

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.emotions import EVERYDAY
-from emotone.errors import ConfigError, DataError
+from emotone.errors import DataError
 from emotone.identity import digest
 from emotone.lm.chat import prompt_ids
 from emotone.models.token_ids import text_ids
@@ -35,7 +35,7 @@ from emotone.steering.record import hidden
 from emotone.training.adapters import Adapters, adapter_weights, add_adapters, has_adapters
 from emotone.training.optim import scheduled
 from emotone.training.run import Run, Task, prepared
-from emotone.training.settings import RunSettings
+from emotone.training.settings import RunSettings, check_setting
 from emotone.training.state import State, identity
 from emotone.types import Dialogue
 
@@ -79,8 +79,7 @@ class CompanionSettings:
             ("batch", self.batch >= 1, "1 or more"),
             ("dose", 0 < self.dose[0] <= self.dose[1], "two rising numbers above 0"),
         ):
-            if not right:
-                raise ConfigError(f"companion: {name} is {getattr(self, name)!r}; use {allowed}")
+            check_setting(self, "companion", name, right, allowed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ def _vector_path(name: str) -> Path:
 def vectors_fitting(model: nn.Module) -> EmotionVectors | None:
     """Find the shipped vectors that were made for these weights, whatever they are called."""
     for candidate in map(EmotionVectors.shipped, shipped_names()):
+        if candidate.card.adapters:  # they fit the model as it was published only by shape
+            continue
         try:
             candidate.check_model(model)
         except SteeringError:

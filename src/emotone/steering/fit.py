@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.errors import CheckpointError, ConfigError, DataError
+from emotone.errors import CheckpointError, DataError
 from emotone.identity import digest
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
@@ -33,7 +33,7 @@ from emotone.steering.layers import Site, blocks, site_module
 from emotone.steering.record import hidden
 from emotone.training.optim import set_lr
 from emotone.training.run import Run, Task, prepared
-from emotone.training.settings import RunSettings
+from emotone.training.settings import RunSettings, check_setting
 from emotone.training.state import State, identity
 from emotone.types import Dialogue, Example
 
@@ -79,8 +79,7 @@ class FitSettings:
             ("final_rate", 0 <= self.final_rate <= 1, "a fraction from 0 to 1"),
             ("betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two below 1"),
         ):
-            if not right:
-                raise ConfigError(f"fit: {name} is {getattr(self, name)!r}; use {allowed}")
+            check_setting(self, "fit", name, right, allowed)
 
     def rate_of(self, step: int) -> float:
         """Step size of a step, from 0."""

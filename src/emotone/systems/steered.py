@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emotone.emotions import EmotionMix
-from emotone.errors import ConfigError, ModelMissing, Unsupported
+from emotone.errors import ConfigError, Unsupported
 from emotone.identity import digest
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES
@@ -133,8 +133,7 @@ class Steered:
         check_request("steered", self.capabilities, dialogues, emotions, empathy, decoding)
         doses = self._mood.doses(emotions)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
-        posts = [d.posts[-1].text for d in dialogues]
-        return self._answer(posts, prompts, list(emotions), doses, decoding)
+        return self._answer(dialogues, prompts, list(emotions), doses, decoding)
 
     def reply_raw(
         self,
@@ -145,9 +144,8 @@ class Steered:
     ) -> list[Reply]:
         """Answer at raw multiples of the directions, bypassing calibration; for calibrating."""
         prompts = [prompt_ids(self._lm.tokenizer, d, self._system) for d in dialogues]
-        posts = [d.posts[-1].text for d in dialogues]
         doses = [dict(d) for d in raw_scale]
-        return self._answer(posts, prompts, [None] * len(prompts), doses, decoding)
+        return self._answer(dialogues, prompts, [None] * len(prompts), doses, decoding)
 
     def nats(
         self,
@@ -179,7 +177,7 @@ class Steered:
 
     def _answer(
         self,
-        posts: Sequence[str],
+        dialogues: Sequence[Dialogue],
         prompts: list[list[int]],
         emotions: list[EmotionMix | None],
         doses: Sequence[Doses],
@@ -192,7 +190,7 @@ class Steered:
         texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [decoding.seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
-        sense = None if judge is None else _sense_logprobs(judge, posts, texts)
+        sense = None if judge is None else _sense_logprobs(judge, dialogues, texts)
         for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense)):
             reply = candidates[i].replies[pick]
             told = system_prompt("", emotions[i]) if self._config.told else ""
@@ -227,12 +225,14 @@ class Steered:
 
 
 def _sense_logprobs(
-    judge: SenseJudge, posts: Sequence[str], texts: Sequence[Sequence[str]]
+    judge: SenseJudge, dialogues: Sequence[Dialogue], texts: Sequence[Sequence[str]]
 ) -> list[Tensor]:
     """Log-probability of content 2 of each row's candidates."""
     import torch
 
-    pairs = [(post, text) for post, row in zip(posts, texts, strict=True) for text in row]
+    pairs = [
+        (d.posts[-1].text, text) for d, row in zip(dialogues, texts, strict=True) for text in row
+    ]
     chances = torch.tensor(judge.content(pairs)[:, 2], dtype=torch.float32)
     return list(chances.clamp_min(1e-6).log().split([len(row) for row in texts]))
 
@@ -244,10 +244,7 @@ def _chooser(config: Config, languages: Sequence[str]) -> SenseJudge | None:
     name = config.sense
     if name == "auto":
         named = [judges.SENSE_CHOOSE[lang] for lang in languages if lang in judges.SENSE_CHOOSE]
-        try:
-            name = next((n for n in named if n in judges.sense_judges()), "")
-        except ModelMissing:
-            name = ""
+        name = next((n for n in named if n in judges.sense_judges()), "")
     return judges.open_sense(name) if name else None
 
 
