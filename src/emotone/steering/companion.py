@@ -16,8 +16,7 @@ docs/decisions.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,9 +28,10 @@ from emotone.emotions import EVERYDAY
 from emotone.errors import DataError
 from emotone.identity import digest
 from emotone.lm.chat import prompt_ids
+from emotone.lm.head import logits
 from emotone.models.token_ids import text_ids
+from emotone.steering.fit import displaced
 from emotone.steering.layers import Site, blocks, site_module
-from emotone.steering.record import hidden
 from emotone.training.adapters import Adapters, adapter_weights, add_adapters, has_adapters
 from emotone.training.optim import scheduled
 from emotone.training.run import Run, Task, prepared
@@ -310,31 +310,14 @@ def _draw(
     ]
 
 
-@contextmanager
-def _pushed(modules: Sequence[nn.Module], batch: Packed, displacements: Tensor) -> Iterator[None]:
-    """Add to each token its emotion's displacement at its dose inside."""
-    table = torch.cat([displacements.new_zeros(1, *displacements.shape[1:]), displacements])
-
-    def hook(index: int):
-        def add(_module: nn.Module, _args: Any, output: Any) -> Any:
-            state = hidden(output)
-            push = nn.functional.embedding(batch.emotion, table[:, index]) * batch.dose[..., None]
-            moved = state + push.to(state.dtype)
-            return (moved, *output[1:]) if isinstance(output, tuple) else moved
-
-        return add
-
-    handles = [m.register_forward_hook(hook(i)) for i, m in enumerate(modules)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _nll(model: Any, modules: Sequence[nn.Module], batch: Packed, displacements: Tensor) -> Tensor:
     """Mean negative log-likelihood of the replies' tokens, in nats, their end token included."""
-    with _pushed(modules, batch, displacements):
+    table = torch.cat([displacements.new_zeros(1, *displacements.shape[1:]), displacements])
+
+    def push(block: int) -> Tensor:
+        return nn.functional.embedding(batch.emotion, table[:, block]) * batch.dose[..., None]
+
+    with displaced(modules, push):
         states = model.base_model(
             input_ids=batch.ids,
             position_ids=batch.positions,
@@ -342,5 +325,4 @@ def _nll(model: Any, modules: Sequence[nn.Module], batch: Packed, displacements:
             use_cache=False,
         ).last_hidden_state
     learned = batch.targets != _NO_TARGET
-    logits = model.get_output_embeddings()(states[learned])
-    return nn.functional.cross_entropy(logits.float(), batch.targets[learned])
+    return nn.functional.cross_entropy(logits(model, states[learned]), batch.targets[learned])

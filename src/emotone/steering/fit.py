@@ -160,7 +160,8 @@ def fit(
         rows = _draw(by_label, settings, state.step)
         set_lr(optimizer, settings.rate_of(state.step))
         of_row = torch.tensor([label for label, _, _ in rows], device=device)
-        with _displaced(modules, (free * unit)[of_row]):
+        moves = (free * unit)[of_row]
+        with displaced(modules, lambda block: moves[:, block, None]):
             loss = _nll(model, tokenizer, [(e, s) for _, e, s in rows], device)
             (loss + settings.decay * (free**2).sum(-1).mean()).backward()
         last_loss = loss.detach()
@@ -220,13 +221,13 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _displaced(modules: Sequence[nn.Module], displacements: Tensor) -> Iterator[None]:
-    """Add displacements [B, L, d], one a row and block, at every position inside."""
+def displaced(modules: Sequence[nn.Module], push: Callable[[int], Tensor]) -> Iterator[None]:
+    """Add push(l) to what block l gives inside, with gradients; it broadcasts to [B, T, d]."""
 
     def hook(index: int):
         def add(_module: nn.Module, _args: Any, output: Any) -> Any:
             state = hidden(output)
-            moved = state + displacements[:, index, None].to(state.dtype)
+            moved = state + push(index).to(state.dtype)
             return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
         return add
