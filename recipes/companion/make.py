@@ -2,16 +2,24 @@
 
 1. one    all plain posts that nothing is judged by, at a constant rate        out/companion/one
 2. two    the same with the posts written since, at a falling rate             out/companion/two
-3. pack   fewer ranks, a listener, the folder that ships                       out/companion/packed
-4. sweep  doses, classified by the labelling judge -> the shipped folder
+3. three  once more and a half, since the loss was still falling               out/companion/three
+4. answer four replies to each of posts.txt in each emotion, for readers       out/companion/answers
+5. prefer what they prefer (`ratings-en.jsonl`, systems named below)           out/companion/prefer
+6. pack   fewer ranks, a listener, the folder that ships                       out/companion/packed
+7. sweep  doses, classified by the labelling judge -> the shipped folder
 
-`python -m recipes.companion.make one` and so on (half an hour, 40 minutes, 5 and 10 on two cores);
-a killed step goes on. All texts are of `everyday`, so that everybody may use the result.
+`python -m recipes.companion.make one` and so on (30, 40, 65, 15, 10, 5, 10 minutes on two cores);
+a killed step goes on. Between answer and prefer come `recipes.everyday.sheets` and readers. All
+texts are of `everyday`, so that everybody may use the result. In the environment,
+`MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=16000000000` saves a fifth of the time:
+the memory of the logits is then not asked of the system anew each step.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +41,8 @@ from emotone.steering.dose import Curve
 from emotone.steering.find import give_adapters, open_vectors
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
+from emotone.steering.mood import Mood
+from emotone.steering.prefer import Rated, prefer
 from emotone.steering.record import response_means
 from emotone.steering.vector_file import WITH_ADAPTERS
 from emotone.steering.vectors import EmotionVectors
@@ -45,6 +55,8 @@ from emotone.training.adapters import (
     merge_adapters,
     save_adapters,
 )
+from emotone.types import Decoding, Dialogue
+from recipes.everyday.candidates import write_rows
 
 OUT = Path("out/companion")
 SHIPPED = Path("src/emotone/steering/shipped/smollm2-companion")
@@ -55,6 +67,14 @@ ADAPTERS = LowRank()
 LATER = ("en-p14", *(f"en-p{n}" for n in range(18, 99)), *(f"en-hp{n}" for n in range(3, 99)))
 ONE = CompanionSettings(steps=230, threads=2)
 TWO = CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2)
+THREE = CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2)
+#: Step -> its settings, and the step that it goes on from.
+LIKELIHOOD = {"one": (ONE, ""), "two": (TWO, "one"), "three": (THREE, "two")}
+PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
+POSTS = Path(__file__).with_name("posts.txt")
+#: Candidates of each emotion that readers rate, and what their ratings are named.
+CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
+RATED = "companion-3"
 SHIPPED_RANK = 16
 LISTEN_AT = 15
 EVERYDAY_SEVEN = everyday.EMOTIONS[:7]
@@ -82,26 +102,85 @@ def base() -> CausalLM:
     return lm
 
 
-def taught(name: str, settings: CompanionSettings, before: str = "") -> None:
+def companion(name: str, *, trainable: bool = False) -> tuple[CausalLM, dict[str, torch.Tensor]]:
+    """Load what a step left: the model with its adapters, and the displacements."""
     lm = base()
-    start = None
-    if before:
-        load_adapters(lm.model, OUT / before, trainable=True)
-        start = load_file(OUT / before / PUSHES)
+    load_adapters(lm.model, OUT / name, trainable=trainable)
+    return lm, load_file(OUT / name / PUSHES)
+
+
+def norms() -> torch.Tensor:
+    return torch.tensor(open_vectors("smollm2").card.norms)
+
+
+def keep(lm: CausalLM, pushes: Mapping[str, torch.Tensor], name: str) -> None:
+    save_adapters(lm.model, OUT / name, base="smollm2")
+    save_file({k: v.contiguous() for k, v in pushes.items()}, OUT / name / PUSHES)
+
+
+def taught(name: str, settings: CompanionSettings, before: str = "") -> None:
+    lm, start = companion(before, trainable=True) if before else (base(), None)
     pushes = learn(
         lm.model,
         lm.tokenizer,
         [Exchange(line.dialogue, line.replies) for line in lines(later=bool(before))],
         LABELS,
-        torch.tensor(open_vectors("smollm2").card.norms),
+        norms(),
         system=FRIEND,
         settings=settings,
         adapters=ADAPTERS,
         start=start,
         checkpoint=OUT / name,
     )
-    save_adapters(lm.model, OUT / name, base="smollm2")
-    save_file({k: v.contiguous() for k, v in pushes.items()}, OUT / name / PUSHES)
+    keep(lm, pushes, name)
+
+
+def answer(name: str, folder: Path) -> None:
+    """Write candidates, shuffled, as `recipes.everyday.sheets` takes them."""
+    lm, pushes = companion(name)
+    merge_adapters(lm.model)
+    card = VectorsCard("smollm2", fingerprint(base().model), positions="last")
+    mood = Mood(lm, EmotionVectors(pushes, card), batch=64)
+    posts = POSTS.read_text(encoding="utf-8").splitlines()
+    emotions = everyday.EMOTIONS
+    asked = [(n, post, e) for n, post in enumerate(posts, 1) for e in emotions]
+    written = mood.write_candidates(
+        [prompt_ids(lm.tokenizer, Dialogue.of(post), FRIEND) for _, post, _ in asked],
+        [{e: 1.0} if e in LABELS else {} for *_, e in asked],
+        [CANDIDATES.get(e, 4) for *_, e in asked],
+        Decoding(seed=40_000),
+    )
+    rows = [
+        {"id": f"{RATED}:{n}/{e}-{i}", "split": "train-c", "post": post, "reply": reply.text,
+         "system": RATED, "emotion": e}
+        for (n, post, e), candidates in zip(asked, written, strict=True)
+        for i, reply in enumerate(candidates.replies)
+    ]  # fmt: skip
+    random.Random(0).shuffle(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "candidates-en.jsonl", rows)
+
+
+def prefer_rated(name: str, before: str) -> None:
+    """A reply is better the more of it is right: the emotion counts 1, the content 0 to 2."""
+    by_post: dict[str, list[Rated]] = {}
+    for r in everyday.ratings("en", splits=["train-c"]):
+        if r.system == RATED:
+            score = r.heard + r.content - 2 * r.blame
+            by_post.setdefault(r.post, []).append(Rated(r.emotion, 1.0, r.reply, score))
+    lm, start = companion(before, trainable=True)
+    pushes = prefer(
+        lm.model,
+        lm.tokenizer,
+        [(Dialogue.of(post), rated) for post, rated in by_post.items()],
+        LABELS,
+        norms(),
+        system=FRIEND,
+        settings=PREFER,
+        start=start,
+        checkpoint=OUT / name,
+    )
+    keep(lm, pushes, name)
 
 
 @torch.no_grad()
@@ -124,9 +203,7 @@ def truncate(lm: CausalLM, rank: int) -> float:
 
 
 def pack(name: str, rank: int, folder: Path) -> None:
-    lm = base()
-    print_ = fingerprint(lm.model)
-    load_adapters(lm.model, OUT / name)
+    lm, pushes = companion(name)
     if rank < ADAPTERS.rank:
         print(f"rank {rank} keeps {truncate(lm, rank):.3f} of the energy", flush=True)
     for _, layer in adapted_layers(lm.model):
@@ -134,6 +211,7 @@ def pack(name: str, rank: int, folder: Path) -> None:
             part.to(torch.bfloat16)
     save_adapters(lm.model, folder, base="smollm2")
     lm = base()
+    print_ = fingerprint(lm.model)
     load_adapters(lm.model, folder)
     merge_adapters(lm.model)
     every = [line for line in lines(later=True) if line.split != "train-b"]
@@ -163,7 +241,7 @@ def pack(name: str, rank: int, folder: Path) -> None:
             "recipe": "recipes/companion/make.py",
         },
     )
-    EmotionVectors(load_file(OUT / name / PUSHES), card, listener).save(folder / WITH_ADAPTERS)
+    EmotionVectors(pushes, card, listener).save(folder / WITH_ADAPTERS)
 
 
 def calibrate(folder: Path) -> None:
@@ -192,19 +270,21 @@ def calibrate(folder: Path) -> None:
 
 def main() -> None:
     args = argparse.ArgumentParser()
-    args.add_argument("step", choices=["one", "two", "pack", "sweep"])
-    args.add_argument("--of", default="two", help="what is packed")
+    args.add_argument("step", choices=[*LIKELIHOOD, "answer", "prefer", "pack", "sweep"])
+    args.add_argument("--of", help="what is answered by, preferred from, or packed")
     args.add_argument("--rank", type=int, default=SHIPPED_RANK)
-    args.add_argument("--to", type=Path, default=OUT / "packed")
+    args.add_argument("--to", type=Path)
     given = args.parse_args()
-    if given.step == "one":
-        taught("one", ONE)
-    elif given.step == "two":
-        taught("two", TWO, "one")
+    if given.step in LIKELIHOOD:
+        taught(given.step, *LIKELIHOOD[given.step])
+    elif given.step == "answer":
+        answer(given.of or "three", given.to or OUT / "answers")
+    elif given.step == "prefer":
+        prefer_rated("prefer", given.of or "three")
     elif given.step == "pack":
-        pack(given.of, given.rank, given.to)
+        pack(given.of or "prefer", given.rank, given.to or SHIPPED)
     else:
-        calibrate(given.to)
+        calibrate(given.to or SHIPPED)
 
 
 if __name__ == "__main__":

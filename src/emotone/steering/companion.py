@@ -16,7 +16,7 @@ docs/decisions.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +39,8 @@ from emotone.training.settings import RunSettings, check_setting
 from emotone.training.state import State, identity
 from emotone.types import Dialogue
 
-_NO_TARGET = -100
+#: Target of a token after which nothing is learned.
+NO_TARGET = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def pack(
     positions = torch.zeros(shape, dtype=torch.long)
     emotion = torch.zeros(shape, dtype=torch.long)
     dose = torch.zeros(shape)
-    targets = torch.full(shape, _NO_TARGET)
+    targets = torch.full(shape, NO_TARGET)
     segment = torch.full(shape, -1)
     for row, (prompt, replies) in enumerate(tokens):
         at = len(prompt) - 1
@@ -192,93 +193,191 @@ def learn(
         DataError: If an emotion has no reply to fit to.
         EmotoneError: As `emotone.training.run.Run`.
     """
-    neutral = EVERYDAY.neutral
-    rows = {label: i for i, label in enumerate(labels, 1)}
     tokens = [
-        (
-            prompt_ids(tokenizer, exchange.dialogue, system),
-            [
-                (rows.get(label, 0), [*text_ids(tokenizer, reply), tokenizer.eos_token_id])
-                for label, reply in exchange.replies.items()
-                if label in rows or label == neutral
-            ],
-        )
+        (prompt, replies)
         for exchange in exchanges
+        if (
+            replies := [
+                (row, reply_ids(tokenizer, reply))
+                for label, reply in exchange.replies.items()
+                if (row := row_of(label, labels)) is not None
+            ]
+        )
+        and (prompt := prompt_ids(tokenizer, exchange.dialogue, system))
     ]
-    tokens = [(prompt, replies) for prompt, replies in tokens if replies]
-    empty = set(rows.values()) - {of for _, replies in tokens for of, _ in replies}
+    empty = set(range(1, len(labels) + 1)) - {of for _, replies in tokens for of, _ in replies}
     if empty:
-        missing = ", ".join(label for label, row in rows.items() if row in empty)
+        missing = ", ".join(labels[row - 1] for row in sorted(empty))
         raise DataError(f"no replies for {missing}; give exchanges that have some")
-    if not has_adapters(model):
-        add_adapters(model, adapters or Adapters(), seed=settings.seed)
-    device = next(model.parameters()).device
-    modules = [site_module(model, block, site) for block in blocks(model)]
-    width = int(model.config.hidden_size)  # pyright: ignore
-    unit = (norms.to(device) / width**0.5)[:, None]
-    free = nn.Parameter(torch.zeros(len(labels), len(modules), width, device=device))
-    if start is not None:
-        with torch.no_grad():
-            free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
-    low_rank = adapter_weights(model)
-    for weight in low_rank.values():
-        weight.requires_grad_(True)
-    optimizer = torch.optim.Adam(
-        [{"params": list(low_rank.values())}, {"params": [free]}], betas=(0.9, 0.98)
+    pupil = Pupil.of(
+        model, labels, norms, adapters=adapters, start=start, site=site, seed=settings.seed
     )
-    rates = (settings.lr, settings.push_lr)
-    rhythm = RunSettings(
-        save_every=settings.save_every,
-        log_every=1,
-        patience=0,
-        clip=settings.clip,
-        threads=settings.threads,
-        device=device.type,  # pyright: ignore
-    )
-    last_loss = free.new_zeros(())
+    filler = tokenizer.pad_token_id or 0
 
-    def step(state: State) -> None:
-        nonlocal last_loss
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = scheduled(rate, state.step, settings.warmup, settings.linear)
-        batch = pack(_draw(tokens, settings, state.step), tokenizer.pad_token_id or 0)
-        loss = _nll(model, modules, Packed(*(t.to(device) for t in batch)), free * unit)
-        loss.backward()
-        last_loss = loss.detach()
-        if settings.clip:
-            nn.utils.clip_grad_norm_(low_rank.values(), settings.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+    def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+        nll = pupil.nats(pack(_draw(tokens, settings, step), filler)).mean()
+        return nll, {"loss": nll.item()}
 
-    depends_on = {
-        "labels": list(labels),
-        "site": site,
-        "replies": digest(tokens),
-        "norms": digest(norms.tolist()),
-        "start": digest({k: v.tolist() for k, v in (start or {}).items()}),
-    }
-    parameters = {**low_rank, "displacements": free}
-    with prepared(rhythm, checkpoint) as (team, request):
-        Run(
-            Task(
-                state=State(),
-                steps=settings.steps,
-                parameters=parameters,
-                optimizer=optimizer,
-                step=step,
-                over=lambda state: "steps" if state.step >= settings.steps else None,
-                report=lambda _state, seconds: {"loss": last_loss.item(), "seconds": seconds},
-            ),
-            settings=rhythm,
-            team=team,
-            request=request,
-            out=checkpoint,
-            identity=identity(
-                asdict(settings), {"save_every", "threads"}, parameters, depends_on, {}
-            ),
-        ).train()
-    fitted = (free.detach() * unit).float().cpu()
-    return {label: fitted[i] for i, label in enumerate(labels)}
+    return pupil.train(loss, settings, {"replies": digest(tokens)}, checkpoint)
+
+
+def row_of(label: str, labels: Sequence[str]) -> int | None:
+    """Return the row of an emotion's displacement: 0 for neutral, None for one that has none."""
+    return 0 if label == EVERYDAY.neutral else labels.index(label) + 1 if label in labels else None
+
+
+def reply_ids(tokenizer: Any, reply: str) -> list[int]:
+    """Return the tokens of a reply, its end token included."""
+    return [*text_ids(tokenizer, reply), tokenizer.eos_token_id]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pupil:
+    """A model that learns adapters, and a displacement an emotion and block.
+
+    Args:
+        model: The model, with adapters, all else of it frozen.
+        labels: Emotions, in the order of their displacements.
+        low_rank: Weights of the adapters by name.
+        free: Displacements in units of `unit`, [E, L, d].
+        unit: Root mean square of an activation of each block, [L, 1].
+        modules: Where they are added, a module a block.
+        depends_on: What else decides the outcome, for the identity of a run.
+    """
+
+    model: Any
+    labels: tuple[str, ...]
+    low_rank: Mapping[str, nn.Parameter]
+    free: nn.Parameter
+    unit: Tensor
+    modules: Sequence[nn.Module]
+    depends_on: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        labels: Sequence[str],
+        norms: Tensor,
+        *,
+        adapters: Adapters | None,
+        start: Mapping[str, Tensor] | None,
+        site: Site,
+        seed: int,
+    ) -> Pupil:
+        """Make a model one; the arguments are those of `learn`."""
+        if not has_adapters(model):
+            add_adapters(model, adapters or Adapters(), seed=seed)
+        device = next(model.parameters()).device
+        modules = [site_module(model, block, site) for block in blocks(model)]
+        width = int(model.config.hidden_size)  # pyright: ignore
+        unit = (norms.to(device) / width**0.5)[:, None]
+        free = nn.Parameter(torch.zeros(len(labels), len(modules), width, device=device))
+        if start is not None:
+            with torch.no_grad():
+                free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
+        low_rank = adapter_weights(model)
+        for weight in low_rank.values():
+            weight.requires_grad_(True)
+        depends_on = {
+            "labels": list(labels),
+            "site": site,
+            "norms": digest(norms.tolist()),
+            "start": digest({k: v.tolist() for k, v in (start or {}).items()}),
+        }
+        return cls(model, tuple(labels), low_rank, free, unit, modules, depends_on)
+
+    def nats(self, batch: Packed) -> Tensor:
+        """Negative log-likelihood of each learned token, in nats, in the order of the batch."""
+        device = self.free.device
+        batch = Packed(*(t.to(device) for t in batch))
+        none = self.free.new_zeros(1, *self.free.shape[1:])
+        table = torch.cat([none, self.free * self.unit])
+
+        def push(block: int) -> Tensor:
+            return nn.functional.embedding(batch.emotion, table[:, block]) * batch.dose[..., None]
+
+        with displaced(self.modules, push):
+            states = self.model.base_model(
+                input_ids=batch.ids,
+                position_ids=batch.positions,
+                attention_mask=batch.mask,
+                use_cache=False,
+            ).last_hidden_state
+        learned = batch.targets != NO_TARGET
+        return nn.functional.cross_entropy(
+            logits(self.model, states[learned]), batch.targets[learned], reduction="none"
+        )
+
+    def train(
+        self,
+        loss: Callable[[int], tuple[Tensor, dict[str, float]]],
+        settings: CompanionSettings,
+        depends_on: Mapping[str, Any],
+        checkpoint: Path | None,
+    ) -> dict[str, Tensor]:
+        """Lower a loss step by step.
+
+        Args:
+            loss: Step -> what is lowered, and the row of the log.
+            settings: See `CompanionSettings`.
+            depends_on: What the loss depends on, for the identity of the run.
+            checkpoint: Folder that keeps the state; None keeps none.
+
+        Returns:
+            Label -> displacement at dose 1, [L, d] float32.
+        """
+        optimizer = torch.optim.Adam(
+            [{"params": list(self.low_rank.values())}, {"params": [self.free]}], betas=(0.9, 0.98)
+        )
+        rates = (settings.lr, settings.push_lr)
+        rhythm = RunSettings(
+            save_every=settings.save_every,
+            log_every=1,
+            patience=0,
+            clip=settings.clip,
+            threads=settings.threads,
+            device=self.free.device.type,  # pyright: ignore
+        )
+        row: dict[str, float] = {}
+
+        def step(state: State) -> None:
+            nonlocal row
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = scheduled(rate, state.step, settings.warmup, settings.linear)
+            value, row = loss(state.step)
+            value.backward()
+            if settings.clip:
+                nn.utils.clip_grad_norm_(self.low_rank.values(), settings.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        parameters = {**self.low_rank, "displacements": self.free}
+        with prepared(rhythm, checkpoint) as (team, request):
+            Run(
+                Task(
+                    state=State(),
+                    steps=settings.steps,
+                    parameters=parameters,
+                    optimizer=optimizer,
+                    step=step,
+                    over=lambda state: "steps" if state.step >= settings.steps else None,
+                    report=lambda _state, seconds: {**row, "seconds": seconds},
+                ),
+                settings=rhythm,
+                team=team,
+                request=request,
+                out=checkpoint,
+                identity=identity(
+                    asdict(settings),
+                    {"save_every", "threads"},
+                    parameters,
+                    {**self.depends_on, **depends_on},
+                    {},
+                ),
+            ).train()
+        fitted = (self.free.detach() * self.unit).float().cpu()
+        return dict(zip(self.labels, fitted, strict=True))
 
 
 def _draw(
@@ -308,21 +407,3 @@ def _draw(
         (prompt, [(of, doses.uniform(*settings.dose) if of else 0.0, ids) for of, ids in replies])
         for prompt, replies in (tokens[i] for i in order[at : at + settings.batch])
     ]
-
-
-def _nll(model: Any, modules: Sequence[nn.Module], batch: Packed, displacements: Tensor) -> Tensor:
-    """Mean negative log-likelihood of the replies' tokens, in nats, their end token included."""
-    table = torch.cat([displacements.new_zeros(1, *displacements.shape[1:]), displacements])
-
-    def push(block: int) -> Tensor:
-        return nn.functional.embedding(batch.emotion, table[:, block]) * batch.dose[..., None]
-
-    with displaced(modules, push):
-        states = model.base_model(
-            input_ids=batch.ids,
-            position_ids=batch.positions,
-            attention_mask=batch.mask,
-            use_cache=False,
-        ).last_hidden_state
-    learned = batch.targets != _NO_TARGET
-    return nn.functional.cross_entropy(logits(model, states[learned]), batch.targets[learned])

@@ -14,9 +14,8 @@ from emotone.lm.chat import prompt_ids
 from emotone.lm.likelihood import reply_nats
 from emotone.models.tiny import tiny_causal_lm
 from emotone.models.token_ids import text_ids
-from emotone.steering.companion import CompanionSettings, Exchange, _draw, _nll, learn, pack
+from emotone.steering.companion import CompanionSettings, Exchange, Pupil, _draw, learn, pack
 from emotone.steering.find import give_adapters, open_vectors
-from emotone.steering.layers import blocks
 from emotone.steering.mood import Mood
 from emotone.steering.tiny import tiny_vectors
 from emotone.training.adapters import WEIGHTS, Adapters, adapter_weights, save_adapters
@@ -65,9 +64,17 @@ def test_a_packed_batch_has_the_likelihood_of_each_reply_alone_steered():
         [e.replies[label] for e, label in rows],
     )
     batch = pack(tokens_of(lm, {"joy": 1, "anger": 2}, 0.7), 0)
-    displacements = torch.stack([vectors["joy"], vectors["anger"]])
+    pupil = Pupil.of(
+        lm.model,
+        vectors.labels,
+        torch.ones(3),
+        adapters=ADAPTERS,
+        start=vectors.directions,
+        site="resid",
+        seed=0,
+    )
     with torch.no_grad():
-        loss = _nll(lm.model, list(blocks(lm.model)), batch, displacements)
+        loss = pupil.nats(batch).mean()
     count = sum(n for _, n in nats)
     assert int((batch.targets >= 0).sum()) == count
     assert float(loss) == pytest.approx(sum(x for x, _ in nats) / count, rel=1e-5)
