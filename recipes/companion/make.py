@@ -43,7 +43,7 @@ from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
 from emotone.steering.mood import Mood
 from emotone.steering.prefer import Rated, prefer
-from emotone.steering.record import response_means
+from emotone.steering.record import block_means, response_means
 from emotone.steering.vector_file import WITH_ADAPTERS
 from emotone.steering.vectors import EmotionVectors
 from emotone.systems.steered import Config, calibrate_vectors
@@ -71,12 +71,13 @@ THREE = CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2)
 #: Step -> its settings, and the step that it goes on from.
 LIKELIHOOD = {"one": (ONE, ""), "two": (TWO, "one"), "three": (THREE, "two")}
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
-POSTS = Path(__file__).with_name("posts.txt")
+POSTS = tuple(Path(__file__).with_name("posts.txt").read_text(encoding="utf-8").splitlines())
 #: Candidates of each emotion that readers rate, and what their ratings are named.
 CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
 RATED = "companion-3"
 SHIPPED_RANK = 16
-LISTEN_AT = 15
+#: Where both listeners read; the best of seven blocks for content, on rated replies left out.
+LISTEN_AT = 21
 EVERYDAY_SEVEN = everyday.EMOTIONS[:7]
 #: Affection speaks of the user, not of the post's subject, so replies may be less like the post.
 SWEEP = SweepSettings(
@@ -141,9 +142,8 @@ def answer(name: str, folder: Path) -> None:
     merge_adapters(lm.model)
     card = VectorsCard("smollm2", fingerprint(base().model), positions="last")
     mood = Mood(lm, EmotionVectors(pushes, card), batch=64)
-    posts = POSTS.read_text(encoding="utf-8").splitlines()
     emotions = everyday.EMOTIONS
-    asked = [(n, post, e) for n, post in enumerate(posts, 1) for e in emotions]
+    asked = [(n, post, e) for n, post in enumerate(POSTS, 1) for e in emotions]
     written = mood.write_candidates(
         [prompt_ids(lm.tokenizer, Dialogue.of(post), FRIEND) for _, post, _ in asked],
         [{e: 1.0} if e in LABELS else {} for *_, e in asked],
@@ -224,6 +224,15 @@ def pack(name: str, rank: int, folder: Path) -> None:
     listener = train_listener(
         read.means[:, LISTEN_AT], [label for *_, label in texts], block=LISTEN_AT
     )
+    rated = [r for r in everyday.ratings("en", splits=["train-c"]) if r.system == RATED]
+    prompts = {post: prompt_ids(lm.tokenizer, Dialogue.of(post), FRIEND) for post in POSTS}
+    pairs = [(prompts[r.post], r.reply) for r in rated]
+    sense = train_listener(
+        block_means(lm.model, lm.tokenizer, pairs, LISTEN_AT),
+        [str(r.content) for r in rated],
+        block=LISTEN_AT,
+        strength=0.003,
+    )
     card = VectorsCard(
         model="smollm2",
         fingerprint=print_,
@@ -238,10 +247,11 @@ def pack(name: str, rank: int, folder: Path) -> None:
         notes={
             "licence": "Apache-2.0",
             "texts": "everyday, plain and moods, of its splits train-a, train-b and train-c",
+            "ratings": f"everyday, {len(rated)} replies of the companion itself, by readers",
             "recipe": "recipes/companion/make.py",
         },
     )
-    EmotionVectors(pushes, card, listener).save(folder / WITH_ADAPTERS)
+    EmotionVectors(pushes, card, listener, sense).save(folder / WITH_ADAPTERS)
 
 
 def calibrate(folder: Path) -> None:

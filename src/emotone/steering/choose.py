@@ -1,4 +1,4 @@
-"""Keep the candidate that carries the emotion best."""
+"""Keep the candidate that carries the emotion best and makes most sense."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emotone.steering.listen import Listener, listener_logprobs
+from emotone.steering.listen import Listener
+from emotone.steering.record import block_means
 
 #: How strictly the best candidate is preferred at full strength: a candidate whose log-probability
 #: is 1 nat higher is e^SHARPNESS times likelier to be kept. At strength 0 all are alike, so that
 #: intensity acts on the choice as smoothly as on the dose.
 SHARPNESS = 4.0
 
-#: The same for the log-probability that a candidate makes sense, at every intensity.
-SENSE_SHARPNESS = 4.0
+#: The same for the log of the content that is expected of a candidate, at every intensity. The
+#: readout is unsure of itself, so its values are close together: below 8 half of what it knows is
+#: lost, above 16 there is little more to gain (docs/decisions/0027).
+SENSE_SHARPNESS = 16.0
 
 #: Score of an empty candidate: below that of any reply.
 NO_REPLY = -1e9
@@ -30,7 +33,7 @@ def choose(
     candidates: Sequence[Sequence[str]],
     strengths: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
-    sense: Sequence[Tensor] | None = None,
+    sense: Sequence[Tensor] | Listener | None = None,
 ) -> list[int]:
     """Choose one candidate a row.
 
@@ -42,14 +45,17 @@ def choose(
         candidates: Replies of each row.
         strengths: Label -> strength in [-1, 1] of each row.
         seeds: Seed of each row's choice.
-        sense: Log-probability that each candidate makes sense, of each row; None where nobody
-            judges that.
+        sense: Log of the expected content of each candidate of each row, as a share of the most,
+            or what reads it off the model; None where nobody judges that.
 
     Returns:
         The index of the kept candidate of each row.
     """
     picks = [0] * len(prompts)
-    scores = emotion_scores(model, tokenizer, listener, prompts, candidates, strengths)
+    states = CandidateStates(model, tokenizer, prompts, candidates)
+    if isinstance(sense, Listener):
+        sense = sense_scores(states, sense)
+    scores = emotion_scores(states, listener, strengths)
     for i, value in enumerate(scores):
         logits = None if value is None else SHARPNESS * value
         if sense is not None and len(candidates[i]) > 1:
@@ -60,29 +66,75 @@ def choose(
     return picks
 
 
+class CandidateStates:
+    """The model's mean activations over candidates, which several listeners read.
+
+    Args:
+        model: The model, not steered.
+        tokenizer: Its tokenizer.
+        prompts: Ids of each row's prompt.
+        candidates: Replies of each row.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        prompts: Sequence[list[int]],
+        candidates: Sequence[Sequence[str]],
+    ) -> None:
+        self.candidates = candidates
+        self._model, self._tokenizer, self._prompts = model, tokenizer, prompts
+        self._means: dict[tuple[int, int], Tensor] = {}
+
+    def at(self, block: int, rows: Sequence[int]) -> list[Tensor]:
+        """Return the states of some rows' candidates at a block, [n_i, d] each; read once."""
+        unread = [i for i in rows if (block, i) not in self._means]
+        pairs = [(self._prompts[i], text or ".") for i in unread for text in self.candidates[i]]
+        if pairs:
+            means = block_means(self._model, self._tokenizer, pairs, block)
+            parts = means.split([len(self.candidates[i]) for i in unread])
+            self._means |= {(block, i): part for i, part in zip(unread, parts, strict=True)}
+        return [self._means[block, i] for i in rows]
+
+
+def sense_scores(states: CandidateStates, sense: Listener) -> list[Tensor]:
+    """Return the log of the expected content of each row's candidates, as a share of the most.
+
+    Args:
+        states: Of the candidates; a row with one is not read and scores 0.
+        sense: Tells contents apart, whose labels are numbers.
+    """
+    scores = [torch.zeros(len(group)) for group in states.candidates]
+    rows = [i for i, group in enumerate(states.candidates) if len(group) > 1]
+    content = torch.tensor([float(label) for label in sense.labels])
+    for i, means in zip(rows, states.at(sense.block, rows), strict=True):
+        expected = sense.logprobs(means).exp() @ content / content.max()
+        scores[i] = expected.clamp_min(1e-6).log()
+        for j, text in enumerate(states.candidates[i]):
+            if not text.strip():
+                scores[i][j] = NO_REPLY
+    return scores
+
+
 def emotion_scores(
-    model: nn.Module,
-    tokenizer: Any,
+    states: CandidateStates,
     listener: Listener | None,
-    prompts: Sequence[list[int]],
-    candidates: Sequence[Sequence[str]],
     strengths: Sequence[Mapping[str, float]],
 ) -> list[Tensor | None]:
     """Score how well each candidate carries its row's emotion.
 
     Args:
-        model: The model, not steered.
-        tokenizer: Its tokenizer.
+        states: Of the candidates.
         listener: What classifies the candidates; None scores nothing.
-        prompts: Ids of each row's prompt.
-        candidates: Replies of each row.
         strengths: Label -> strength in [-1, 1] of each row.
 
     Returns:
         For each row the sum over emotions of strength times log-probability in nats, one a
         candidate, far below all others for an empty one; None where there is nothing to score.
     """
-    values: list[Tensor | None] = [None] * len(prompts)
+    candidates = states.candidates
+    values: list[Tensor | None] = [None] * len(candidates)
     if listener is None:
         return values
     known = set(listener.labels)
@@ -91,13 +143,8 @@ def emotion_scores(
         for i, group in enumerate(candidates)
         if len(group) > 1 and any(k in known and v for k, v in strengths[i].items())
     ]
-    pairs = [(prompts[i], text) for i in rows for text in candidates[i]]
-    if not pairs:
-        return values
-    logprobs = listener_logprobs(model, tokenizer, listener, [(p, t or ".") for p, t in pairs])
-    groups = logprobs.split([len(candidates[i]) for i in rows])
-    for i, scores in zip(rows, groups, strict=True):
-        group = candidates[i]
+    for i, means in zip(rows, states.at(listener.block, rows), strict=True):
+        scores, group = listener.logprobs(means), candidates[i]
         value = torch.zeros(len(group))
         for label, strength in strengths[i].items():
             if label in known:

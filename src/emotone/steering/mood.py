@@ -19,7 +19,7 @@ from emotone.lm.candidates import candidate_passes, candidate_seed
 from emotone.lm.decode import Written, stream, write
 from emotone.lm.likelihood import reply_nats
 from emotone.steering.apply import Applied
-from emotone.steering.choose import choose, emotion_scores
+from emotone.steering.choose import CandidateStates, choose, emotion_scores
 from emotone.steering.dose import Doses, strength
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Decoding, JudgeName
@@ -102,9 +102,10 @@ class Mood:
         seeds: Sequence[int],
         sense: Sequence[Tensor] | None = None,
     ) -> list[int]:
-        """Choose one candidate a row by the listener, as strictly as the dose is high.
+        """Choose one candidate a row, as strictly by emotion as the dose is high, and by sense.
 
-        With `sense`, the log-probability of each candidate that it makes sense, by both.
+        With `sense`, the log of each candidate's expected content, it takes the place of what the
+        vectors' own readout of sense says, where they have one.
         """
         return choose(
             self.lm.model,
@@ -114,7 +115,7 @@ class Mood:
             candidates,
             self._strengths(doses),
             seeds,
-            sense,
+            self.vectors.sense if sense is None else sense,
         )
 
     def scores(
@@ -124,14 +125,8 @@ class Mood:
         doses: Sequence[Doses],
     ) -> list[Tensor | None]:
         """Score each row's candidates by the listener; see `choose.emotion_scores`."""
-        return emotion_scores(
-            self.lm.model,
-            self.lm.tokenizer,
-            self.vectors.listener,
-            prompts,
-            candidates,
-            self._strengths(doses),
-        )
+        states = CandidateStates(self.lm.model, self.lm.tokenizer, prompts, candidates)
+        return emotion_scores(states, self.vectors.listener, self._strengths(doses))
 
     def nats(
         self, prompts: Sequence[list[int]], doses: Sequence[Doses], replies: Sequence[str]

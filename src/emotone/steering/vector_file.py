@@ -1,8 +1,8 @@
 """The file of emotion vectors: safetensors in float16, with a JSON header that says what they are.
 
-Tensors `direction.LABEL` [L, d], and `listener.PART` where there is a listener; in the metadata
-under "emotone" the labels in order, the card, and a digest of the tensors, by which damage is
-noticed.
+Tensors `direction.LABEL` [L, d], `listener.PART` where there is a listener, and `sense.PART` where
+there is one of sense; in the metadata under "emotone" the labels in order, the card, and a digest
+of the tensors, by which damage is noticed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,31 +29,44 @@ WITH_ADAPTERS = "vectors.safetensors"
 _LISTENER_PARTS = ("weight", "bias", "centre", "scale")
 
 
-def write_vector_file(
-    path: Path, directions: Mapping[str, Tensor], card: VectorsCard, listener: Listener | None
-) -> None:
+class VectorFile(NamedTuple):
+    """What a vector file holds.
+
+    Args:
+        directions: Label -> displacement, [L, d].
+        card: What they are.
+        listener: Reads their emotions off the model's activations, if there is one.
+        sense: Reads off them whether a reply makes sense, if there is one.
+    """
+
+    directions: dict[str, Tensor]
+    card: VectorsCard
+    listener: Listener | None = None
+    sense: Listener | None = None
+
+
+def write_vector_file(path: Path, contents: VectorFile) -> None:
     """Write vectors, atomically.
 
     Args:
         path: The file; its folder is made where it does not exist.
-        directions: Label -> displacement, [L, d].
-        card: What they are.
-        listener: Their listener, if they have one.
+        contents: What is written.
 
     Raises:
         DataError: If the place cannot be written.
     """
     from safetensors.torch import save
 
-    tensors = _tensors(directions, listener)
+    tensors = _tensors(contents)
     header = {
         "format": _FORMAT,
-        "labels": list(directions),
-        "listener": None
-        if listener is None
-        else {"labels": list(listener.labels), "block": listener.block},
+        "labels": list(contents.directions),
+        **{
+            name: None if readout is None else {"labels": readout.labels, "block": readout.block}
+            for name, readout in _readouts(contents).items()
+        },
         "digest": _digest(tensors),
-        "card": dataclasses.asdict(card),
+        "card": dataclasses.asdict(contents.card),
     }
     blob = save(tensors, {"emotone": json.dumps(header, ensure_ascii=False, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +74,7 @@ def write_vector_file(
         temporary.write_bytes(blob)
 
 
-def read_vector_file(path: Path) -> tuple[dict[str, Tensor], VectorsCard, Listener | None]:
+def read_vector_file(path: Path) -> VectorFile:
     """Read what `write_vector_file` wrote; directions in float32.
 
     Raises:
@@ -82,27 +95,30 @@ def read_vector_file(path: Path) -> tuple[dict[str, Tensor], VectorsCard, Listen
         labels = [str(label) for label in header["labels"]]
         card = read_card(header["card"])
         intact = header["digest"] == _digest(tensors) and header["format"] == _FORMAT
-        names = {f"direction.{label}" for label in labels}
-        listener: Listener | None = None
-        if header["listener"] is not None:
-            names |= {f"listener.{part}" for part in _LISTENER_PARTS}
-            listener = _listener(header["listener"], tensors)
+        readouts = {
+            name: _readout(name, header[name], tensors)
+            for name in ("listener", "sense")
+            if header.get(name) is not None
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not an emotion vector file of this version ({error!r}); "
             "extract vectors again with `emotone vectors extract`"
         ) from error
+    names = {f"{name}.{part}" for name in readouts for part in _LISTENER_PARTS}
+    names |= {f"direction.{label}" for label in labels}
     if not intact or set(tensors) != names:
         raise CheckpointError(
             f"the vector file {path} was altered: its contents do not match its digest; "
             "fetch or extract it again"
         )
-    return {label: tensors[f"direction.{label}"].float() for label in labels}, card, listener
+    directions = {label: tensors[f"direction.{label}"].float() for label in labels}
+    return VectorFile(directions, card, **readouts)
 
 
-def digest_vectors(directions: Mapping[str, Tensor], listener: Listener | None) -> str:
+def digest_vectors(contents: VectorFile) -> str:
     """Return the digest that a file of these vectors has: sha256 in hex, without their card."""
-    return _digest(_tensors(directions, listener))
+    return _digest(_tensors(contents))
 
 
 def shipped_names() -> list[str]:
@@ -127,20 +143,25 @@ def _shipped() -> dict[str, Path]:
     return alone | {path.parent.name: path for path in folder.glob(f"*/{WITH_ADAPTERS}")}
 
 
-def _tensors(directions: Mapping[str, Tensor], listener: Listener | None) -> dict[str, Tensor]:
+def _readouts(contents: VectorFile) -> dict[str, Listener | None]:
+    return {"listener": contents.listener, "sense": contents.sense}
+
+
+def _tensors(contents: VectorFile) -> dict[str, Tensor]:
     """Return the tensors of a file; directions in float16, which rounds far below their noise."""
     tensors = {
         f"direction.{label}": value.to(torch.float16).contiguous()
-        for label, value in directions.items()
+        for label, value in contents.directions.items()
     }
-    if listener is not None:
-        for part in _LISTENER_PARTS:
-            tensors[f"listener.{part}"] = getattr(listener, part).float().contiguous()
+    for name, readout in _readouts(contents).items():
+        if readout is not None:
+            for part in _LISTENER_PARTS:
+                tensors[f"{name}.{part}"] = getattr(readout, part).float().contiguous()
     return tensors
 
 
-def _listener(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Listener:
-    parts = {part: tensors[f"listener.{part}"] for part in _LISTENER_PARTS}
+def _readout(name: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Listener:
+    parts = {part: tensors[f"{name}.{part}"] for part in _LISTENER_PARTS}
     return Listener(tuple(header["labels"]), int(header["block"]), **parts)
 
 

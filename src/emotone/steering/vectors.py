@@ -26,6 +26,7 @@ from emotone.steering.layers import SITES, blocks
 from emotone.steering.listen import Listener
 from emotone.steering.positions import Positions
 from emotone.steering.vector_file import (
+    VectorFile,
     digest_vectors,
     read_vector_file,
     shipped_file,
@@ -41,11 +42,14 @@ class EmotionVectors:
         directions: Label -> displacement in units of the activation, [L, d], float32.
         card: What they are.
         listener: Reads these emotions off the model's own activations; None for none.
+        sense: Reads off them how much sense a reply makes, in classes "0", "1" and "2"; None for
+            none.
     """
 
     directions: Mapping[str, Tensor]
     card: VectorsCard
     listener: Listener | None = None
+    sense: Listener | None = None
 
     def __post_init__(self) -> None:
         """Refuse damaged or inconsistent tensors."""
@@ -316,7 +320,7 @@ class EmotionVectors:
 
     def save(self, path: Path | str) -> None:
         """Write a safetensors file with a JSON header, atomically, in float16."""
-        write_vector_file(Path(path), self.directions, self.card, self.listener)
+        write_vector_file(Path(path), self._file())
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -336,6 +340,9 @@ class EmotionVectors:
         """
         return cls.load(shipped_file(name))
 
+    def _file(self) -> VectorFile:
+        return VectorFile(dict(self.directions), self.card, self.listener, self.sense)
+
     def digest(self) -> str:
-        """Return a hash of the directions and the listener as their file holds them."""
-        return digest_vectors(self.directions, self.listener)
+        """Return a hash of the directions and listeners as their file holds them."""
+        return digest_vectors(self._file())

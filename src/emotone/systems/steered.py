@@ -18,7 +18,8 @@ docs/systems/steered.md:
 2. They act on the residual stream at all positions, not on the attention output at the last one.
 3. Strength is a calibrated intensity from -100 to 100, not a raw multiple.
 4. Of a few candidates one is kept, sampled by how well the model itself recognises the emotion in
-   it (`steering.listen`, `steering.choose`), as strictly as the intensity asks.
+   it (`steering.listen`, `steering.choose`), as strictly as the intensity asks, and by how much
+   sense it sees in it.
 
 Source: Dong et al. 2025, "Controllable Emotion Generation with Emotion Vectors" (arXiv 2502.04075).
 """
@@ -72,10 +73,11 @@ class Config:
             there are some.
         system: System prompt; "" takes the one that the vectors were made with.
         told: Also prompt the model for the emotion in words.
-        candidates: Replies to choose from; 1 takes the first. Without a judge of sense, a post
+        candidates: Replies to choose from; 1 takes the first. Where nothing reads sense, a post
             without an emotion has one.
-        sense: Judge of sense that helps to choose, a name or a folder; "auto" takes the one that
-            chooses in the model's language where it is installed, "" none.
+        sense: Judge of sense that helps to choose in place of the vectors' own readout, a name or
+            a folder; "auto" takes the one that chooses in the model's language where it is
+            installed, "" none.
         batch: Rows a forward pass, candidates included.
     """
 
@@ -184,13 +186,14 @@ class Steered:
         decoding: Decoding,
     ) -> list[Reply]:
         judge = self._sense if self._config.candidates > 1 else None
-        # Without a push and a judge of sense there is nothing to choose by.
-        counts = [self._config.candidates if judge or any(d.values()) else 1 for d in doses]
+        # Without a push and somebody who reads sense there is nothing to choose by.
+        reads_sense = judge is not None or self.vectors.sense is not None
+        counts = [self._config.candidates if reads_sense or any(d.values()) else 1 for d in doses]
         candidates = self._mood.write_candidates(prompts, doses, counts, decoding)
         texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [decoding.seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
-        sense = None if judge is None else _sense_logprobs(judge, dialogues, texts)
+        sense = None if judge is None else _expected_content(judge, dialogues, texts)
         for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense)):
             reply = candidates[i].replies[pick]
             told = system_prompt("", emotions[i]) if self._config.told else ""
@@ -224,17 +227,17 @@ class Steered:
         return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
 
 
-def _sense_logprobs(
+def _expected_content(
     judge: SenseJudge, dialogues: Sequence[Dialogue], texts: Sequence[Sequence[str]]
 ) -> list[Tensor]:
-    """Log-probability of content 2 of each row's candidates."""
+    """Log of the expected content of each row's candidates, as a share of 2."""
     import torch
 
     pairs = [
         (d.posts[-1].text, text) for d, row in zip(dialogues, texts, strict=True) for text in row
     ]
-    chances = torch.tensor(judge.content(pairs)[:, 2], dtype=torch.float32)
-    return list(chances.clamp_min(1e-6).log().split([len(row) for row in texts]))
+    expected = torch.tensor(judge.content(pairs), dtype=torch.float32) @ torch.tensor([0, 0.5, 1])
+    return list(expected.clamp_min(1e-6).log().split([len(row) for row in texts]))
 
 
 def _chooser(config: Config, languages: Sequence[str]) -> SenseJudge | None:

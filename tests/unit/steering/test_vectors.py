@@ -107,13 +107,17 @@ def test_an_emotion_without_vector_is_refused_with_the_list():
 def test_file_round_trip(tmp_path):
     texts = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
     listener = train_listener(texts, ["joy", "anger"] * 10, block=1)
-    x = dataclasses.replace(toy(), listener=listener)
+    sense = train_listener(texts, ["0", "2"] * 10, block=0)
+    x = dataclasses.replace(toy(), listener=listener, sense=sense)
     x.save(tmp_path / "v.safetensors")
     y = EmotionVectors.load(tmp_path / "v.safetensors")
     assert y.card == x.card
     assert y.labels == x.labels
     assert all(torch.equal(y[k], x[k].half().float()) for k in x)
     assert torch.equal(y.listener.logprobs(texts), listener.logprobs(texts))
+    assert y.sense.labels == ("0", "2")
+    assert torch.equal(y.sense.logprobs(texts), sense.logprobs(texts))
+    assert y.digest() != dataclasses.replace(x, sense=None).digest()
     assert [p.name for p in tmp_path.iterdir()] == ["v.safetensors"]  # nothing temporary is left
 
 
