@@ -4,9 +4,9 @@
 2. two    the same with the posts written since, at a falling rate             out/companion/two
 3. three  once more and a half, since the loss was still falling               out/companion/three
 4. answer four replies to each of posts.txt in each emotion, for readers       out/companion/answers
-5. prefer what they prefer (`ratings-en.jsonl`, systems named below)           out/companion/prefer
-6. pack   fewer ranks, a listener, the folder that ships                       out/companion/packed
-7. sweep  doses, classified by the labelling judge -> the shipped folder
+5. prefer what they prefer; it did not help, so it does not ship             out/companion/prefer
+6. pack   three: fewer ranks, listeners of emotion and sense                  the shipped folder
+7. sweep  doses, classified by the labelling judge                           the shipped folder
 
 `python -m recipes.companion.make one` and so on (30, 40, 65, 15, 10, 5, 10 minutes on two cores);
 a killed step goes on. Between answer and prefer come `recipes.everyday.sheets` and readers. All
@@ -292,7 +292,7 @@ def main() -> None:
     elif given.step == "prefer":
         prefer_rated("prefer", given.of or "three")
     elif given.step == "pack":
-        pack(given.of or "prefer", given.rank, given.to or SHIPPED)
+        pack(given.of or "three", given.rank, given.to or SHIPPED)
     else:
         calibrate(given.to or SHIPPED)
 
