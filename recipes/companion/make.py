@@ -8,6 +8,8 @@
 6. pack   three: fewer ranks, listeners of emotion and sense                  the shipped folder
 7. sweep  doses, classified by the labelling judge                           the shipped folder
 
+`--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, one step, no ratings yet.
+
 `python -m recipes.companion.make one` and so on (30, 40, 65, 15, 10, 5, 10 minutes on two cores);
 a killed step goes on. Between answer and prefer come `recipes.everyday.sheets` and readers. All
 texts are of `everyday`, so that everybody may use the result. In the environment,
@@ -20,7 +22,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emotone.data import everyday
+from emotone.data.text import Lang
 from emotone.emotions import EVERYDAY
 from emotone.files import sha256
 from emotone.identity import digest
@@ -38,7 +41,7 @@ from emotone.steering.calibrate import Limits, SweepSettings, shipped_posts
 from emotone.steering.card import VectorsCard
 from emotone.steering.companion import CompanionSettings, Exchange, learn
 from emotone.steering.dose import Curve
-from emotone.steering.find import give_adapters, open_vectors
+from emotone.steering.find import give_adapters, open_vectors, vectors_named
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
 from emotone.steering.mood import Mood
@@ -58,26 +61,20 @@ from emotone.training.adapters import (
 from emotone.types import Decoding, Dialogue
 from recipes.everyday.candidates import write_rows
 
-OUT = Path("out/companion")
-SHIPPED = Path("src/emotone/steering/shipped/smollm2-companion")
 PUSHES = "displacements.safetensors"
 LABELS = tuple(label for label in EVERYDAY.labels if label != EVERYDAY.neutral)
 ADAPTERS = LowRank()
 #: Files that were not written yet when the first step ran.
 LATER = ("en-p14", *(f"en-p{n}" for n in range(18, 99)), *(f"en-hp{n}" for n in range(3, 99)))
-ONE = CompanionSettings(steps=230, threads=2)
-TWO = CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2)
-THREE = CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2)
-#: Step -> its settings, and the step that it goes on from.
-LIKELIHOOD = {"one": (ONE, ""), "two": (TWO, "one"), "three": (THREE, "two")}
+SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
 POSTS = tuple(Path(__file__).with_name("posts.txt").read_text(encoding="utf-8").splitlines())
 #: Candidates of each emotion that readers rate, and what their ratings are named.
 CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
 RATED = "companion-3"
 SHIPPED_RANK = 16
-#: Where both listeners read; the best of seven blocks for content, on rated replies left out.
-LISTEN_AT = 21
+#: Share of the depth where both listeners read; the best for content, on rated replies left out.
+LISTEN_AT = 0.7
 EVERYDAY_SEVEN = everyday.EMOTIONS[:7]
 #: Affection speaks of the user, not of the post's subject, so replies may be less like the post.
 SWEEP = SweepSettings(
@@ -86,66 +83,128 @@ SWEEP = SweepSettings(
 STRAIGHT = Curve(((-100.0, -0.5), (0.0, 0.0), (100.0, 1.0)))
 
 
-def lines(*, later: bool) -> list[everyday.Line]:
+@dataclass(frozen=True)
+class Plan:
+    """What a companion is made of.
+
+    Args:
+        lang: Language of its lines.
+        model: Name of the base model.
+        system: System prompt that it is taught with.
+        out: Folder of the steps.
+        steps: Step of likelihood -> its settings, and the step that it goes on from.
+    """
+
+    lang: Lang
+    model: str
+    system: str
+    out: Path
+    steps: Mapping[str, tuple[CompanionSettings, str]]
+
+    @property
+    def shipped(self) -> Path:
+        """Folder that ships."""
+        return SHIPPED / f"{self.model}-companion"
+
+
+PLANS: Mapping[str, Plan] = {
+    "en": Plan(
+        "en",
+        "smollm2",
+        FRIEND,
+        Path("out/companion"),
+        {
+            "one": (CompanionSettings(steps=230, threads=2), ""),
+            "two": (CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2), "one"),
+            "three": (
+                CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2),
+                "two",
+            ),
+        },
+    ),
+    "zh": Plan(
+        "zh",
+        "gemma3-270m",
+        "你是用户的好朋友。用一两句简短的话回答。",
+        Path("out/companion-zh"),
+        {"one": (CompanionSettings(steps=380, linear=400, threads=2), "")},
+    ),
+}
+
+
+def lines(lang: Lang = "en", *, later: bool = True) -> list[everyday.Line]:
     """Plain lines, with turns before them or none, and those of moods."""
     return [
         line
-        for line in everyday.lines("en", splits=["train-a", "train-b", "train-c"])
+        for line in everyday.lines(lang, splits=["train-a", "train-b", "train-c"])
         if (line.register == "plain" or line.kind in ("moods", "history"))
         and (later or line.writer not in LATER)
     ]
 
 
-def base() -> CausalLM:
+def base(plan: Plan) -> CausalLM:
     torch.set_num_threads(2)
-    lm = load_causal_lm("smollm2", device="cpu")
+    lm = load_causal_lm(plan.model, device="cpu")
     lm.model.float()
     return lm
 
 
-def companion(name: str, *, trainable: bool = False) -> tuple[CausalLM, dict[str, torch.Tensor]]:
+def companion(
+    plan: Plan, step: str, *, trainable: bool = False
+) -> tuple[CausalLM, dict[str, torch.Tensor]]:
     """Load what a step left: the model with its adapters, and the displacements."""
-    lm = base()
-    load_adapters(lm.model, OUT / name, trainable=trainable)
-    return lm, load_file(OUT / name / PUSHES)
+    lm = base(plan)
+    load_adapters(lm.model, plan.out / step, trainable=trainable)
+    return lm, load_file(plan.out / step / PUSHES)
 
 
-def norms() -> torch.Tensor:
-    return torch.tensor(open_vectors("smollm2").card.norms)
+def norms(plan: Plan, lm: CausalLM) -> torch.Tensor:
+    """Length of the base model's activations: that of its vectors' card, or measured."""
+    if (vectors := vectors_named(plan.model)) is not None:
+        return torch.tensor(vectors.card.norms)
+    pairs = [
+        (prompt_ids(lm.tokenizer, line.dialogue, plan.system), reply)
+        for line in lines(plan.lang)[::40]
+        for reply in list(line.replies.values())[:2]
+    ]
+    return response_means(lm.model, lm.tokenizer, pairs).norms
 
 
-def keep(lm: CausalLM, pushes: Mapping[str, torch.Tensor], name: str) -> None:
-    save_adapters(lm.model, OUT / name, base="smollm2")
-    save_file({k: v.contiguous() for k, v in pushes.items()}, OUT / name / PUSHES)
+def keep(plan: Plan, lm: CausalLM, pushes: Mapping[str, torch.Tensor], step: str) -> None:
+    save_adapters(lm.model, plan.out / step, base=plan.model)
+    save_file({k: v.contiguous() for k, v in pushes.items()}, plan.out / step / PUSHES)
 
 
-def taught(name: str, settings: CompanionSettings, before: str = "") -> None:
-    lm, start = companion(before, trainable=True) if before else (base(), None)
+def taught(plan: Plan, step: str) -> None:
+    settings, before = plan.steps[step]
+    base_norms = norms(plan, base(plan))
+    lm, start = companion(plan, before, trainable=True) if before else (base(plan), None)
+    chosen = lines(plan.lang, later=bool(before) or plan.lang != "en")
     pushes = learn(
         lm.model,
         lm.tokenizer,
-        [Exchange(line.dialogue, line.replies) for line in lines(later=bool(before))],
-        LABELS,
-        norms(),
-        system=FRIEND,
+        [Exchange(line.dialogue, line.replies) for line in chosen],
+        [label for label in LABELS if any(label in line.replies for line in chosen)],
+        base_norms,
+        system=plan.system,
         settings=settings,
         adapters=ADAPTERS,
         start=start,
-        checkpoint=OUT / name,
+        checkpoint=plan.out / step,
     )
-    keep(lm, pushes, name)
+    keep(plan, lm, pushes, step)
 
 
-def answer(name: str, folder: Path) -> None:
+def answer(plan: Plan, step: str, folder: Path) -> None:
     """Write candidates, shuffled, as `recipes.everyday.sheets` takes them."""
-    lm, pushes = companion(name)
+    lm, pushes = companion(plan, step)
     merge_adapters(lm.model)
-    card = VectorsCard("smollm2", fingerprint(base().model), positions="last")
+    card = VectorsCard(plan.model, fingerprint(base(plan).model), positions="last")
     mood = Mood(lm, EmotionVectors(pushes, card), batch=64)
     emotions = everyday.EMOTIONS
     asked = [(n, post, e) for n, post in enumerate(POSTS, 1) for e in emotions]
     written = mood.write_candidates(
-        [prompt_ids(lm.tokenizer, Dialogue.of(post), FRIEND) for _, post, _ in asked],
+        [prompt_ids(lm.tokenizer, Dialogue.of(post), plan.system) for _, post, _ in asked],
         [{e: 1.0} if e in LABELS else {} for *_, e in asked],
         [CANDIDATES.get(e, 4) for *_, e in asked],
         Decoding(seed=40_000),
@@ -161,26 +220,30 @@ def answer(name: str, folder: Path) -> None:
     write_rows(folder / "candidates-en.jsonl", rows)
 
 
-def prefer_rated(name: str, before: str) -> None:
+def ratings(plan: Plan) -> list[everyday.Rating]:
+    """Replies of the companion to our posts, as readers rated them; none before they did."""
+    return [r for r in everyday.ratings(plan.lang, splits=["train-c"]) if r.system == RATED]
+
+
+def prefer_rated(plan: Plan, step: str, before: str) -> None:
     """A reply is better the more of it is right: the emotion counts 1, the content 0 to 2."""
     by_post: dict[str, list[Rated]] = {}
-    for r in everyday.ratings("en", splits=["train-c"]):
-        if r.system == RATED:
-            score = r.heard + r.content - 2 * r.blame
-            by_post.setdefault(r.post, []).append(Rated(r.emotion, 1.0, r.reply, score))
-    lm, start = companion(before, trainable=True)
+    for r in ratings(plan):
+        score = r.heard + r.content - 2 * r.blame
+        by_post.setdefault(r.post, []).append(Rated(r.emotion, 1.0, r.reply, score))
+    lm, start = companion(plan, before, trainable=True)
     pushes = prefer(
         lm.model,
         lm.tokenizer,
         [(Dialogue.of(post), rated) for post, rated in by_post.items()],
         LABELS,
-        norms(),
-        system=FRIEND,
+        norms(plan, lm),
+        system=plan.system,
         settings=PREFER,
         start=start,
-        checkpoint=OUT / name,
+        checkpoint=plan.out / step,
     )
-    keep(lm, pushes, name)
+    keep(plan, lm, pushes, step)
 
 
 @torch.no_grad()
@@ -202,99 +265,116 @@ def truncate(lm: CausalLM, rank: int) -> float:
     return energy / total
 
 
-def pack(name: str, rank: int, folder: Path) -> None:
-    lm, pushes = companion(name)
+def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
+    lm, pushes = companion(plan, step)
     if rank < ADAPTERS.rank:
         print(f"rank {rank} keeps {truncate(lm, rank):.3f} of the energy", flush=True)
     for _, layer in adapted_layers(lm.model):
         for part in (layer.lora_A, layer.lora_B):
             part.to(torch.bfloat16)
-    save_adapters(lm.model, folder, base="smollm2")
-    lm = base()
+    save_adapters(lm.model, folder, base=plan.model)
+    lm = base(plan)
     print_ = fingerprint(lm.model)
     load_adapters(lm.model, folder)
     merge_adapters(lm.model)
-    every = [line for line in lines(later=True) if line.split != "train-b"]
+    every = [line for line in lines(plan.lang) if line.split != "train-b"]
     texts = [
-        (prompt_ids(lm.tokenizer, line.dialogue, FRIEND), reply, label)
+        (prompt_ids(lm.tokenizer, line.dialogue, plan.system), reply, label)
         for line in every[:: max(1, len(every) // 260)]
         for label, reply in line.replies.items()
     ]
     read = response_means(lm.model, lm.tokenizer, [(p, r) for p, r, _ in texts])
-    listener = train_listener(
-        read.means[:, LISTEN_AT], [label for *_, label in texts], block=LISTEN_AT
-    )
-    rated = [r for r in everyday.ratings("en", splits=["train-c"]) if r.system == RATED]
-    prompts = {post: prompt_ids(lm.tokenizer, Dialogue.of(post), FRIEND) for post in POSTS}
-    pairs = [(prompts[r.post], r.reply) for r in rated]
-    sense = train_listener(
-        block_means(lm.model, lm.tokenizer, pairs, LISTEN_AT),
-        [str(r.content) for r in rated],
-        block=LISTEN_AT,
-        strength=0.003,
-    )
+    block = round(LISTEN_AT * len(read.norms))
+    listener = train_listener(read.means[:, block], [label for *_, label in texts], block=block)
+    sense = None
+    if rated := ratings(plan):
+        prompts = {p: prompt_ids(lm.tokenizer, Dialogue.of(p), plan.system) for p in POSTS}
+        pairs = [(prompts[r.post], r.reply) for r in rated]
+        sense = train_listener(
+            block_means(lm.model, lm.tokenizer, pairs, block),
+            [str(r.content) for r in rated],
+            block=block,
+            strength=0.003,
+        )
     card = VectorsCard(
-        model="smollm2",
+        model=plan.model,
         fingerprint=print_,
         chat_template=chat_template_hash(lm.tokenizer),
-        system_prompt=FRIEND,
+        system_prompt=plan.system,
         positions="last",
         adapters=sha256(folder / WEIGHTS),
         method="companion",
-        data=digest([[line.post, dict(line.replies)] for line in lines(later=True)]),
+        data=digest([[line.post, dict(line.replies)] for line in lines(plan.lang)]),
         norms=tuple(round(float(n), 4) for n in read.norms),
         curves=dict.fromkeys(LABELS, STRAIGHT),
         notes={
             "licence": "Apache-2.0",
             "texts": "everyday, plain and moods, of its splits train-a, train-b and train-c",
-            "ratings": f"everyday, {len(rated)} replies of the companion itself, by readers",
+            "ratings": f"everyday, {len(rated)} of its own replies, by readers",
             "recipe": "recipes/companion/make.py",
         },
     )
     EmotionVectors(pushes, card, listener, sense).save(folder / WITH_ADAPTERS)
 
 
-def calibrate(folder: Path) -> None:
+def at_full(curve: Curve) -> Curve:
+    """Let 100 be the dose that the replies were learned at.
+
+    The judge is sure at half of it where readers are not: they heard sadness in .76 of 40 replies
+    at dose .5, the judge in all.
+    """
+    return Curve((*(knot for knot in curve.knots if knot[0] < 100), (100.0, 1.0)))
+
+
+def calibrate(plan: Plan, folder: Path) -> None:
     """Measure doses by the labelling judge, one candidate a post; moods keep a straight curve."""
     vectors = open_vectors(str(folder))
-    lm = base()
+    lm = base(plan)
     give_adapters(lm.model, vectors, str(folder))
     measured = calibrate_vectors(
         lm,
         vectors.only(*EVERYDAY_SEVEN),
         shipped_posts(),
-        open_judge(LABEL["en"], "everyday"),
-        known_texts=[text for line in lines(later=True) for text in line.replies.values()],
+        open_judge(LABEL[plan.lang], "everyday"),
+        known_texts=[text for line in lines(plan.lang) for text in line.replies.values()],
         config=Config(candidates=1, sense="", batch=64),
         settings=SWEEP,
-        checkpoint=OUT / "sweep.json",
+        checkpoint=plan.out / "sweep.json",
     )
+    curves = {k: at_full(curve) for k, curve in measured.card.curves.items()}
     card = replace(
         vectors.card,
-        curves=dict.fromkeys(LABELS, STRAIGHT) | dict(measured.card.curves),
+        curves=dict.fromkeys(vectors.labels, STRAIGHT) | curves,
         measured=measured.card.measured,
     )
-    print({label: curve.knots for label, curve in measured.card.curves.items()})
+    print({label: curve.knots for label, curve in curves.items()})
     replace(vectors, card=card).save(folder / WITH_ADAPTERS)
 
 
 def main() -> None:
     args = argparse.ArgumentParser()
-    args.add_argument("step", choices=[*LIKELIHOOD, "answer", "prefer", "pack", "sweep"])
-    args.add_argument("--of", help="what is answered by, preferred from, or packed")
+    args.add_argument("step", help="a step of likelihood, or answer, prefer, pack or sweep")
+    args.add_argument("--lang", choices=list(PLANS), default="en")
+    args.add_argument("--of", help="the step that answers, is preferred from, or is packed")
     args.add_argument("--rank", type=int, default=SHIPPED_RANK)
     args.add_argument("--to", type=Path)
     given = args.parse_args()
-    if given.step in LIKELIHOOD:
-        taught(given.step, *LIKELIHOOD[given.step])
+    plan = PLANS[given.lang]
+    of = given.of or list(plan.steps)[-1]
+    if given.step in plan.steps:
+        taught(plan, given.step)
     elif given.step == "answer":
-        answer(given.of or "three", given.to or OUT / "answers")
+        answer(plan, of, given.to or plan.out / "answers")
     elif given.step == "prefer":
-        prefer_rated("prefer", given.of or "three")
+        prefer_rated(plan, "prefer", of)
     elif given.step == "pack":
-        pack(given.of or "three", given.rank, given.to or SHIPPED)
+        pack(plan, of, given.rank, given.to or plan.shipped)
+    elif given.step == "sweep":
+        calibrate(plan, given.to or plan.shipped)
     else:
-        calibrate(given.to or SHIPPED)
+        args.error(
+            f"no step {given.step!r}; use {', '.join(plan.steps)}, answer, prefer, pack, sweep"
+        )
 
 
 if __name__ == "__main__":
