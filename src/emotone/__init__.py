@@ -80,12 +80,13 @@ def __dir__() -> list[str]:
 
 
 def load(
-    system: str = "steered", model: str | None = None, *, device: str = "auto", **settings: Any
+    system: str | None = None, model: str | None = None, *, device: str = "auto", **settings: Any
 ) -> Door:
     """Load a system and return it with a door for single posts.
 
     Args:
-        system: Name of the system.
+        system: Name of the system; None for `steered`, and for Chinese posts the best that is here
+            for them.
         model: Catalogue name, folder or hub id; None for the system's default.
         device: "auto", "cpu", "cuda" or "mps".
         **settings: Settings of the system's `Config`, such as `candidates=1`.

@@ -89,10 +89,12 @@ class Door:
             for.
         languages: The languages of its models, that of posts in any other first. ("",) for a
             system with one model.
+        remarks: Language -> what is noted when a post in it is answered.
     """
 
     open: Callable[[str], Responder]
     languages: tuple[str, ...] = ("",)
+    remarks: Mapping[str, str] = field(default_factory=dict[str, str])
     turn: Turn = field(default_factory=Turn, repr=False, compare=False)
 
     @classmethod
@@ -121,9 +123,13 @@ class Door:
         return self.open(lang if lang in self.languages else self.languages[0])
 
     def _asked(self, dialogue: Dialogue, note: Note | None) -> Responder:
-        """Return who answers a dialogue, and note what it cannot read of the last post."""
+        """Return who answers a dialogue, and note who it is and what it cannot read of the post."""
+        from emotone.data.text import language
+
         text = dialogue.posts[-1].text
         responder = self.responder_for(text)
+        if note is not None and (remark := self.remarks.get(language(text))) is not None:
+            note(remark)
         if note is not None and (lack := unread(responder, text)) is not None:
             note(f"the post is {lack}; the reply may not be to the point")
         return responder
@@ -249,7 +255,7 @@ class Door:
 
 
 def open_door(
-    system: str = systems.DEFAULT,
+    system: str | None = None,
     model: str | None = None,
     *,
     device: str = "auto",
@@ -259,7 +265,8 @@ def open_door(
     """Put a door before a system, whose weights are loaded when they are first needed.
 
     Args:
-        system: Name of the system.
+        system: Name of the system; None for the default one, and for posts in a language that its
+            model cannot read the best that is here (`systems.answerer`).
         model: Catalogue name, folder or hub id; None for the system's own, of which there may be
             one for each language.
         device: "auto", "cpu", "cuda" or "mps".
@@ -270,6 +277,9 @@ def open_door(
         UnknownName: If there is no such system, or it has no model of the language.
         UsageError: When it is loaded, if the model that was named has another language.
     """
+    if system is None and model is None and not settings:
+        return _door_of_answerers(device, lang)
+    system = system or systems.DEFAULT
     models: Mapping[str, str | None] = systems.models(system) if model is None else {}
     if lang is not None and models:
         if lang not in models:
@@ -296,6 +306,25 @@ def open_door(
 
     english_first = sorted(models, key=lambda language: language != "en")
     return Door(load_once, tuple(english_first) or ("",))
+
+
+def _door_of_answerers(device: str, lang: str | None) -> Door:
+    """Put a door before who answers each language best."""
+    answerers = {language: systems.answerer(language) for language in ("en", "zh")}
+    if lang is not None:
+        answerers = {lang: systems.answerer(lang)}
+    elif len(set(answerers.values())) == 1:
+        return open_door(systems.DEFAULT, device=device)
+    doors = {
+        language: open_door(system, model, device=device)
+        for language, (system, model) in answerers.items()
+    }
+    remarks = {
+        language: f"{system} answers here, by its model {model}; --system names another"
+        for language, (system, model) in answerers.items()
+        if model is not None and lang is None
+    }
+    return Door(lambda language: doors[language].responder, tuple(doors), remarks)
 
 
 def unread(responder: Responder, text: str) -> str | None:

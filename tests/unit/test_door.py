@@ -347,6 +347,37 @@ def test_a_setting_that_is_none_is_said_in_the_words_of_python(tmp_path):
         emotone.load("steered", candidate=3)
     with pytest.raises(ConfigError, match="a setting is of type object; give a text"):
         emotone.load("steered", vectors=object())
-    for wrong in (3, None, ["echo"]):
+    for wrong in (3, ["echo"]):
         with pytest.raises(UnknownName, match="unknown system"):
             emotone.load(wrong)  # pyright: ignore
+
+
+def test_without_a_system_the_best_for_the_language_answers_and_is_named(monkeypatch):
+    from emotone import systems
+
+    best = {"en": ("echo", None), "zh": ("own.twins", "zh-model")}
+    monkeypatch.setattr(systems, "answerer", best.__getitem__)
+    notes = []
+    door = open_door()
+    assert door.reply("hi", note=notes.append).system == "echo"
+    assert not notes
+    door.reply("\u4f60\u600e\u4e48\u4e86", note=notes.append)
+    assert notes == ["own.twins answers here, by its model zh-model; --system names another"]
+    assert open_door(lang="zh").languages == ("zh",)
+
+
+def test_who_answers_a_language_is_the_best_that_is_here(monkeypatch):
+    from emotone import systems
+    from emotone.models import store, zoo
+    from emotone.steering import find
+
+    assert systems.answerer("en") == ("steered", None)
+    monkeypatch.setattr(zoo, "listed", lambda shelf: ["ecm-zh"])
+    monkeypatch.setattr(store, "installed", lambda: ("smollm2", "gemma3-270m"))
+    monkeypatch.setattr(find, "companion_named", lambda model: "")
+    assert systems.answerer("zh") == ("ecm", "ecm-zh")
+    monkeypatch.setattr(find, "companion_named", lambda model: f"{model}-companion")
+    assert systems.answerer("zh") == ("steered", "gemma3-270m")
+    monkeypatch.setattr(store, "installed", lambda: ())
+    monkeypatch.setattr(zoo, "listed", lambda shelf: [])
+    assert systems.answerer("zh") == ("steered", None)

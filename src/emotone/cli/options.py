@@ -50,6 +50,16 @@ System = Annotated[
         autocompletion=systems,
     ),
 ]
+OptionalSystem = Annotated[
+    str | None,
+    typer.Option(
+        "--system",
+        "-s",
+        help="Which system answers; a dotted name loads your own. Without it steered, and for"
+        " Chinese the best that is here.",
+        autocompletion=systems,
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Catalogue name, folder or hub id.", autocompletion=_models),
@@ -185,7 +195,7 @@ def read_empathy(text: str | None) -> EmpathyLevels | None:
 
 
 def open_door(
-    system: str,
+    system: str | None,
     model: str | None,
     device: str,
     settings: list[str] | None,

@@ -27,7 +27,7 @@ def reply(
         int,
         typer.Option("-n", "--number", min=1, help="Replies; of --beams the best so many."),
     ] = 1,
-    system: options.System = "steered",
+    system: options.OptionalSystem = None,
     model: options.Model = None,
     lang: options.Lang = None,
     device: options.Device = "auto",

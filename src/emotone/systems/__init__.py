@@ -44,6 +44,27 @@ def models(name: str) -> Mapping[str, str]:
     return getattr(module(name), "MODELS", {})
 
 
+def answerer(lang: str) -> tuple[str, str | None]:
+    """Name who answers a language best where no system is named, without loading it.
+
+    Returns:
+        The system and its model: a chat model of the language that has learned to talk and is
+        here, else a trained model of the zoo, else the default.
+    """
+    from emotone.models import catalog, zoo
+    from emotone.models.store import installed
+    from emotone.steering.find import companion_named
+
+    default = catalog.entry(catalog.DEFAULT)
+    if lang in default.languages:
+        return DEFAULT, None
+    for model in installed():
+        if lang in catalog.languages_of(model) and companion_named(model):
+            return DEFAULT, model
+    trained = models("ecm").get(lang)
+    return ("ecm", trained) if trained in zoo.listed("systems") else (DEFAULT, None)
+
+
 def load(
     name: str = DEFAULT,
     model: str | None = None,
