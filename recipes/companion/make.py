@@ -4,9 +4,9 @@
 2. two    the same with the posts written since, at a falling rate             out/companion/two
 3. three  once more and a half, since the loss was still falling               out/companion/three
 4. answer four replies to each of posts.txt in each emotion, for readers       out/companion/answers
-5. prefer what they prefer; it did not help, so it does not ship             out/companion/prefer
-6. pack   three: fewer ranks, listeners of emotion and sense                  the shipped folder
-7. sweep  doses, classified by the labelling judge                           the shipped folder
+5. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
+6. pack   three: fewer ranks, listeners of emotion and sense                   the shipped folder
+7. sweep  doses, classified by the labelling judge                             the shipped folder
 
 `--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, one step, no ratings yet.
 
@@ -158,10 +158,11 @@ def companion(
     return lm, load_file(plan.out / step / PUSHES)
 
 
-def norms(plan: Plan, lm: CausalLM) -> torch.Tensor:
+def norms(plan: Plan) -> torch.Tensor:
     """Length of the base model's activations: that of its vectors' card, or measured."""
     if (vectors := vectors_named(plan.model)) is not None:
         return torch.tensor(vectors.card.norms)
+    lm = base(plan)
     pairs = [
         (prompt_ids(lm.tokenizer, line.dialogue, plan.system), reply)
         for line in lines(plan.lang)[::40]
@@ -177,7 +178,6 @@ def keep(plan: Plan, lm: CausalLM, pushes: Mapping[str, torch.Tensor], step: str
 
 def taught(plan: Plan, step: str) -> None:
     settings, before = plan.steps[step]
-    base_norms = norms(plan, base(plan))
     lm, start = companion(plan, before, trainable=True) if before else (base(plan), None)
     chosen = lines(plan.lang, later=bool(before) or plan.lang != "en")
     pushes = learn(
@@ -185,7 +185,7 @@ def taught(plan: Plan, step: str) -> None:
         lm.tokenizer,
         [Exchange(line.dialogue, line.replies) for line in chosen],
         [label for label in LABELS if any(label in line.replies for line in chosen)],
-        base_norms,
+        norms(plan),
         system=plan.system,
         settings=settings,
         adapters=ADAPTERS,
@@ -237,7 +237,7 @@ def prefer_rated(plan: Plan, step: str, before: str) -> None:
         lm.tokenizer,
         [(Dialogue.of(post), rated) for post, rated in by_post.items()],
         LABELS,
-        norms(plan, lm),
+        norms(plan),
         system=plan.system,
         settings=PREFER,
         start=start,

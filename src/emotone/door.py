@@ -89,12 +89,12 @@ class Door:
             for.
         languages: The languages of its models, that of posts in any other first. ("",) for a
             system with one model.
-        remarks: Language -> what is noted when a post in it is answered.
+        remark: Language -> what is noted when a post in it is answered, if anything.
     """
 
     open: Callable[[str], Responder]
     languages: tuple[str, ...] = ("",)
-    remarks: Mapping[str, str] = field(default_factory=dict[str, str])
+    remark: Callable[[str], str | None] = field(default=lambda _: None, repr=False)
     turn: Turn = field(default_factory=Turn, repr=False, compare=False)
 
     @classmethod
@@ -128,7 +128,7 @@ class Door:
 
         text = dialogue.posts[-1].text
         responder = self.responder_for(text)
-        if note is not None and (remark := self.remarks.get(language(text))) is not None:
+        if note is not None and (remark := self.remark(language(text))) is not None:
             note(remark)
         if note is not None and (lack := unread(responder, text)) is not None:
             note(f"the post is {lack}; the reply may not be to the point")
@@ -277,19 +277,22 @@ def open_door(
         UnknownName: If there is no such system, or it has no model of the language.
         UsageError: When it is loaded, if the model that was named has another language.
     """
-    if system is None and model is None and not settings:
-        return _door_of_answerers(device, lang)
+    best = system is None and model is None and not settings
     system = system or systems.DEFAULT
     models: Mapping[str, str | None] = systems.models(system) if model is None else {}
-    if lang is not None and models:
+    if best:
+        models = dict.fromkeys(("en", "zh") if lang is None else (lang,))
+    elif lang is not None and models:
         if lang not in models:
             raise unknown_name(f"language of {system}", lang, models)
         models = {lang: models[lang]}
     overrides = configs.as_overrides(settings)
 
+    def answerer(language: str) -> tuple[str, str | None]:
+        return systems.answerer(language) if best else (system, models.get(language, model))
+
     @cache
-    def load(language: str) -> Responder:
-        name = models.get(language, model)
+    def load(system: str, name: str | None) -> Responder:
         responder = systems.load(system, name, device=device, overrides=overrides)
         if isinstance(responder, OneLanguageResponder) and lang not in (None, responder.lang):
             raise UsageError(
@@ -302,29 +305,17 @@ def open_door(
 
     def load_once(language: str) -> Responder:
         with loading:  # `cache` alone would load a model once for each thread that waits for it
-            return load(language)
+            return load(*answerer(language))
+
+    def remark(language: str) -> str | None:
+        system, name = answerer(language)
+        named = best and lang is None and name is not None
+        return (
+            f"{system} answers here, by its model {name}; --system names another" if named else None
+        )
 
     english_first = sorted(models, key=lambda language: language != "en")
-    return Door(load_once, tuple(english_first) or ("",))
-
-
-def _door_of_answerers(device: str, lang: str | None) -> Door:
-    """Put a door before who answers each language best."""
-    answerers = {language: systems.answerer(language) for language in ("en", "zh")}
-    if lang is not None:
-        answerers = {lang: systems.answerer(lang)}
-    elif len(set(answerers.values())) == 1:
-        return open_door(systems.DEFAULT, device=device)
-    doors = {
-        language: open_door(system, model, device=device)
-        for language, (system, model) in answerers.items()
-    }
-    remarks = {
-        language: f"{system} answers here, by its model {model}; --system names another"
-        for language, (system, model) in answerers.items()
-        if model is not None and lang is None
-    }
-    return Door(lambda language: doors[language].responder, tuple(doors), remarks)
+    return Door(load_once, tuple(english_first) or ("",), remark)
 
 
 def unread(responder: Responder, text: str) -> str | None:

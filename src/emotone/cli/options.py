@@ -41,22 +41,14 @@ def _emotions() -> list[str]:
 
 
 # What a shell offers when it completes (`emotone --install-completion`); it loads no weights.
-System = Annotated[
-    str,
-    typer.Option(
-        "--system",
-        "-s",
-        help="Which system answers; a dotted name loads your own.",
-        autocompletion=systems,
-    ),
-]
+_SYSTEM = "Which system answers; a dotted name loads your own."
+System = Annotated[str, typer.Option("--system", "-s", help=_SYSTEM, autocompletion=systems)]
 OptionalSystem = Annotated[
     str | None,
     typer.Option(
         "--system",
         "-s",
-        help="Which system answers; a dotted name loads your own. Without it steered, and for"
-        " Chinese the best that is here.",
+        help=f"{_SYSTEM} Without it steered, and for Chinese the best that is here.",
         autocompletion=systems,
     ),
 ]

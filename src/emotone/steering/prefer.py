@@ -83,14 +83,14 @@ class _Post(NamedTuple):
         replies: Row of the displacement, dose, and tokens of each reply.
         better: Places of the better reply of each pair.
         worse: Places of the worse one.
-        best: Places of the replies that none of their emotion beats.
+        best: Whether each reply is beaten by none of its emotion and beats one.
     """
 
     prompt: list[int]
     replies: list[tuple[int, float, list[int]]]
     better: list[int]
     worse: list[int]
-    best: list[int]
+    best: list[bool]
 
 
 def prefer(
@@ -154,9 +154,7 @@ def prefer(
             ]
         )
         lengths = torch.tensor([len(ids) for post in drawn for _, _, ids in post.replies])
-        best = torch.cat(
-            [torch.isin(torch.arange(len(post.replies)), torch.tensor(post.best)) for post in drawn]
-        ).repeat_interleave(lengths)
+        best = torch.tensor([b for post in drawn for b in post.best]).repeat_interleave(lengths)
         preferred = -nn.functional.logsigmoid(preference.beta * margins).mean()
         value = preferred + preference.anchor * nats[best.to(nats.device)].mean()
         right = (margins > 0).float().mean().item()
@@ -185,7 +183,7 @@ def _read(
         if better.label == worse.label and better.score > worse.score
     ]
     beaten = {j for _, j in pairs}
-    best = [i for i in range(len(rated)) if i not in beaten and any(i == b for b, _ in pairs)]
+    best = [i not in beaten and any(i == b for b, _ in pairs) for i in range(len(rated))]
     return _Post(prompt, replies, [b for b, _ in pairs], [w for _, w in pairs], best)
 
 

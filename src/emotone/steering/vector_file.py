@@ -26,6 +26,7 @@ from emotone.steering.listen import Listener
 _FORMAT = 1
 #: The vector file in a folder of adapters that belong to it.
 WITH_ADAPTERS = "vectors.safetensors"
+_READOUTS = ("listener", "sense")
 _LISTENER_PARTS = ("weight", "bias", "centre", "scale")
 
 
@@ -97,7 +98,7 @@ def read_vector_file(path: Path) -> VectorFile:
         intact = header["digest"] == _digest(tensors) and header["format"] == _FORMAT
         readouts = {
             name: _readout(name, header[name], tensors)
-            for name in ("listener", "sense")
+            for name in _READOUTS
             if header.get(name) is not None
         }
     except (KeyError, TypeError, ValueError) as error:
@@ -144,7 +145,7 @@ def _shipped() -> dict[str, Path]:
 
 
 def _readouts(contents: VectorFile) -> dict[str, Listener | None]:
-    return {"listener": contents.listener, "sense": contents.sense}
+    return {name: getattr(contents, name) for name in _READOUTS}
 
 
 def _tensors(contents: VectorFile) -> dict[str, Tensor]:

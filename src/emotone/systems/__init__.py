@@ -52,12 +52,12 @@ def answerer(lang: str) -> tuple[str, str | None]:
         here, else a trained model of the zoo, else the default.
     """
     from emotone.models import catalog, zoo
+
+    if lang in catalog.languages_of(catalog.DEFAULT):
+        return DEFAULT, None
     from emotone.models.store import installed
     from emotone.steering.find import companion_named
 
-    default = catalog.entry(catalog.DEFAULT)
-    if lang in default.languages:
-        return DEFAULT, None
     for model in installed():
         if lang in catalog.languages_of(model) and companion_named(model):
             return DEFAULT, model
