@@ -59,6 +59,22 @@ class StreamingResponder(Responder, Protocol):
 
 
 @runtime_checkable
+class BatchResponder(Responder, Protocol):
+    """A responder whose replies may be written in one running batch with those of others."""
+
+    def task(
+        self,
+        dialogue: Dialogue,
+        emotion: EmotionMix | None,
+        *,
+        decoding: Decoding,
+        streaming: bool = False,
+    ) -> Any:
+        """Describe a reply to be written, an `emotone.lm.batching.Task`; `reply` gives the same."""
+        ...
+
+
+@runtime_checkable
 class NBestResponder(Responder, Protocol):
     """A responder whose beam search can hand out several replies to one post."""
 

@@ -19,6 +19,7 @@ from emotone.cli import (
     reply,
     report,
     score,
+    serve,
     train,
     vectors,
 )
@@ -75,6 +76,7 @@ app.command("generate")(generate.generate)
 app.command("score")(score.score)
 app.command("perplexity")(perplexity.perplexity)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 data.data_app.command("ememory")(data_ememory.ememory)

@@ -45,6 +45,90 @@ class Written:
     finish_reason: Literal["stop", "length"] = "stop"
 
 
+class Draft:
+    """One reply while it is written: what it says so far, and how its next token is chosen.
+
+    It depends on no other reply, so that it may share passes of a model with any.
+
+    Args:
+        tokenizer: Of the model.
+        ends: Tokens that end a reply, as `end_tokens` returns them.
+        decoding: How to choose; its seed is not used here.
+        seed: Of the reply.
+        stop: Texts that end a reply and do not belong to it.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        ends: Sequence[int],
+        decoding: Decoding,
+        seed: int,
+        stop: Sequence[str] = (),
+    ) -> None:
+        self.ids: list[int] = []
+        self.logprob = 0.0
+        self.done = False
+        self._tokenizer = tokenizer
+        self._ends = list(ends)
+        self._decoding = decoding
+        self._stop = stop
+        self._generator = torch.Generator().manual_seed(seed)
+        self._soft = max(1, int(decoding.max_tokens * decoding.sentence_end_after))
+        self._sent = ""
+
+    def take(self, logits: Tensor, total: Tensor) -> int:
+        """Choose the next token.
+
+        Args:
+            logits: Of the next token, [V], float32.
+            total: Their `logsumexp`, a scalar.
+        """
+        decoding, step = self._decoding, len(self.ids)
+        text = self.text if step >= self._soft or self._stop else ""
+        over = step >= self._soft and text.rstrip().endswith(_SENTENCE_END)
+        if _cut(text, self._stop) != text or (over and step >= decoding.min_tokens):
+            token = self._ends[0]
+        else:
+            banned = self._ends if step < decoding.min_tokens else []
+            values, index = _candidates(logits, self.ids, decoding, banned)
+            token = _choose(values, index, decoding, self._generator)
+        self.logprob += float(logits[token] - total)
+        self.ids.append(token)
+        self.done = token in self._ends or len(self.ids) >= decoding.max_tokens
+        return token
+
+    def piece(self) -> str:
+        """Return what can be sent since the last piece; all pieces joined are the reply's text."""
+        decoded = self.text
+        text = _cut(decoded, self._stop)
+        if not self.done:
+            if text == decoded:
+                text = text[: len(text) - _begun(text, self._stop)]
+            if text.endswith("�"):  # half a character is not text yet
+                return ""
+        # Blanks at the end may still turn out to be the end.
+        ready = text.strip()
+        if len(ready) <= len(self._sent) or not (self.done or ready.startswith(self._sent)):
+            return ""
+        piece, self._sent = ready[len(self._sent) :], ready
+        return piece
+
+    def written(self) -> Written:
+        """Return the reply so far."""
+        return Written(
+            _cut(self.text, self._stop).strip(),
+            len(self.ids),
+            self.logprob,
+            "stop" if self.ids and self.ids[-1] in self._ends else "length",
+        )
+
+    @property
+    def text(self) -> str:
+        """What it says so far, blanks and stop texts included."""
+        return self._tokenizer.decode(self.ids, skip_special_tokens=True) if self.ids else ""
+
+
 def write(
     model: nn.Module,
     tokenizer: Any,
@@ -68,23 +152,10 @@ def write(
     """
     if not prompts:
         return []
-    rows: list[list[int]] = [[] for _ in seeds]
-    scores = [0.0] * len(seeds)
-    for tokens, logprobs in steps(model, tokenizer, prompts, decoding, seeds, stop, copies):
-        for i, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
-            if token is not None:
-                rows[i].append(token)
-                scores[i] += logprob
-    ends = end_tokens(model, tokenizer)
-    return [
-        Written(
-            _cut(_text(tokenizer, ids), stop).strip(),
-            len(ids),
-            score,
-            "stop" if ids and ids[-1] in ends else "length",
-        )
-        for ids, score in zip(rows, scores, strict=True)
-    ]
+    drafts = drafts_of(model, tokenizer, decoding, seeds, stop)
+    for _ in steps(model, tokenizer, prompts, decoding, drafts, copies):
+        pass
+    return [draft.written() for draft in drafts]
 
 
 def stream(
@@ -97,23 +168,26 @@ def stream(
     stop: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield pieces of one reply; joined, they are the text that `write` returns."""
-    ids: list[int] = []
-    sent = ""
-    for tokens, _ in steps(model, tokenizer, [prompt], decoding, [seed], stop):
-        if tokens[0] is not None:
-            ids.append(tokens[0])
-        decoded = _text(tokenizer, ids)
-        text = _cut(decoded, stop)
-        if text == decoded:
-            text = text[: len(text) - _begun(text, stop)]
-        # Blanks at the end may still turn out to be the end; half a character is not text yet.
-        ready = text.strip() if not text.endswith("�") else sent
-        if len(ready) > len(sent) and ready.startswith(sent):
-            yield ready[len(sent) :]
-            sent = ready
-    rest = _cut(_text(tokenizer, ids), stop).strip()
-    if len(rest) > len(sent):
-        yield rest[len(sent) :]
+    drafts = drafts_of(model, tokenizer, decoding, [seed], stop)
+    for _ in steps(model, tokenizer, [prompt], decoding, drafts):
+        if piece := drafts[0].piece():
+            yield piece
+
+
+def drafts_of(
+    model: nn.Module,
+    tokenizer: Any,
+    decoding: Decoding,
+    seeds: Sequence[int],
+    stop: Sequence[str] = (),
+) -> list[Draft]:
+    """Begin a reply a seed.
+
+    Raises:
+        DataError: If the model has no end token.
+    """
+    ends = end_tokens(model, tokenizer)
+    return [Draft(tokenizer, ends, decoding, seed, stop) for seed in seeds]
 
 
 @torch.inference_mode()
@@ -122,19 +196,17 @@ def steps(
     tokenizer: Any,
     prompts: Sequence[list[int]],
     decoding: Decoding,
-    seeds: Sequence[int],
-    stop: Sequence[str] = (),
+    drafts: Sequence[Draft],
     copies: Sequence[int] | None = None,
-) -> Iterator[tuple[list[int | None], list[float]]]:
-    """Yield each step's token and log-probability of every reply; None for a finished one.
+) -> Iterator[None]:
+    """Add a token to every reply that is not done, once a step.
 
     Args:
         model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
         prompts: Token ids, one list a prompt.
         decoding: How to choose; its seed is not used here.
-        seeds: One seed a reply.
-        stop: Texts that end a reply.
+        drafts: The replies.
         copies: Replies to each prompt; None for one each.
 
     Raises:
@@ -145,52 +217,41 @@ def steps(
         raise Unsupported(
             "chat models offer no beam search; leave out --beams to sample, or use --greedy"
         )
-    _check_length(model, prompts, decoding)
+    check_length(model, max(map(len, prompts)), decoding)
     device = next(model.parameters()).device
     filler = tokenizer.pad_token_id or 0
-    ends = end_tokens(model, tokenizer)
     ids, mask = pad(list(prompts), filler, left=not is_seq2seq(model))
     kind = Seq2SeqSteps if is_seq2seq(model) else CausalSteps
     rows: Tensor | None = None
     if copies is not None and any(n != 1 for n in copies):
         rows = torch.arange(len(prompts)).repeat_interleave(torch.tensor(copies)).to(device)
     passes = kind(model, ids.to(device), mask.to(device), rows=rows)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    replies: list[list[int]] = [[] for _ in seeds]
-    done = [False] * len(seeds)
-    soft = max(1, int(decoding.max_tokens * decoding.sentence_end_after))
     fed: Tensor | None = None
-    for step in range(decoding.max_tokens):
+    while True:
         logits = (passes.first() if fed is None else passes.next(fed)).cpu()
-        total = logits.logsumexp(-1)
-        banned = ends if step < decoding.min_tokens else []
-        tops = _candidates(logits, replies, decoding, banned)
-        tokens: list[int | None] = []
-        logprobs: list[float] = []
-        for i, reply in enumerate(replies):
-            if done[i]:
-                tokens.append(None)
-                logprobs.append(0.0)
-                continue
-            text = _text(tokenizer, reply) if step >= soft or stop else ""
-            over = step >= soft and text.rstrip().endswith(_SENTENCE_END)
-            if _cut(text, stop) != text or (over and step >= decoding.min_tokens):
-                token = ends[0]
-            else:
-                token = _choose(tops[0][i], tops[1][i], decoding, generators[i])
-            tokens.append(token)
-            logprobs.append(float(logits[i, token] - total[i]))
-            reply.append(token)
-            done[i] = token in ends
-        yield tokens, logprobs
-        if all(done):
+        tokens = take(drafts, logits, filler)
+        yield
+        if all(draft.done for draft in drafts):
             return
-        fed = torch.tensor([filler if t is None else t for t in tokens], device=device)
+        fed = torch.tensor(tokens, device=device)
 
 
-def _check_length(model: nn.Module, prompts: Sequence[list[int]], decoding: Decoding) -> None:
+def take(drafts: Sequence[Draft], logits: Tensor, filler: int) -> list[int]:
+    """Let each reply choose its next token from its row of logits [B, V]; `filler` where done."""
+    totals = logits.logsumexp(-1)
+    return [
+        filler if draft.done else draft.take(row, total)
+        for draft, row, total in zip(drafts, logits, totals, strict=True)
+    ]
+
+
+def check_length(model: nn.Module, longest: int, decoding: Decoding) -> None:
+    """Raise if a prompt of so many tokens and its reply do not fit the model's context.
+
+    Raises:
+        DataError: If they do not.
+    """
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)  # pyright: ignore
-    longest = max(len(p) for p in prompts)
     reply = decoding.max_tokens
     # Encoder and decoder have positions of their own.
     needed = max(longest, reply) if is_seq2seq(model) else longest + reply
@@ -202,20 +263,19 @@ def _check_length(model: nn.Module, prompts: Sequence[list[int]], decoding: Deco
 
 
 def _candidates(
-    logits: Tensor, replies: list[list[int]], decoding: Decoding, banned: list[int]
+    logits: Tensor, reply: list[int], decoding: Decoding, banned: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the likeliest tokens of each row after penalties: logits and ids, [B, K]."""
+    """Return the likeliest next tokens of a reply after penalties: logits and ids, [K]."""
     logits = logits.clone()
     if banned:
-        logits[:, banned] = -torch.inf
-    for i, reply in enumerate(replies):
-        if reply and decoding.repetition_penalty != 1.0:
-            seen = torch.tensor(sorted(set(reply)))
-            values = logits[i, seen]
-            factor = decoding.repetition_penalty
-            logits[i, seen] = torch.where(values > 0, values / factor, values * factor)
-        for token in _repeats(reply, decoding.no_repeat):
-            logits[i, token] = -torch.inf
+        logits[banned] = -torch.inf
+    if reply and decoding.repetition_penalty != 1.0:
+        seen = torch.tensor(sorted(set(reply)))
+        values = logits[seen]
+        factor = decoding.repetition_penalty
+        logits[seen] = torch.where(values > 0, values / factor, values * factor)
+    for token in _repeats(reply, decoding.no_repeat):
+        logits[token] = -torch.inf
     # The nucleus lies within the few hundred likeliest tokens for any useful top_p.
     top = logits.topk(min(decoding.top_k or 256, logits.shape[-1]))
     return top.values, top.indices
@@ -251,10 +311,6 @@ def end_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
     if not tokens:
         raise DataError("the model has no end token; set eos_token_id in its generation config")
     return tokens
-
-
-def _text(tokenizer: Any, ids: list[int]) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=True) if ids else ""
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:

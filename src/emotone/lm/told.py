@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from emotone.emotions import EmotionMix
+from emotone.lm.batching import Task
 from emotone.lm.chat import prompt_ids, system_prompt
-from emotone.lm.decode import stream, write
+from emotone.lm.decode import Written, stream, write
 from emotone.lm.likelihood import reply_nats
 from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Reply
@@ -60,20 +61,38 @@ class Told:
                 self.lm.model, self.lm.tokenizer, part, decoding, seeds, stop=self.lm.stop
             )
             for i, out in enumerate(written, start):
-                replies.append(
-                    Reply(
-                        out.text,
-                        emotions[i],
-                        self.name,
-                        self.lm.name,
-                        decoding.seed + i,
-                        out.tokens,
-                        out.logprob,
-                        {"tier": "none", "told": system_prompt("", emotions[i])},
-                        out.finish_reason,
-                    )
-                )
+                replies.append(self._reply(out, emotions[i], decoding.seed + i))
         return replies
+
+    def _reply(self, out: Written, emotion: EmotionMix | None, seed: int) -> Reply:
+        applied = {"tier": "none", "told": system_prompt("", emotion)}
+        return Reply(
+            out.text,
+            emotion,
+            self.name,
+            self.lm.name,
+            seed,
+            out.tokens,
+            out.logprob,
+            applied,
+            out.finish_reason,
+        )
+
+    def task(
+        self,
+        dialogue: Dialogue,
+        emotion: EmotionMix | None,
+        *,
+        decoding: Decoding,
+        streaming: bool = False,  # noqa: ARG002 - there is one candidate in any case
+    ) -> Task:
+        """Describe a reply that is written in a running batch; the same as `reply` gives."""
+        check_request(self.name, self.capabilities, [dialogue], [emotion], decoding=decoding)
+
+        def finish(written: Sequence[Written]) -> Reply:
+            return self._reply(written[0], emotion, decoding.seed)
+
+        return Task(self.lm, self.prompt(dialogue, emotion), decoding, [decoding.seed], finish)
 
     def nats(
         self,

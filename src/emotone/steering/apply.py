@@ -92,8 +92,6 @@ def steering(
     if not chosen:
         yield Applied("none", site, positions, operation, ())
         return
-    if model in _steered:
-        raise SteeringError("the model is already steered; leave the first `with` block first")
     kind = tier or _cheapest(model, displacement, listed, chosen, site, positions, operation)
     attachment = ATTACH[kind](
         model, displacement, listed, chosen, site, Columns(positions, prompt_length), operation
@@ -101,15 +99,30 @@ def steering(
     if attachment.counts is True:
         attachment.copies = copies
         _forget_compiled()
+    with claimed(model):
+        try:
+            attachment.attach()
+            verify(model, attachment, listed, chosen, site, displacement)
+            attachment.start_count()
+            yield Applied(kind, site, positions, operation, chosen)
+            attachment.finish()
+        finally:
+            attachment.detach()
+
+
+@contextmanager
+def claimed(model: nn.Module) -> Iterator[None]:
+    """Keep a model for one steering at a time.
+
+    Raises:
+        SteeringError: If another one lasts.
+    """
+    if model in _steered:
+        raise SteeringError("the model is already steered; leave the first `with` block first")
     _steered.add(model)
     try:
-        attachment.attach()
-        verify(model, attachment, listed, chosen, site, displacement)
-        attachment.start_count()
-        yield Applied(kind, site, positions, operation, chosen)
-        attachment.finish()
+        yield
     finally:
-        attachment.detach()
         _steered.discard(model)
 
 

@@ -63,6 +63,12 @@ class Mood:
         """Refuse vectors of another model."""
         self.vectors.check_model(self.lm.model)
 
+    @property
+    def in_batch(self) -> Applied:
+        """What is done to the model in a running batch (`steering.live`)."""
+        card = self.vectors.card
+        return Applied("hooks", card.site, card.positions, "add", self.vectors.blocks)
+
     def doses(self, emotions: Sequence[EmotionMix | None]) -> list[Doses]:
         """Turn mixes into doses; an empty one for a row without an emotion."""
         return [self.vectors.doses(e) if e else {} for e in emotions]

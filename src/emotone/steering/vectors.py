@@ -74,6 +74,12 @@ class EmotionVectors:
         return tuple(self.directions)
 
     @property
+    def blocks(self) -> tuple[int, ...]:
+        """Indices of the blocks that some emotion moves."""
+        longest = torch.stack(list(self.directions.values())).abs().amax((0, 2))
+        return tuple(int(i) for i in longest.nonzero()[:, 0])
+
+    @property
     def taxonomy(self) -> Taxonomy:
         """The label set for parsing mixes, with the aliases that apply."""
         names = set(self.labels)

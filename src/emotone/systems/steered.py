@@ -35,8 +35,10 @@ from typing import TYPE_CHECKING
 from emotone.emotions import EmotionMix
 from emotone.errors import ConfigError, Unsupported
 from emotone.identity import digest
+from emotone.lm.batching import Task
+from emotone.lm.candidates import candidate_seed
 from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
-from emotone.lm.decode import SEARCHES
+from emotone.lm.decode import SEARCHES, Written
 from emotone.lm.small_talk import opened
 from emotone.models.catalog import languages_of
 from emotone.protocols import EmotionClassifier
@@ -51,7 +53,7 @@ from emotone.steering.find import (
 )
 from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
-from emotone.steering.mood import Doses, Mood
+from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
@@ -185,19 +187,39 @@ class Steered:
         doses: Sequence[Doses],
         decoding: Decoding,
     ) -> list[Reply]:
-        judge = self._sense if self._config.candidates > 1 else None
-        # Without a push and somebody who reads sense there is nothing to choose by.
-        reads_sense = judge is not None or self.vectors.sense is not None
-        counts = [self._config.candidates if reads_sense or any(d.values()) else 1 for d in doses]
+        counts = [self._count(row) for row in doses]
         candidates = self._mood.write_candidates(prompts, doses, counts, decoding)
+        return self._chosen(dialogues, prompts, emotions, doses, candidates, decoding.seed)
+
+    def _count(self, doses: Doses) -> int:
+        """Candidates of a reply: without a push and somebody who reads sense none is better."""
+        reads_sense = self.vectors.sense is not None or self._judge is not None
+        return self._config.candidates if reads_sense or any(doses.values()) else 1
+
+    @property
+    def _judge(self) -> SenseJudge | None:
+        """The judge of sense that helps to choose."""
+        return self._sense if self._config.candidates > 1 else None
+
+    def _chosen(
+        self,
+        dialogues: Sequence[Dialogue],
+        prompts: Sequence[list[int]],
+        emotions: Sequence[EmotionMix | None],
+        doses: Sequence[Doses],
+        candidates: Sequence[Candidates],
+        seed: int,
+    ) -> list[Reply]:
+        judge = self._judge
         texts = [[reply.text for reply in row.replies] for row in candidates]
-        seeds = [decoding.seed + i for i in range(len(prompts))]
+        seeds = [seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
         sense = None if judge is None else _expected_content(judge, dialogues, texts)
         for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense)):
-            reply = candidates[i].replies[pick]
+            row = candidates[i]
+            reply = row.replies[pick]
             told = system_prompt("", emotions[i]) if self._config.told else ""
-            applied = self._mood.report(candidates[i].applied, doses[i], counts[i], told=told)
+            applied = self._mood.report(row.applied, doses[i], len(row.replies), told=told)
             if judge is not None:
                 applied["judges"] = [*applied["judges"], judge.name]
             replies.append(
@@ -214,6 +236,35 @@ class Steered:
                 )
             )
         return replies
+
+    def task(
+        self,
+        dialogue: Dialogue,
+        emotion: EmotionMix | None,
+        *,
+        decoding: Decoding,
+        streaming: bool = False,
+    ) -> Task:
+        """Describe a reply that is written in a running batch; the same as `reply` gives.
+
+        Args:
+            dialogue: What is answered.
+            emotion: As for `reply`.
+            decoding: As for `reply`.
+            streaming: Whether what is written is sent at once, which leaves no choice.
+        """
+        check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
+        doses = self._mood.doses([emotion])[0]
+        prompt = self._prompt(dialogue, emotion)
+        count = 1 if streaming else self._count(doses)
+
+        def finish(written: Sequence[Written]) -> Reply:
+            applied = self._mood.in_batch if any(doses.values()) else None
+            row = Candidates(list(written), applied)
+            return self._chosen([dialogue], [prompt], [emotion], [doses], [row], decoding.seed)[0]
+
+        seeds = [candidate_seed(decoding.seed, i) for i in range(count)]
+        return Task(self._lm, prompt, decoding, seeds, finish, self.vectors, doses)
 
     def stream(
         self, dialogue: Dialogue, emotion: EmotionMix | None, *, decoding: Decoding

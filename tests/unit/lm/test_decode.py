@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from emotone.errors import DataError, Unsupported
-from emotone.lm.decode import steps, stream, write
+from emotone.lm.decode import drafts_of, steps, stream, write
 from emotone.models.tiny import byte_tokenizer, tiny_causal_lm
 from emotone.types import Decoding
 
@@ -29,13 +29,11 @@ PROMPTS = [LM.tokenizer(text).input_ids for text in ("hi", "a longer post with m
 
 def collect(prompts: list[list[int]], decoding: Decoding, model: Any = None) -> list[list[int]]:
     """Token ids of each reply."""
-    rows: list[list[int]] = [[] for _ in prompts]
-    made = steps(model or LM.model, LM.tokenizer, prompts, decoding, [decoding.seed] * len(prompts))
-    for tokens, _ in made:
-        for row, token in zip(rows, tokens, strict=True):
-            if token is not None:
-                row.append(token)
-    return rows
+    model = model or LM.model
+    drafts = drafts_of(model, LM.tokenizer, decoding, [decoding.seed] * len(prompts))
+    for _ in steps(model, LM.tokenizer, prompts, decoding, drafts):
+        pass
+    return [draft.ids for draft in drafts]
 
 
 @torch.inference_mode()
@@ -164,8 +162,9 @@ def test_sampling_from_the_narrowest_nucleus_is_greedy():
 def test_draws_follow_the_nucleus_of_the_tempered_distribution(temperature, top_p):
     count = 2000
     decoding = replace(PLAIN, temperature=temperature, top_p=top_p, max_tokens=1)
-    made = steps(LM.model, LM.tokenizer, [PROMPTS[0]] * count, decoding, range(count))
-    drawn = torch.tensor(next(iter(made))[0])
+    drafts = drafts_of(LM.model, LM.tokenizer, decoding, range(count))
+    next(iter(steps(LM.model, LM.tokenizer, [PROMPTS[0]] * count, decoding, drafts)))
+    drawn = torch.tensor([draft.ids[0] for draft in drafts])
     wanted, order = (logits_after(PROMPTS[0]) / temperature).softmax(-1).sort(descending=True)
     inside = wanted.cumsum(-1) - wanted < top_p  # the smallest set that reaches top_p
     nucleus = set(order[inside].tolist())
@@ -390,13 +389,11 @@ def test_a_beam_search_is_refused_with_what_is_offered():
     ids=["sample", "greedy", "penalised"],
 )
 def test_the_logprob_is_that_of_the_tokens_read_in_one_pass_at_temperature_1(decoding: Decoding):
-    rows: list[list[int]] = [[] for _ in PROMPTS]
-    for tokens, _ in steps(LM.model, LM.tokenizer, PROMPTS, decoding, [1, 2, 3]):
-        for row, token in zip(rows, tokens, strict=True):
-            row.extend([] if token is None else [token])
-    for prompt, row, made in zip(
-        PROMPTS, rows, write(LM.model, LM.tokenizer, PROMPTS, decoding, [1, 2, 3]), strict=True
-    ):
+    drafts = drafts_of(LM.model, LM.tokenizer, decoding, [1, 2, 3])
+    for _ in steps(LM.model, LM.tokenizer, PROMPTS, decoding, drafts):
+        pass
+    for prompt, draft in zip(PROMPTS, drafts, strict=True):
+        row, made = draft.ids, draft.written()
         with torch.inference_mode():
             logits = LM.model(input_ids=torch.tensor([prompt + row])).logits[0].float()
         scores = logits.log_softmax(-1)[len(prompt) - 1 : -1]

@@ -1,0 +1,181 @@
+"""Moods over time: what a request asks for, turn by turn and within one reply.
+
+A request is a text ("joy:60 + fear:20"), a mapping ({"joy": 60}), or a way from one mood to another
+("joy:0 -> joy:80"). With a half-life, the moods that earlier messages asked for still count:
+
+    intensity_e = sum_k intensity_e,k 2^(-age_k / half_life)          ages in turns of the user
+
+so that a conversation's mood is a function of its messages, and the server keeps nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emotone.door import Note, mix_of
+from emotone.emotions import FULL, EmotionMix, MixText, Taxonomy
+from emotone.errors import MixError
+from emotone.lm.batching import Row
+
+ARROW = "->"
+#: Below this an intensity is nothing.
+_LEAST = 0.5
+#: Most stations of a way.
+_FRAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Feeling:
+    """What a request asks for, its names not yet looked up.
+
+    Args:
+        frames: Stations of a reply at equal distances, most often one; None stands for no emotion.
+        earlier: What earlier messages asked for, and its weight.
+    """
+
+    frames: tuple[MixText | None, ...] = (None,)
+    earlier: tuple[tuple[MixText, float], ...] = ()
+
+    def within(self, taxonomy: Taxonomy | None, note: Note | None) -> list[EmotionMix | None]:
+        """Look the names up in a system's labels; one mix a frame.
+
+        Raises:
+            UnknownName: If one is not there.
+            MixError: If two names of a mix mean one emotion.
+        """
+        faded: Counter[str] = Counter()
+        for text, weight in self.earlier:
+            mix = mix_of(text, taxonomy, note)
+            for label, value in mix.intensities().items() if mix else ():
+                faded[label] += value * weight  # pyright: ignore[reportArgumentType]
+        mixes = [None if frame is None else mix_of(frame, taxonomy, note) for frame in self.frames]
+        if not faded:
+            return mixes
+        return [_together(mix, faded, taxonomy) for mix in mixes]
+
+
+def _together(
+    mix: EmotionMix | None, faded: Mapping[str, float], taxonomy: Taxonomy | None
+) -> EmotionMix | None:
+    total = Counter(mix.intensities() if mix else {})
+    for label, value in faded.items():
+        total[label] += value  # pyright: ignore[reportArgumentType]
+    parts = {k: max(-FULL, min(FULL, v)) for k, v in total.items() if abs(v) >= _LEAST}
+    return mix_of(parts, taxonomy) if parts else None
+
+
+def read(value: Any) -> Feeling:
+    """Read the field `emotion`.
+
+    Raises:
+        MixError: If it is no mix, nor a way between mixes.
+    """
+    if value is None or value == "" or value == {}:
+        return Feeling()
+    if isinstance(value, Mapping):
+        return Feeling((_text_of(value),))
+    if not isinstance(value, str):
+        raise MixError(
+            f"the emotion is {value!r:.100}; give a text like 'joy:60 + fear:20', or a mapping like"
+            ' {"joy": 60}'
+        )
+    stations = value.replace("→", ARROW).split(ARROW)
+    if len(stations) > _FRAMES:
+        raise MixError(f"the way has {len(stations)} stations; use {_FRAMES} or fewer")
+    return Feeling(tuple(None if s.strip() == "none" else MixText.read(s) for s in stations))
+
+
+def _text_of(value: Mapping[Any, Any]) -> MixText:
+    for name, number in value.items():
+        numeric = isinstance(number, int | float) and not isinstance(number, bool)
+        if not (isinstance(name, str) and numeric and math.isfinite(number)):
+            raise MixError(
+                f"the emotion {str(name)[:40]!r} has the intensity {number!r:.40}; give names and"
+                ' numbers, such as {"joy": 60}'
+            )
+    return MixText.read(" + ".join(f"{k}:{float(v)}" for k, v in value.items()))
+
+
+def remembered(asked: Sequence[Feeling], half_life: float) -> Feeling:
+    """Add to the last of some turns' moods what is left of the earlier ones.
+
+    Args:
+        asked: What each message of the user asked for, in order.
+        half_life: Turns after which half is left.
+
+    Raises:
+        MixError: If it is not above 0.
+    """
+    if not half_life > 0:
+        raise MixError(f"the half-life is {half_life}; give turns, a number above 0")
+    *before, last = asked
+    earlier = [
+        (text, 0.5 ** ((len(before) - i) / half_life))
+        for i, feeling in enumerate(before)
+        if (text := feeling.frames[-1]) is not None
+    ]
+    return Feeling(last.frames, tuple(earlier))
+
+
+def between(frames: Sequence[Mapping[str, float]], share: float) -> dict[str, float]:
+    """Return the doses at a share of the reply, in a line between those of its stations.
+
+    Args:
+        frames: Label -> dose, at equal distances.
+        share: From 0 to 1.
+    """
+    if len(frames) == 1:
+        return dict(frames[0])
+    place = min(max(share, 0.0), 1.0) * (len(frames) - 1)
+    left = min(int(place), len(frames) - 2)
+    rest = place - left
+    one, other = frames[left], frames[left + 1]
+    labels = dict.fromkeys([*one, *other])
+    return {k: one.get(k, 0.0) * (1 - rest) + other.get(k, 0.0) * rest for k in labels}
+
+
+class Guard:
+    """Watches a reply for loops and lowers its dose when one begins.
+
+    A push that is too strong for a text shows as repetition, and as a next token that is certain
+    again and again, which in sampled prose it is not.
+    """
+
+    #: Tokens over which certainty is averaged, and of rest after the dose was lowered.
+    SPAN = 12
+    #: Mean entropy of prose written at full dose is above 1 nat; of a loop it is near 0.
+    CERTAIN = 0.05
+    #: A sequence of so many tokens that comes for the third time is a loop.
+    LOOP = 3
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+        self.times = 0
+        self._entropies: list[float] = []
+        self._rest = 0
+
+    def look(self, row: Row) -> bool:
+        """Take a row's last token; tell whether the dose was lowered for what follows."""
+        self._entropies = [*self._entropies[-self.SPAN + 1 :], row.entropy]
+        if self._rest > 0:
+            self._rest -= 1
+            return False
+        if not (self._certain() or _loops(row.draft.ids, self.LOOP)):
+            return False
+        self.scale, self.times, self._rest = self.scale / 2, self.times + 1, self.SPAN
+        return True
+
+    def _certain(self) -> bool:
+        full = len(self._entropies) == self.SPAN
+        return full and sum(self._entropies) / self.SPAN < self.CERTAIN
+
+
+def _loops(ids: list[int], size: int) -> bool:
+    last = ids[-size:]
+    return len(ids) >= 3 * size and sum(
+        ids[i : i + size] == last for i in range(len(ids) - size + 1)
+    ) >= 3  # fmt: skip
