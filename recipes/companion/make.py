@@ -35,15 +35,16 @@ from emotone.emotions import EVERYDAY
 from emotone.files import sha256
 from emotone.identity import digest
 from emotone.judges import LABEL, open_judge
-from emotone.lm.chat import FRIEND, prompt_ids
+from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.models import CausalLM, chat_template_hash, load_causal_lm
-from emotone.steering.calibrate import Limits, SweepSettings, shipped_posts
+from emotone.steering.calibrate import shipped_posts
 from emotone.steering.card import VectorsCard
 from emotone.steering.companion import CompanionSettings, Exchange, learn
 from emotone.steering.dose import Curve
 from emotone.steering.find import give_adapters, open_vectors, vectors_named
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
+from emotone.steering.make import JUDGED, SWEEPS, listener_of
 from emotone.steering.mood import Mood
 from emotone.steering.prefer import Rated, prefer
 from emotone.steering.record import block_means, response_means
@@ -73,13 +74,6 @@ POSTS = tuple(Path(__file__).with_name("posts.txt").read_text(encoding="utf-8").
 CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
 RATED = "companion-3"
 SHIPPED_RANK = 16
-#: Share of the depth where both listeners read; the best for content, on rated replies left out.
-LISTEN_AT = 0.7
-EVERYDAY_SEVEN = everyday.EMOTIONS[:7]
-#: Affection speaks of the user, not of the post's subject, so replies may be less like the post.
-SWEEP = SweepSettings(
-    doses=(0.25, 0.5, 0.75, 1.0), negative=(-0.25,), limits=Limits(similarity=0.6)
-)
 STRAIGHT = Curve(((-100.0, -0.5), (0.0, 0.0), (100.0, 1.0)))
 
 
@@ -111,7 +105,7 @@ PLANS: Mapping[str, Plan] = {
     "en": Plan(
         "en",
         "smollm2",
-        FRIEND,
+        FRIENDS["en"],
         Path("out/companion"),
         {
             "one": (CompanionSettings(steps=230, threads=2), ""),
@@ -125,7 +119,7 @@ PLANS: Mapping[str, Plan] = {
     "zh": Plan(
         "zh",
         "gemma3-270m",
-        "你是用户的好朋友。用一两句简短的话回答。",
+        FRIENDS["zh"],
         Path("out/companion-zh"),
         {"one": (CompanionSettings(steps=380, linear=400, threads=2), "")},
     ),
@@ -278,14 +272,8 @@ def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
     load_adapters(lm.model, folder)
     merge_adapters(lm.model)
     every = [line for line in lines(plan.lang) if line.split != "train-b"]
-    texts = [
-        (prompt_ids(lm.tokenizer, line.dialogue, plan.system), reply, label)
-        for line in every[:: max(1, len(every) // 260)]
-        for label, reply in line.replies.items()
-    ]
-    read = response_means(lm.model, lm.tokenizer, [(p, r) for p, r, _ in texts])
-    block = round(LISTEN_AT * len(read.norms))
-    listener = train_listener(read.means[:, block], [label for *_, label in texts], block=block)
+    listener, activations = listener_of(lm, every, plan.system)
+    block = listener.block
     sense = None
     if rated := ratings(plan):
         prompts = {p: prompt_ids(lm.tokenizer, Dialogue.of(p), plan.system) for p in POSTS}
@@ -305,7 +293,7 @@ def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
         adapters=sha256(folder / WEIGHTS),
         method="companion",
         data=digest([[line.post, dict(line.replies)] for line in lines(plan.lang)]),
-        norms=tuple(round(float(n), 4) for n in read.norms),
+        norms=tuple(round(float(n), 4) for n in activations),
         curves=dict.fromkeys(LABELS, STRAIGHT),
         notes={
             "licence": "Apache-2.0",
@@ -333,12 +321,12 @@ def calibrate(plan: Plan, folder: Path) -> None:
     give_adapters(lm.model, vectors, str(folder))
     measured = calibrate_vectors(
         lm,
-        vectors.only(*EVERYDAY_SEVEN),
-        shipped_posts(),
+        vectors.only(*JUDGED),
+        shipped_posts(plan.lang),
         open_judge(LABEL[plan.lang], "everyday"),
         known_texts=[text for line in lines(plan.lang) for text in line.replies.values()],
         config=Config(candidates=1, sense="", batch=64),
-        settings=SWEEP,
+        settings=SWEEPS[plan.lang],
         checkpoint=plan.out / "sweep.json",
     )
     curves = {k: at_full(curve) for k, curve in measured.card.curves.items()}

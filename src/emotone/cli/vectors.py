@@ -15,6 +15,7 @@ import typer
 from emotone.cli import options
 
 if TYPE_CHECKING:
+    from emotone.data.text import Lang
     from emotone.types import Example
 
 #: Fewer replies of an emotion are remarked on.
@@ -79,6 +80,122 @@ def card(
         near = min(rows, key=lambda r: abs(r["dose"] - top), default=None)
         share = near["heard"] if near is not None else "?"
         typer.echo(f"{label:<9} {doses}   {share}")
+
+
+@app.command("make")
+def make(
+    model: Annotated[str, typer.Argument(help="Catalogue name, folder or hub id.")],
+    lang: Annotated[str, typer.Option("--lang", help="Language of the texts: en or zh.")] = "en",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file; without it found by the model's name."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Such as steps=100 or moods=false.")
+    ] = None,
+    device: options.Device = "auto",
+) -> None:
+    """Make calibrated vectors for any chat model, from nothing but its name.
+
+    Texts, posts and judge come with emotone. A killed run goes on where it was.
+    """
+    from emotone import config as configs
+    from emotone.data import everyday
+    from emotone.files import check_writable, remove
+    from emotone.judges import LABEL, open_judge
+    from emotone.models import load_causal_lm
+    from emotone.steering import make as making
+    from emotone.steering.calibrate import shipped_posts
+    from emotone.steering.find import own_place
+    from emotone.steering.vector_file import WITH_ADAPTERS
+    from emotone.systems.steered import Config, calibrate_vectors
+
+    of = _language(lang)
+    chosen = configs.load(making.MakeSettings, None, settings or ())
+    file = output or own_place(model) / WITH_ADAPTERS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(file, keeps="the work of a run that is stopped")
+    judge = open_judge(LABEL[of], "everyday")
+    lm = load_causal_lm(model, device=device)
+    checkpoint, replies = file.with_suffix(".fit"), file.with_suffix(".sweep.json")
+    with _bar("fitting") as progress:
+        vectors = making.make_vectors(
+            lm, of, settings=chosen, checkpoint=checkpoint, progress=progress
+        )
+    known = [t for line in everyday.lines(of, kinds=["plain"]) for t in line.replies.values()]
+    with _bar("measuring doses") as progress:
+        measured = calibrate_vectors(
+            lm,
+            vectors.only(*(label for label in vectors.labels if label in making.JUDGED)),
+            shipped_posts(of),
+            judge,
+            known_texts=known,
+            config=Config(candidates=1, batch=64),
+            settings=making.SWEEPS[of],
+            checkpoint=replies,
+            progress=progress,
+        )
+    making.with_moods(vectors.calibrated_as(measured)).save(file)
+    remove(checkpoint)
+    remove(replies)
+    for label, reason in measured.card.measured["uncalibrated"].items():
+        options.note(f"{label} stays uncalibrated: {reason}")
+    typer.echo(file)
+    ask = ["emotone", "reply", "I missed my train.", "--model", model, "--emotion", "joy:60"]
+    ask += ["--set", f"vectors={output}"] if output else []
+    options.note(f"try it: {shlex.join(ask)}")
+
+
+@app.command("define")
+def define(
+    name: Annotated[str, typer.Argument(help="What the mood is called, such as grumpy.")],
+    texts: Annotated[Path, typer.Option("--texts", help="One reply in the mood a line, 20 or so.")],
+    model: options.Model = None,
+    lang: Annotated[str, typer.Option("--lang", help="Language of the texts: en or zh.")] = "en",
+    device: options.Device = "auto",
+) -> None:
+    """Add a mood of your own to a model's vectors, from texts in it.
+
+    The dose is measured by the model's own listener, which no person has checked: read replies.
+    """
+    import shutil
+
+    from emotone.errors import UsageError
+    from emotone.models import DEFAULT, load_causal_lm
+    from emotone.steering import make as making
+    from emotone.steering.calibrate import shipped_posts
+    from emotone.steering.find import give_adapters, open_vectors, own_place, vectors_of
+    from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file
+    from emotone.systems.steered import Config, calibrate_vectors
+
+    spoken = _language(lang)
+    listed = [line.strip() for line in _text(texts).split("\n") if line.strip()]
+    of = model or DEFAULT
+    source = vectors_of(of)
+    if not source:
+        raise UsageError(f"{of} has no vectors yet; make them first: emotone vectors make {of}")
+    vectors = open_vectors(source)
+    lm = load_causal_lm(of, device=device)
+    give_adapters(lm.model, vectors, source)
+    alone, judge = making.define(lm, vectors, name, listed, spoken)
+    with _bar("measuring doses") as progress:
+        measured = calibrate_vectors(
+            lm,
+            alone,
+            shipped_posts(spoken),
+            judge,
+            known_texts=listed,
+            config=Config(candidates=1, batch=64),
+            settings=making.SWEEPS[spoken],
+            progress=progress,
+        )
+    place = own_place(of)
+    if vectors.card.adapters and not Path(source).is_dir():
+        shutil.copytree(shipped_file(source).parent, place, dirs_exist_ok=True)
+    vectors.merged(measured).save(place / WITH_ADAPTERS)
+    typer.echo(place / WITH_ADAPTERS)
+    top = measured.card.curves[name].dose(100)
+    options.note(f"{name}:100 is dose {top:.2f}; try: emotone reply '...' --emotion {name}:60")
 
 
 @app.command("extract")
@@ -196,6 +313,14 @@ def calibrate(
     for label, reason in calibrated.card.measured["uncalibrated"].items():
         options.note(f"{label} stays uncalibrated: {reason}")
     options.note(f"calibrated {vectors}; see: emotone vectors card {vectors}")
+
+
+def _language(given: str) -> Lang:
+    from emotone.errors import UsageError
+
+    if given == "en" or given == "zh":
+        return given
+    raise UsageError(f"--lang is {given!r}; use en or zh")
 
 
 def _text(path: Path) -> str:

@@ -313,9 +313,11 @@ class Batch:
 
     def _recall(self, ids: list[int], key: Hashable) -> int:
         """Copy the longest beginning of a prompt that was read before; return its length."""
-        best, length = None, _SHORTEST_PREFIX - 1
+        best: _Prefix | None = None
+        length = _SHORTEST_PREFIX - 1
         for prefix in self._prefixes:
-            if prefix.key == key and (same := _common(prefix.ids, ids)) > length:
+            same = _common(prefix.ids, ids) if prefix.key == key else 0
+            if same > length:
                 best, length = prefix, same
         if best is None:
             return 0

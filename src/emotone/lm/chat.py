@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from emotone.data.text import Lang
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, Unsupported
 from emotone.models.token_ids import rendered_ids
@@ -94,6 +95,8 @@ def _squeezed(text: str) -> str:
 
 #: The system prompt of the chat systems: a small model keeps to the subject when it is brief.
 FRIEND = "You are the user's close friend. Reply in one or two short sentences."
+#: The same in each language.
+FRIENDS: Mapping[Lang, str] = {"en": FRIEND, "zh": "你是用户的好朋友。用一两句简短的话回答。"}
 
 _FEELING = {
     "anger": "angry",

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from emotone.data.text import Lang
 from emotone.errors import CheckpointError, SteeringError
 from emotone.files import write_json
 from emotone.identity import check_same
@@ -211,10 +212,10 @@ def _read_replies(path: Path, depends_on: Mapping[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def shipped_posts() -> list[str]:
-    """Return twenty English posts to calibrate on; no vectors are made from them."""
-    text = (files("emotone.steering") / "shipped/posts.txt").read_text(encoding="utf-8")
-    return text.splitlines()
+def shipped_posts(lang: Lang = "en") -> list[str]:
+    """Return twenty posts of a language to calibrate on; no vectors are made from them."""
+    name = "posts.txt" if lang == "en" else f"posts-{lang}.txt"
+    return (files("emotone.steering") / "shipped" / name).read_text(encoding="utf-8").splitlines()
 
 
 def curve_of(points: Sequence[DosePoint], limits: Limits) -> Curve:

@@ -30,7 +30,7 @@ from emotone.identity import digest
 from emotone.lm.chat import prompt_ids
 from emotone.lm.head import logits
 from emotone.models.token_ids import text_ids
-from emotone.steering.fit import displaced
+from emotone.steering.fit import displaced, frozen
 from emotone.steering.layers import Site, blocks, site_module
 from emotone.training.adapters import Adapters, adapter_weights, add_adapters, has_adapters
 from emotone.training.optim import scheduled
@@ -169,7 +169,9 @@ def learn(
     adapters: Adapters | None = None,
     start: Mapping[str, Tensor] | None = None,
     site: Site = "resid",
+    low_rank: bool = True,
     checkpoint: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Teach a model adapters, in place, and one displacement a block for each emotion.
 
@@ -184,7 +186,9 @@ def learn(
         adapters: Which, where it has none.
         start: Displacements to go on from, [L, d] each; None starts from nothing.
         site: Where in the block the displacement is added.
+        low_rank: Whether adapters learn; without, the model stays as it is.
         checkpoint: Folder that keeps the state, so that a killed run goes on; None keeps none.
+        progress: Called with (steps done, steps in all).
 
     Returns:
         Label -> displacement at dose 1, [L, d] float32.
@@ -210,15 +214,28 @@ def learn(
         missing = ", ".join(labels[row - 1] for row in sorted(empty))
         raise DataError(f"no replies for {missing}; give exchanges that have some")
     pupil = Pupil.of(
-        model, labels, norms, adapters=adapters, start=start, site=site, seed=settings.seed
+        model,
+        labels,
+        norms,
+        adapters=adapters,
+        start=start,
+        site=site,
+        seed=settings.seed,
+        low_rank=low_rank,
     )
     filler = tokenizer.pad_token_id or 0
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         nll = pupil.nats(pack(_draw(tokens, settings, step), filler)).mean()
+        if progress is not None:
+            progress(step + 1, settings.steps)
         return nll, {"loss": nll.item()}
 
-    return pupil.train(loss, settings, {"replies": digest(tokens)}, checkpoint)
+    depends_on: dict[str, Any] = {"replies": digest(tokens)}
+    if low_rank:
+        return pupil.train(loss, settings, depends_on, checkpoint)
+    with frozen(model):
+        return pupil.train(loss, settings, depends_on, checkpoint)
 
 
 def row_of(label: str, labels: Sequence[str]) -> int | None:
@@ -264,9 +281,10 @@ class Pupil:
         start: Mapping[str, Tensor] | None,
         site: Site,
         seed: int,
+        low_rank: bool = True,
     ) -> Pupil:
         """Make a model one; the arguments are those of `learn`."""
-        if not has_adapters(model):
+        if low_rank and not has_adapters(model):
             add_adapters(model, adapters or Adapters(), seed=seed)
         device = next(model.parameters()).device
         modules = [site_module(model, block, site) for block in blocks(model)]
@@ -276,8 +294,8 @@ class Pupil:
         if start is not None:
             with torch.no_grad():
                 free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
-        low_rank = adapter_weights(model)
-        for weight in low_rank.values():
+        learned = adapter_weights(model) if low_rank else {}
+        for weight in learned.values():
             weight.requires_grad_(True)
         depends_on = {
             "labels": list(labels),
@@ -285,7 +303,7 @@ class Pupil:
             "norms": digest(norms.tolist()),
             "start": digest({k: v.tolist() for k, v in (start or {}).items()}),
         }
-        return cls(model, tuple(labels), low_rank, free, unit, modules, depends_on)
+        return cls(model, tuple(labels), learned, free, unit, modules, depends_on)
 
     def nats(self, batch: Packed) -> Tensor:
         """Negative log-likelihood of each learned token, in nats, in the order of the batch."""

@@ -13,6 +13,7 @@ from torch import nn
 from emotone.errors import CheckpointError, SteeringError, unknown_name
 from emotone.files import sha256
 from emotone.models.catalog import entry, known
+from emotone.models.store import cache_root
 from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file, shipped_names
 from emotone.steering.vectors import EmotionVectors
 
@@ -48,6 +49,35 @@ def companion_named(model: str) -> str:
     """Name the shipped vectors with adapters of a model's name; "" where there are none."""
     named = entry(model).companion if model in known() else ""
     return named if named in shipped_names() else ""
+
+
+def own_place(model: str) -> Path:
+    """Return the folder for the vectors that are made here for a model, by its name or folder."""
+    name = Path(model).resolve().name if Path(model).is_dir() else model.replace("/", "--")
+    return _own_folder() / name
+
+
+def _own_folder() -> Path:
+    return cache_root() / "vectors"
+
+
+def vectors_of(model: str, *, companion: bool = True) -> str:
+    """Name what steers a model where nobody names anything; "" for the vectors of its name.
+
+    What was made here goes before what is shipped, but for a companion: vectors that were made for
+    the model below it make less sense.
+
+    Args:
+        model: Name or folder of the model.
+        companion: Whether adapters that make the model talk are wanted.
+    """
+    own = own_place(model)
+    shipped = companion_named(model) if companion else ""
+    if (own / WITH_ADAPTERS).is_file():
+        adapted = bool(EmotionVectors.load(own / WITH_ADAPTERS).card.adapters)
+        if adapted == companion or not shipped:
+            return str(own)
+    return shipped
 
 
 def give_adapters(model: nn.Module, vectors: EmotionVectors, file: str) -> None:
@@ -86,8 +116,9 @@ def _vector_path(name: str) -> Path:
 
 
 def vectors_fitting(model: nn.Module) -> EmotionVectors | None:
-    """Find the shipped vectors that were made for these weights, whatever they are called."""
-    for candidate in map(EmotionVectors.shipped, shipped_names()):
+    """Find vectors that were made for these weights, here or by us, whatever they are called."""
+    own = sorted(_own_folder().glob(f"*/{WITH_ADAPTERS}"))
+    for candidate in map(EmotionVectors.load, (*own, *map(shipped_file, shipped_names()))):
         if candidate.card.adapters:  # they fit the model as it was published only by shape
             continue
         try:

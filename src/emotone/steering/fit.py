@@ -181,7 +181,7 @@ def fit(
             "start": digest(given),
             "model": _digest_model(model),
         }
-    with prepared(rhythm, checkpoint) as (team, request), _frozen(model):
+    with prepared(rhythm, checkpoint) as (team, request), frozen(model):
         Run(
             Task(
                 state=State(),
@@ -208,7 +208,7 @@ def fit(
 
 
 @contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
+def frozen(model: nn.Module) -> Iterator[None]:
     """Give a model's parameters no gradients inside."""
     before = {p: p.requires_grad for p in model.parameters()}
     try:

@@ -169,6 +169,13 @@ class EmotionVectors:
             ),
         )
 
+    def calibrated_as(self, other: Self) -> Self:
+        """Return these vectors with the curves and measurements of a part of them."""
+        card = dataclasses.replace(
+            self.card, curves=other.card.curves, measured=other.card.measured
+        )
+        return dataclasses.replace(self, card=card)
+
     def _with(self, directions: Mapping[str, Tensor]) -> Self:
         card = dataclasses.replace(self.card, curves={}, measured={})
         return dataclasses.replace(self, directions=directions, card=card)

@@ -46,10 +46,10 @@ from emotone.requests import check_request
 from emotone.steering.calibrate import SweepSettings, calibrated, sweep
 from emotone.steering.dose import Curve
 from emotone.steering.find import (
-    companion_named,
     give_adapters,
     vectors_fitting,
     vectors_named,
+    vectors_of,
 )
 from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
@@ -392,7 +392,7 @@ def load(
 
     config = config or Config()
     name = model or DEFAULT
-    file = config.vectors or (companion_named(name) if config.companion else "")
+    file = config.vectors or vectors_of(name, companion=config.companion)
     vectors = vectors_named(name, file)
     lm = load_causal_lm(name, device=device)
     if vectors is not None:
@@ -401,8 +401,8 @@ def load(
     vectors = vectors or vectors_fitting(lm.model)
     if vectors is None:
         raise Unsupported(
-            f"no emotion vectors are shipped for {name!r}; make them with "
-            "`emotone vectors extract` and give the file with --set vectors=FILE"
+            f"there are no emotion vectors for {name!r} yet; make them by `emotone vectors make"
+            f" {name}`, or name a file with --set vectors=FILE"
         )
     languages = languages_of(lm.name)
     return Steered(lm, vectors, config, lambda: _chooser(config, languages))

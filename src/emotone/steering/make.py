@@ -1,0 +1,309 @@
+"""Vectors for any chat model out of what comes with the package: no texts, no files, one call.
+
+    D = argmin_D - sum_i log p(y_i | x_i; h_l + c_i D_{e_i,l}, every l) / sum_i |y_i|
+
+over the posts of `everyday` with a reply in each emotion and mood. The model is frozen; a dose c_i
+is drawn anew for each reply, so that D is good at every dose; a push begins at the last token of
+the prompt, so that all replies to a post share one reading of it (`companion.pack`).
+
+A mood of one's own needs a few texts in it (`define`): the mean of what the model makes of them,
+less that of neutral replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from emotone.data import everyday
+from emotone.data.text import Lang
+from emotone.emotions import EVERYDAY, Taxonomy
+from emotone.emotions.taxonomy import folded
+from emotone.errors import DataError, UsageError, number_of
+from emotone.identity import digest
+from emotone.lm.chat import FRIENDS, prompt_ids
+from emotone.models import chat_template_hash
+from emotone.steering.calibrate import Limits, SweepSettings
+from emotone.steering.card import VectorsCard
+from emotone.steering.companion import CompanionSettings, Exchange, learn
+from emotone.steering.dose import Curve
+from emotone.steering.fingerprint import fingerprint
+from emotone.steering.listen import Listener, listener_logprobs, train_listener
+from emotone.steering.record import response_means
+from emotone.steering.vectors import EmotionVectors
+from emotone.types import Dialogue, EmotionScores
+
+if TYPE_CHECKING:
+    from emotone.models import CausalLM
+
+#: Share of the depth where listeners read; the best for content, on rated replies left out.
+LISTEN_AT = 0.7
+#: Lines that a listener is taught on; each has about eight replies.
+_TAUGHT = 260
+#: Fewer texts do not tell a mood from its subject.
+FEWEST_TEXTS = 12
+_NEUTRAL = str(EVERYDAY.neutral)
+#: Sum over blocks of a defined mood's push at dose 1, in activation lengths, as `extract` has it.
+_TOTAL = 0.5
+#: Emotions that a judge hears.
+JUDGED = everyday.EMOTIONS[:7]
+#: What is tried and allowed where dose is measured. Affection speaks of the user, not of the post's
+#: subject, so replies may be less like the post. Similarity and known words are those of English.
+SWEEPS: Mapping[Lang, SweepSettings] = {
+    "en": SweepSettings((0.25, 0.5, 0.75, 1.0), (-0.25,), Limits(similarity=0.6)),
+    "zh": SweepSettings((0.25, 0.5, 0.75, 1.0), (-0.25,), Limits(similarity=0.0, known=0.0)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSettings:
+    """How vectors are made.
+
+    Args:
+        steps: Steps of the fit.
+        posts: Posts a step, each with all of its replies.
+        rate: Step size, in units of an activation's root mean square; it falls to 0.
+        dose: Least and greatest dose of a push.
+        moods: Whether the ten further moods are made too.
+        seed: Seed of the order of posts and of doses.
+        save_every: Steps between checkpoints.
+    """
+
+    steps: int = 64
+    posts: int = 8
+    rate: float = 0.02
+    dose: tuple[float, float] = (0.3, 1.2)
+    moods: bool = True
+    seed: int = 0
+    save_every: int = 8
+
+
+def make_vectors(
+    lm: CausalLM,
+    lang: Lang = "en",
+    *,
+    settings: MakeSettings | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> EmotionVectors:
+    """Make uncalibrated vectors and a listener for a chat model.
+
+    Texts are of the splits that the labelling judge was not taught on, so that it may calibrate.
+
+    Args:
+        lm: The model; it is read, not changed.
+        lang: Language of the contrast set.
+        settings: See `MakeSettings`.
+        checkpoint: Folder that keeps the state, so that a killed run goes on; None keeps none.
+        progress: Called with (steps done, steps in all).
+
+    Raises:
+        Unsupported: If the blocks of the model are not found.
+        EmotoneError: As `companion.learn`.
+    """
+    settings = settings or MakeSettings()
+    lines = contrast(lang, moods=settings.moods)
+    labels = [
+        label
+        for label in EVERYDAY.labels
+        if label != EVERYDAY.neutral and any(label in line.replies for line in lines)
+    ]
+    system = FRIENDS[lang]
+    listener, norms = listener_of(lm, lines, system)
+    directions = learn(
+        lm.model,
+        lm.tokenizer,
+        [Exchange(line.dialogue, line.replies) for line in lines],
+        labels,
+        norms,
+        system=system,
+        settings=CompanionSettings(
+            steps=settings.steps,
+            batch=settings.posts,
+            push_lr=settings.rate,
+            warmup=4,
+            linear=settings.steps + 4,
+            dose=settings.dose,
+            seed=settings.seed,
+            save_every=settings.save_every,
+        ),
+        low_rank=False,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    card = VectorsCard(
+        model=lm.name,
+        fingerprint=fingerprint(lm.model),
+        chat_template=chat_template_hash(lm.tokenizer),
+        system_prompt=system,
+        positions="last",
+        method="made",
+        data=digest([[line.post, dict(line.replies)] for line in lines]),
+        norms=tuple(round(float(n), 4) for n in norms),
+        notes={"texts": f"everyday ({lang}), Apache-2.0", "nearest": nearest(directions, norms)},
+    )
+    return EmotionVectors(directions, card, listener)
+
+
+def contrast(lang: Lang, *, moods: bool = True) -> list[everyday.Line]:
+    """Return the contrast set of a language: plain posts, and those of moods.
+
+    None is of `train-b`, which the labelling judges are taught on.
+    """
+    return [
+        line
+        for line in everyday.lines(lang, splits=["train-a", "train-c"])
+        if line.register == "plain" or line.kind == "history" or (moods and line.kind == "moods")
+    ]
+
+
+def listener_of(
+    lm: CausalLM, lines: Sequence[everyday.Line], system: str
+) -> tuple[Listener, Tensor]:
+    """Teach a listener on some of the lines, evenly drawn.
+
+    Returns:
+        The listener, and the median length of the model's activations, [L].
+    """
+    texts = [
+        (prompt_ids(lm.tokenizer, line.dialogue, system), reply, label)
+        for line in lines[:: max(1, len(lines) // _TAUGHT)]
+        for label, reply in line.replies.items()
+    ]
+    read = response_means(lm.model, lm.tokenizer, [(p, r) for p, r, _ in texts])
+    block = round(LISTEN_AT * len(read.norms))
+    labels = [label for *_, label in texts]
+    return train_listener(read.means[:, block], labels, block=block), read.norms
+
+
+def nearest(directions: Mapping[str, Tensor], norms: Tensor) -> dict[str, str]:
+    """Say for each direction which other is nearest, and their cosine.
+
+    Blocks are weighed by the length of their activations. Two emotions above .9 are one.
+    """
+    flat = {k: (v / norms[:, None].to(v)).flatten() for k, v in directions.items()}
+    table: dict[str, str] = {}
+    for label, own in flat.items():
+        cosines = {
+            other: float(torch.cosine_similarity(own, v, dim=0))
+            for other, v in flat.items()
+            if other != label
+        }
+        if cosines:
+            other = max(cosines, key=cosines.__getitem__)
+            table[label] = f"{other} {cosines[other]:.2f}"
+    return table
+
+
+def with_moods(vectors: EmotionVectors) -> EmotionVectors:
+    """Give labels without a curve a straight one, up to the others' median dose at 100.
+
+    No judge hears the further moods, so their doses are not measured; the card says so.
+    """
+    top = median(curve.dose(100.0) for curve in vectors.card.curves.values())
+    farthest = max((curve.dose(-100.0) for curve in vectors.card.curves.values()), default=-0.25)
+    straight = Curve(((-100.0, min(farthest, -0.01)), (0.0, 0.0), (100.0, top)))
+    unheard = set(vectors.labels) - set(JUDGED)
+    given = dict.fromkeys((k for k in vectors.labels if k in unheard), straight)
+    measured = dict(vectors.card.measured)
+    if given:
+        measured["not heard"] = sorted(given)
+    card = replace(vectors.card, curves={**given, **vectors.card.curves}, measured=measured)
+    return replace(vectors, card=card)
+
+
+# -- a mood of one's own --------------------------------------------------------------------------
+
+
+class OwnListener:
+    """A judge of one mood: the model's own readout, taught on the mood's texts and neutral ones.
+
+    It says how far a push goes, not whether people would hear the mood.
+    """
+
+    def __init__(self, lm: CausalLM, listener: Listener, label: str, system: str) -> None:
+        self._lm, self._listener, self._system = lm, listener, system
+        self.name = f"listener of {label}"
+        self.taxonomy = Taxonomy("own", listener.labels, {})
+
+    def classify(
+        self,
+        texts: Sequence[str],
+        posts: Sequence[str | None] | None = None,  # noqa: ARG002 - it hears replies alone
+    ) -> list[EmotionScores]:
+        """Score each text."""
+        head = prompt_ids(self._lm.tokenizer, _asked(), self._system)
+        pairs = [(head, text or ".") for text in texts]
+        logprobs = listener_logprobs(self._lm.model, self._lm.tokenizer, self._listener, pairs)
+        labels = self._listener.labels
+        return [
+            EmotionScores(labels[int(row.argmax())], dict(zip(labels, row.tolist(), strict=True)))
+            for row in logprobs.exp()
+        ]
+
+
+def define(
+    lm: CausalLM, vectors: EmotionVectors, name: str, texts: Sequence[str], lang: Lang = "en"
+) -> tuple[EmotionVectors, OwnListener]:
+    """Make the vector of a mood from texts in it.
+
+    Args:
+        lm: The model of the vectors.
+        vectors: Whose site, positions and prompt the mood takes.
+        name: What the mood is called.
+        texts: Replies in the mood, on many subjects.
+        lang: Their language.
+
+    Returns:
+        The mood alone, uncalibrated, and the judge that may calibrate it.
+
+    Raises:
+        DataError: If there are too few texts.
+        UsageError: If the name is taken or cannot be written in a mix.
+    """
+    if len(set(texts)) < FEWEST_TEXTS:
+        raise DataError(
+            f"{number_of(len(set(texts)), 'text')} came; give {FEWEST_TEXTS} or more, on many"
+            " subjects"
+        )
+    if name in vectors.labels or name in EVERYDAY.labels or name in EVERYDAY.aliases:
+        raise UsageError(f"{name!r} is an emotion already; choose another name")
+    if not name.replace("-", "").replace("_", "").isalpha() or folded(name) != name:
+        raise UsageError(f"{name!r} cannot be a mood; use small letters, '-' and '_'")
+    vectors.check_model(lm.model)
+    head = prompt_ids(lm.tokenizer, _asked(), vectors.card.system_prompt)
+    neutral = [line.replies[_NEUTRAL] for line in contrast(lang) if _NEUTRAL in line.replies][:200]
+    read = response_means(
+        lm.model, lm.tokenizer, [(head, t) for t in (*texts, *neutral)], site=vectors.card.site
+    )
+    of_mood, plain = read.means[: len(texts)], read.means[len(texts) :]
+    norms = torch.tensor(vectors.card.norms)
+    difference = of_mood.mean(0) - plain.mean(0)
+    difference[:1] = 0.0  # a difference in the first block is one of words
+    share = _TOTAL / (len(norms) - 1) * norms
+    direction = difference / difference.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    block = round(LISTEN_AT * len(norms))
+    heard = read.means[: 2 * len(texts), block]  # as many neutral ones, so that none is likelier
+    known = [name] * len(texts) + [_NEUTRAL] * (len(heard) - len(texts))
+    listener = train_listener(heard, known, block=block)
+    card = replace(
+        vectors.card,
+        method="defined",
+        data=digest(list(texts)),
+        curves={},
+        measured={},
+        notes={"texts": f"{len(texts)} texts of the user"},
+    )
+    alone = EmotionVectors({name: direction * share[:, None]}, card)
+    return alone, OwnListener(lm, listener, name, vectors.card.system_prompt)
+
+
+def _asked() -> Dialogue:
+    """What texts without a post of their own are read as answers to."""
+    return Dialogue.of("...")

@@ -1,0 +1,158 @@
+"""Vectors made of what comes with the package, and moods that a user defines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from emotone.emotions import EVERYDAY
+from emotone.errors import DataError, UsageError
+from emotone.models.tiny import tiny_causal_lm
+from emotone.steering.companion import Exchange
+from emotone.steering.dose import Curve
+from emotone.steering.find import open_vectors, own_place, vectors_fitting, vectors_of
+from emotone.steering.make import (
+    MakeSettings,
+    contrast,
+    define,
+    make_vectors,
+    nearest,
+    with_moods,
+)
+from emotone.steering.tiny import tiny_vectors
+from emotone.steering.vector_file import WITH_ADAPTERS
+from emotone.steering.vectors import EmotionVectors
+
+FEW = MakeSettings(steps=2, posts=2)
+GRUMPY = [f"Leave me alone with your {thing}." for thing in (
+    "coffee", "cat", "train", "boss", "birthday", "phone", "garden", "soup", "match", "exam",
+    "neighbour", "car", "rent", "holiday",
+)]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_listener() -> Iterator[None]:
+    """Teach listeners on eight lines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emotone.steering.make._TAUGHT", 8)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made() -> EmotionVectors:
+    return make_vectors(tiny_causal_lm(), settings=FEW)
+
+
+def test_every_emotion_and_mood_gets_a_direction_and_the_model_stays(made: EmotionVectors):
+    lm = tiny_causal_lm()
+    assert made.labels == tuple(e for e in EVERYDAY.labels if e != EVERYDAY.neutral)
+    assert all(direction.any() for direction in made.directions.values())
+    assert made.listener is not None
+    assert len(made.listener.labels) >= 8
+    before = [p.clone() for p in lm.model.parameters()]
+    again = make_vectors(lm, settings=FEW)
+    assert again.digest() == made.digest()
+    for p, old in zip(lm.model.parameters(), before, strict=True):
+        assert torch.equal(p, old)
+        assert p.requires_grad
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(made: EmotionVectors, tmp_path: Path):
+    class Killed(Exception):
+        pass
+
+    def kill(step: int, _steps: int) -> None:
+        if step == 2:
+            raise Killed
+
+    saves = replace(FEW, save_every=1)
+    with pytest.raises(Killed):
+        make_vectors(tiny_causal_lm(), settings=saves, checkpoint=tmp_path / "fit", progress=kill)
+    on = make_vectors(tiny_causal_lm(), settings=saves, checkpoint=tmp_path / "fit")
+    assert on.digest() == made.digest()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_contrast_set_holds_nothing_that_the_labelling_judge_was_taught(lang):
+    lines = contrast(lang)
+    assert {line.split for line in lines} <= {"train-a", "train-c"}
+    assert {line.lang for line in lines} == {lang}
+    exchanges = [Exchange(line.dialogue, line.replies) for line in lines]
+    labels = {label for e in exchanges for label in e.replies}
+    assert labels == set(EVERYDAY.labels)
+    assert not any(line.kind == "moods" for line in contrast(lang, moods=False))
+
+
+def test_moods_take_the_others_median_dose():
+    lm = tiny_causal_lm()
+    vectors = tiny_vectors(lm.model)
+    curves = {"joy": Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 0.8)))}
+    directions = {"joy": vectors["joy"], "calm": vectors["fear"]}
+    card = replace(vectors.card, curves=curves)
+    both = with_moods(EmotionVectors(directions, card))
+    assert both.card.curves["calm"].dose(100) == 0.8
+    assert both.card.curves["calm"].dose(50) == 0.4
+    assert both.card.measured["not heard"] == ["calm"]
+    assert both.card.curves["joy"] == curves["joy"]
+
+
+def test_the_nearest_other_direction_is_named():
+    one, other = torch.randn(2, 4, generator=torch.Generator().manual_seed(0)), torch.ones(2, 4)
+    table = nearest({"a": one, "b": one * 3, "c": other}, torch.ones(2))
+    assert table["a"] == "b 1.00"
+    assert table["b"] == "a 1.00"
+
+
+def test_a_defined_mood_moves_towards_its_texts():
+    lm = tiny_causal_lm()
+    vectors = tiny_vectors(lm.model)
+    alone, judge = define(lm, vectors, "grumpy", GRUMPY)
+    assert alone.labels == ("grumpy",)
+    assert not alone["grumpy"][0].any()
+    scores = judge.classify([*GRUMPY[:3], "It is on Monday."])
+    assert {s.label for s in scores[:3]} == {"grumpy"}
+    merged = vectors.merged(alone)
+    assert merged.taxonomy.parse("grumpy").label == "grumpy"
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "error", "words"),
+    [
+        ("grumpy", GRUMPY[:3], DataError, "3 texts came; give 12 or more"),
+        ("joy", GRUMPY, UsageError, "is an emotion already"),
+        ("happy", GRUMPY, UsageError, "is an emotion already"),
+        ("joy:60", GRUMPY, UsageError, "cannot be a mood"),
+        ("Grumpy", GRUMPY, UsageError, "cannot be a mood"),
+    ],
+)
+def test_what_cannot_be_a_mood_is_told(name: str, texts: list[str], error, words: str):
+    lm = tiny_causal_lm()
+    with pytest.raises(error, match=words):
+        define(lm, tiny_vectors(lm.model), name, texts)
+
+
+def test_what_was_made_here_is_found_by_name_and_by_weights(tmp_path: Path):
+    lm = tiny_causal_lm()
+    vectors = tiny_vectors(lm.model)
+    assert vectors_of("org/tiny") == ""
+    assert vectors_fitting(lm.model) is None
+    vectors.save(own_place("org/tiny") / WITH_ADAPTERS)
+    assert open_vectors(vectors_of("org/tiny")).labels == vectors.labels
+    fitting = vectors_fitting(lm.model)
+    assert fitting is not None
+    assert fitting.digest() == open_vectors(vectors_of("org/tiny")).digest()
+
+
+def test_a_companion_goes_before_vectors_made_for_the_model_below_it():
+    lm = tiny_causal_lm()
+    vectors = tiny_vectors(lm.model)
+    vectors.save(own_place("smollm2") / WITH_ADAPTERS)
+    assert vectors_of("smollm2") == "smollm2-companion"
+    assert vectors_of("smollm2", companion=False) == str(own_place("smollm2"))
+    with_adapters = replace(vectors, card=replace(vectors.card, adapters="abc"))
+    with_adapters.save(own_place("smollm2") / WITH_ADAPTERS)
+    assert vectors_of("smollm2") == str(own_place("smollm2"))
