@@ -11,13 +11,19 @@ SEED := $(SEED)
 # Tests that read real corpora find them here; without the folder they skip and say so.
 export EMOTONE_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: reply chat test test-all test-often install dev lint docs wheel bench clean
+.PHONY: reply chat play test test-all test-often install dev lint docs wheel bench clean
 
 reply: $(VENV)/.installed
 	@$(BIN)/emotone reply "$(TEXT)" --emotion "$(EMOTION)"
 
 chat: $(VENV)/.installed
 	@$(BIN)/emotone chat --emotion "$(EMOTION)"
+
+# A page with sliders in the browser, and OpenAI's API beside it.
+play: $(VENV)/.installed
+	@$(BIN)/python -c "import fastapi" 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve]' >&2
+	@$(BIN)/emotone serve --open
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev

@@ -6,7 +6,7 @@ these protocols and the values of `emotone.types`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from emotone.emotions import EmotionMix, Taxonomy
@@ -71,6 +71,21 @@ class BatchResponder(Responder, Protocol):
         streaming: bool = False,
     ) -> Any:
         """Describe a reply to be written, an `emotone.lm.batching.Task`; `reply` gives the same."""
+        ...
+
+
+@runtime_checkable
+class RawResponder(Responder, Protocol):
+    """A responder with vectors that can be moved by raw multiples of them."""
+
+    def reply_raw(
+        self,
+        dialogues: Sequence[Dialogue],
+        raw_scale: Sequence[Mapping[str, float]],
+        *,
+        decoding: Decoding,
+    ) -> list[Reply]:
+        """Answer each dialogue at its doses, bypassing calibration."""
         ...
 
 

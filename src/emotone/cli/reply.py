@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotone.cli import options
-from emotone.errors import UsageError
+from emotone.errors import MixError, Unsupported, UsageError
+from emotone.protocols import RawResponder
 
 if TYPE_CHECKING:
     from emotone.types import Reply
@@ -36,6 +38,10 @@ def reply(
         bool,
         typer.Option("--stream", help="Print while it is written; one candidate, so no choice."),
     ] = False,
+    raw: Annotated[
+        str | None,
+        typer.Option("--raw", help="Multiples of the vectors, uncalibrated: 'joy=2 + fear=-1'."),
+    ] = None,
     as_json: options.Json = False,
     *,
     decoding: options.Decoding,
@@ -54,9 +60,12 @@ def reply(
     levels = options.read_empathy(empathy)
     if stream and (as_json or count > 1 or asked == ALL or levels):
         raise UsageError("--stream prints one reply as it comes; leave out --json, -n, --empathy")
+    doses = None if raw is None else _doses(raw)
+    if doses is not None and (emotion or empathy or stream or count > 1):
+        raise UsageError("--raw bypasses calibration; leave out --emotion, --empathy, --stream, -n")
     door = options.open_door(system, model, device, settings, lang)
     with waiting("loading the model"):
-        door.responder_for(dialogue.posts[-1].text)  # before the clock starts
+        responder = door.responder_for(dialogue.posts[-1].text)  # before the clock starts
     if stream:
         for piece in door.stream(
             dialogue, asked, seed=decoding.seed, decoding=decoding, note=options.note
@@ -66,15 +75,20 @@ def reply(
         return
     start = time.perf_counter()
     with waiting("writing the reply"):
-        replies = door.replies(
-            dialogue,
-            asked,
-            n=count,
-            empathy=levels,
-            seed=decoding.seed,
-            decoding=decoding,
-            note=options.note,
-        )
+        if doses is not None:
+            if not isinstance(responder, RawResponder):
+                raise Unsupported("this system has no vectors; leave out --raw")
+            replies = responder.reply_raw([dialogue], [doses], decoding=decoding)
+        else:
+            replies = door.replies(
+                dialogue,
+                asked,
+                n=count,
+                empathy=levels,
+                seed=decoding.seed,
+                decoding=decoding,
+                note=options.note,
+            )
     seconds = (time.perf_counter() - start) / max(1, len(replies))
     for answer in replies:
         if as_json:
@@ -82,6 +96,21 @@ def reply(
         else:
             named = answer.emotion.only if asked == ALL and answer.emotion else None
             typer.echo(f"{named.label}: {answer}" if named else answer.text)
+
+
+def _doses(text: str) -> dict[str, float]:
+    """Read raw doses such as "joy=2 + fear=-1"."""
+    doses: dict[str, float] = {}
+    for part in text.split(" + "):
+        name, sign, number = part.strip().partition("=")
+        try:
+            dose = float(number)
+        except ValueError:
+            dose = math.nan
+        if not sign or not math.isfinite(dose) or name in doses:
+            raise MixError(f"cannot read {text!r} as raw doses; write 'joy=2' or 'joy=2 + fear=-1'")
+        doses[name.strip()] = dose
+    return doses
 
 
 def _read() -> str:

@@ -210,16 +210,24 @@ def extract(
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML with extraction settings.")
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="paper: as Dong et al. 2025; use it with `reply --raw`."),
+    ] = None,
     device: options.Device = "auto",
 ) -> None:
     """Make vectors for a model from labelled replies; a killed run goes on where it was."""
     from emotone import config as configs
+    from emotone.errors import unknown_name
     from emotone.files import check_writable, remove
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.steering import extract as extraction
     from emotone.steering.fit import label_of
 
-    chosen = configs.load(extraction.ExtractSettings, config, settings or ())
+    if preset is not None and preset not in extraction.PRESETS:
+        raise unknown_name("preset", preset, extraction.PRESETS)
+    by_preset = configs.as_overrides(extraction.PRESETS[preset] if preset else {})
+    chosen = configs.load(extraction.ExtractSettings, config, [*by_preset, *(settings or ())])
     output.parent.mkdir(parents=True, exist_ok=True)
     check_writable(output, keeps="the work of a run that is stopped")
     examples = _examples(source)
@@ -238,6 +246,11 @@ def extract(
     vectors.save(output)
     remove(checkpoint)
     remove(output.with_suffix(".sweep.json"))  # of vectors that are no more
+    if not chosen.scaled:
+        options.note(
+            f"wrote {output}; use it by: emotone reply ... --set vectors={output} --raw joy=2"
+        )
+        return
     command = ["emotone", "vectors", "calibrate", str(output)]
     command += ["--model", model] if model else []
     options.note(f"wrote {output}; calibrate it next: {shlex.join(command)}")
@@ -313,6 +326,43 @@ def calibrate(
     for label, reason in calibrated.card.measured["uncalibrated"].items():
         options.note(f"{label} stays uncalibrated: {reason}")
     options.note(f"calibrated {vectors}; see: emotone vectors card {vectors}")
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="MODEL_EMOTION.json of the paper, or safetensors."),
+    ],
+    output: _Output,
+    model: Annotated[str, typer.Option("--model", "-m", help="The model they were made for.")],
+    site: Annotated[
+        str, typer.Option("--site", help="attn_out (the paper's), resid or mlp_out.")
+    ] = "attn_out",
+    positions: Annotated[
+        str, typer.Option("--positions", help="last (the paper's), all, prompt or generated.")
+    ] = "last",
+    device: options.Device = "auto",
+) -> None:
+    """Take over vectors that others published, unscaled, for raw doses."""
+    from emotone.errors import unknown_name
+    from emotone.files import check_writable
+    from emotone.models import load_causal_lm
+    from emotone.steering.layers import SITES
+    from emotone.steering.positions import POSITIONS
+    from emotone.steering.published import of_paper, read_published
+
+    if site not in SITES:
+        raise unknown_name("site", site, SITES)
+    if positions not in POSITIONS:
+        raise unknown_name("positions", positions, POSITIONS)
+    directions = read_published(files)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(output)
+    lm = load_causal_lm(model, device=device)
+    of_paper(lm, directions, site=site, positions=positions).save(output)
+    typer.echo(output)
+    options.note(f"try: emotone reply ... -m {model} --set vectors={output} --raw joy=2")
 
 
 def _language(given: str) -> Lang:

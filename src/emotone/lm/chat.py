@@ -95,6 +95,8 @@ def _squeezed(text: str) -> str:
 
 #: The system prompt of the chat systems: a small model keeps to the subject when it is brief.
 FRIEND = "You are the user's close friend. Reply in one or two short sentences."
+#: In a setting or a card: no system prompt, so that the chat template has its own or none.
+NO_SYSTEM = "none"
 #: The same in each language.
 FRIENDS: Mapping[Lang, str] = {"en": FRIEND, "zh": "你是用户的好朋友。用一两句简短的话回答。"}
 

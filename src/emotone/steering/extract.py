@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from emotone.emotions import EKMAN
 from emotone.errors import ConfigError, DataError
 from emotone.lm.batch import pad
-from emotone.lm.chat import prompt_ids
+from emotone.lm.chat import NO_SYSTEM, prompt_ids
 from emotone.models import chat_template_hash
 from emotone.steering.card import VectorsCard
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, Progress, fit, label_of
 from emotone.steering.layers import Site
 from emotone.steering.listen import Listener, train_listener
+from emotone.steering.positions import Positions
 from emotone.steering.record import ResponseMeans, response_means
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Example
@@ -49,9 +50,14 @@ class ExtractSettings:
             neutral instruction, and the mean difference of its response activations is taken.
             `reading`: the mean over labelled texts, read as the assistant's answer, minus that
             of neutral ones. `fitted`: see `emotone.steering.fit`.
-        system: System prompt of the replies to be steered; "" leaves it to the chat template.
+        system: System prompt of the replies to be steered; "" leaves it to `steered`, and "none"
+            to the chat template.
         site: Where in the block to read and to add.
         window: For averages: first and last block to use, as fractions of the depth.
+        positions: Which columns the vectors are to act on.
+        scaled: For averages: give each block an equal share of `total`; without, a vector is the
+            difference as it is, as in the paper.
+        base: For averages: add the mean over emotions as a vector of its own, named "base".
         centre: For averages: subtract the mean over emotions, which tells them apart better.
         denoise: For averages: remove this many main directions of neutral text.
         total: For averages: sum over blocks of the push at dose 1, in activation lengths.
@@ -64,6 +70,9 @@ class ExtractSettings:
     system: str = ""
     site: Site = "resid"
     window: tuple[float, ...] = (0.13, 0.86)
+    positions: Positions = "all"
+    scaled: bool = True
+    base: bool = False
     centre: bool = True
     denoise: int = 0
     total: float = 0.5
@@ -77,6 +86,19 @@ class ExtractSettings:
             raise ConfigError(f"method is {self.method!r}; use one of {', '.join(METHODS)}")
         if len(self.window) != 2 or not 0 <= self.window[0] < self.window[1] <= 1:
             raise ConfigError(f"window is {self.window}; use two rising fractions in [0, 1]")
+
+
+#: Settings by name. `paper`: what Dong et al. 2025 do, as far as they say it.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {
+        "method": "answers",
+        "system": NO_SYSTEM,
+        "site": "attn_out",
+        "positions": "last",
+        "scaled": False,
+        "base": True,
+    },
+}
 
 
 def extract(
@@ -146,12 +168,17 @@ def extract(
         chat_template=chat_template_hash(tokenizer),
         system_prompt=settings.system,
         site=settings.site,
+        positions=settings.positions,
         method=settings.method,
         data=data_hash(examples),
         norms=tuple(round(float(n), 4) for n in norms),
         notes={"judges": judges} if judges else {},  # so that they do not score the replies
     )
     return EmotionVectors(directions, card, listener)
+
+
+def _system(settings: ExtractSettings) -> str:
+    return "" if settings.system == NO_SYSTEM else settings.system
 
 
 def data_hash(examples: Sequence[Example]) -> str:
@@ -164,12 +191,18 @@ def data_hash(examples: Sequence[Example]) -> str:
 
 
 def _labels(examples: Sequence[Example]) -> list[str]:
-    seen = {label for e in examples if (label := label_of(e)) is not None}
+    seen = {label for e in examples if (label := _label(e)) is not None}
     seen.discard(_NEUTRAL)
     if not seen:
         raise DataError('no example carries an emotion; label them, such as "emotion": "joy"')
     order = {label: i for i, label in enumerate(EKMAN.labels)}
     return sorted(seen, key=lambda label: (order.get(label, len(order)), label))
+
+
+def _label(example: Example) -> str | None:
+    """Return the label of an example: of its reply, else of its post, as in EmotionQuery."""
+    emotion = example.dialogue.posts[-1].emotion
+    return label_of(example) or (None if emotion is None else emotion.label)
 
 
 def _norms(activations: Sequence[ResponseMeans]) -> Tensor:
@@ -199,12 +232,12 @@ def _answer_differences(
     """
     differences: dict[str, Tensor] = {}
     activations: list[ResponseMeans] = []
+    system = _system(settings)
     for i, label in enumerate(labels):
-        posts = [e for e in examples if label_of(e) in (None, label)]
+        posts = [e for e in examples if _label(e) in (None, label)]
         for instruction in (EMOTIONAL.format(label=label), NEUTRAL):
             prompts = [
-                prompt_ids(tokenizer, e.dialogue, f"{settings.system} {instruction}".strip())
-                for e in posts
+                prompt_ids(tokenizer, e.dialogue, f"{system} {instruction}".strip()) for e in posts
             ]
             answers = _sample(model, tokenizer, prompts, settings)
             pairs = [(p, a) for p, a in zip(prompts, answers, strict=True) if a]
@@ -231,7 +264,7 @@ def _text_activations(
     for e in examples:
         if e.reply is None:
             continue
-        pair = (prompt_ids(tokenizer, e.dialogue, settings.system), e.reply)
+        pair = (prompt_ids(tokenizer, e.dialogue, _system(settings)), e.reply)
         label = label_of(e) or _NEUTRAL
         groups.get(label, neutral).append(pair)
     missing = [label for label, pairs in groups.items() if not pairs]
@@ -307,6 +340,10 @@ def _shaped(
     A difference of residual states at block l already holds that of block l - 1, so adding it at
     full length in every block would count it many times; each block gets an equal share instead.
     """
+    if settings.base:
+        differences = {**differences, "base": torch.stack(list(differences.values())).mean(0)}
+    if not settings.scaled:
+        return dict(differences)
     if settings.centre and len(differences) > 1:
         base = torch.stack(list(differences.values())).mean(0)
         differences = {label: v - base for label, v in differences.items()}

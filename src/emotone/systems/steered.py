@@ -37,7 +37,7 @@ from emotone.errors import ConfigError, Unsupported
 from emotone.identity import digest
 from emotone.lm.batching import Task
 from emotone.lm.candidates import candidate_seed
-from emotone.lm.chat import FRIEND, prompt_ids, system_prompt
+from emotone.lm.chat import FRIEND, NO_SYSTEM, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES, Written
 from emotone.lm.small_talk import opened
 from emotone.models.catalog import languages_of
@@ -73,7 +73,7 @@ class Config:
             takes that of the model.
         companion: Whether "" takes the adapters that make the model talk, and their vectors, where
             there are some.
-        system: System prompt; "" takes the one that the vectors were made with.
+        system: System prompt; "" takes the one that the vectors were made with, "none" none.
         told: Also prompt the model for the emotion in words.
         candidates: Replies to choose from; 1 takes the first. Where nothing reads sense, a post
             without an emotion has one.
@@ -114,7 +114,8 @@ class Steered:
         self._lm = lm
         self._config = config
         self.vectors = vectors
-        self._system = config.system or vectors.card.system_prompt or FRIEND
+        named = config.system or vectors.card.system_prompt or FRIEND
+        self._system = "" if named == NO_SYSTEM else named
         self.capabilities = Capabilities(
             vectors.taxonomy,
             graded=True,
