@@ -12,6 +12,7 @@ import inspect
 import json
 import random
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ import torch
 from emotone import config as configs
 from emotone import systems
 from emotone.cli import main
-from emotone.emotions import Emotion, EmotionMix, Taxonomy
+from emotone.emotions import Emotion, EmotionMix, MixText, Taxonomy
 from emotone.errors import ConfigError, DataError, UnknownName, Unsupported
 from emotone.protocols import Responder, StreamingResponder
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Post, Reply, Speaker
@@ -246,6 +247,37 @@ def test_a_batch_of_n_equals_n_batches_of_one(responder: Responder):
     together = responder.reply(dialogues, mixes, decoding=SHORT)
     for i, (dialogue, mood) in enumerate(zip(dialogues, mixes, strict=True)):
         assert same(together[i], alone(responder, dialogue, mood, seeded(SHORT, i)))
+
+
+def test_the_server_gives_each_row_the_reply_that_it_gets_alone(responder: Responder):
+    from emotone.server.moods import Feeling
+    from emotone.server.worker import Finished, Job
+    from web.serving import worker_of
+
+    dialogues, mixes = rows(responder)
+    events: dict[int, Any] = {}
+    worker = worker_of({"it": responder}, rows=3)
+    worker.start(["it"])
+    try:
+        for i, (dialogue, mood) in enumerate(zip(dialogues, mixes, strict=True)):
+            job = Job(
+                worker.served["it"],
+                dialogue,
+                Feeling((None if mood is None else MixText.read(str(mood)),)),
+                seeded(SHORT, i),
+                lambda event, i=i: events.__setitem__(i, event),
+                seeded=True,
+                fences=False,  # what tiny models write is no code
+                guard=False,
+            )
+            while not worker.ready:
+                time.sleep(0.01)
+            worker.submit(job)
+    finally:
+        worker.stop(60)
+    assert all(isinstance(event, Finished) for event in events.values()), events
+    for i, (dialogue, mood) in enumerate(zip(dialogues, mixes, strict=True)):
+        assert same(events[i].reply, alone(responder, dialogue, mood, seeded(SHORT, i)))
 
 
 def test_a_batch_larger_than_any_pass_equals_batches_of_one_at_its_seams(responder: Responder):

@@ -361,7 +361,7 @@ def test_pages_stay_short():
             r"(recurrent|emprl)-(.*results|replies)", page.name
         ):
             lines = page.read_text(encoding="utf-8").count("\n")
-            limit = 170 if page == README else 150  # its tree names every room
+            limit = 175 if page == README else 150  # its tree names every room
             assert lines <= limit, f"{page.name} has {lines} lines"
 
 

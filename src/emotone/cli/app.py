@@ -20,6 +20,7 @@ from emotone.cli import (
     report,
     score,
     serve,
+    study,
     train,
     vectors,
 )
@@ -83,5 +84,6 @@ data.data_app.command("ememory")(data_ememory.ememory)
 app.add_typer(data.data_app, name="data")
 app.add_typer(blind.app, name="blind")
 app.add_typer(judge.app, name="judge")
+app.add_typer(study.app, name="study")
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")

@@ -28,6 +28,9 @@ def report(
     examples: Annotated[
         int, typer.Option("--examples", min=0, help="Posts whose replies are shown.")
     ] = 6,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="study.json of `emotone study report`.")
+    ] = None,
 ) -> None:
     """Write scores as index.html, tables.md and tables.tex; prints the page's place."""
     from emotone.errors import UsageError
@@ -38,6 +41,8 @@ def report(
     if output is None:
         one = places[0] if places[0].is_dir() else places[0].parent
         output = one / "report" if len(places) == 1 else Path("report")
-    files = write_report(places, output, title=title, posts=posts == "show", examples=examples)
+    files = write_report(
+        places, output, title=title, posts=posts == "show", examples=examples, study=study
+    )
     typer.echo(files[0])
     options.note(f"tables are in {files[1].name} and {files[2].name} beside it")

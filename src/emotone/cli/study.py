@@ -28,6 +28,10 @@ Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's file."
 Url = Annotated[
     str, typer.Option("--url", help="Where raters will reach the page; stands before the links.")
 ]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", help="A rater who wants to be left out; again for more."),
+]
 Names = Annotated[list[str] | None, typer.Option("--name", help="A rater's name; again for more.")]
 
 
@@ -114,7 +118,8 @@ def create(
     text = _read(design) if design.endswith(".toml") else design_text(design)
     chosen = read_design(text)
     if key is not None:
-        items, systems, mixes = blind.read_key(key), {}, []
+        items, systems = blind.read_key(key), {}
+        mixes = draw.mixes_of(items)
     else:
         systems = draw.comparable(
             blind.systems_of(source or ()),
@@ -133,7 +138,7 @@ def create(
     made = plan.plan(chosen, shown, named, each, lang=spoken, seed=seed)
     spent = chosen.seconds if seconds is None else seconds
     cost = plan.cost(chosen, made, seconds=spent, width=width)
-    _warn(shown, [*systems, *(part for name in systems for part in name.split(", "))], chosen)
+    _warn(shown, chosen)
     links: dict[str, str] = {}
     if not dry_run:
         who = contact or (
@@ -212,6 +217,8 @@ def serve(
     from emotone.human.store import open_store
 
     try:
+        import uvicorn  # noqa: F401 - asked for here, where its absence becomes a sentence
+
         from emotone.human.app import app as page
         from emotone.web.guard import is_loopback
         from emotone.web.listen import bind, listen
@@ -243,13 +250,14 @@ def export(
     study: Study,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .csv or .jsonl.")],
     texts: Annotated[bool, typer.Option("--texts", help="Write posts and replies, too.")] = False,
+    without: Without = None,
 ) -> None:
     """Write every rating ever given, one a line; what was taken back does not count."""
     from emotone.human.exchange import export as write
     from emotone.human.store import open_store
 
     with open_store(study, write=False) as store:
-        count = write(store, output, texts=texts)
+        count = write(store, output, texts=texts, without=without or ())
     typer.echo(output)
     options.note(f"{count} ratings; keep the file from raters, for it names the systems")
 
@@ -290,6 +298,7 @@ def report(
     exclude_failed: Annotated[
         bool, typer.Option("--exclude-failed", help="Leave out who failed half of the checks.")
     ] = False,
+    without: Without = None,
     rounds: Annotated[int, typer.Option("--rounds", min=2, help="Draws for each interval.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
     as_json: options.Json = False,
@@ -304,7 +313,14 @@ def report(
 
     labels = [read_labels(text) for text in judged or ()]
     with open_store(study, write=False) as store:
-        found = findings(store, labels, exclude_failed=exclude_failed, rounds=rounds, seed=seed)
+        found = findings(
+            store,
+            labels,
+            exclude_failed=exclude_failed,
+            without=without or (),
+            rounds=rounds,
+            seed=seed,
+        )
     for each in found.notes:
         options.note(each)
     place = output or study.with_name(f"{study.stem}-report")
@@ -346,11 +362,13 @@ def _print(links: Mapping[str, str]) -> None:
         options.note("keep these links: they are not stored, and each is one rater's alone")
 
 
-def _warn(shown: Sequence[Unit], names: Sequence[str], design: Design) -> None:
+def _warn(shown: Sequence[Unit], design: Design) -> None:
     """Say what blinding cannot hide."""
     from emotone.errors import number_of
     from emotone.human.draw import names_itself
 
+    systems = {name for u in shown if u.role == "reply" for name in (u.system, u.other_system)}
+    names = systems | {part for name in systems for part in name.split(", ")}
     if said := names_itself(shown, names):
         options.note(
             f"{number_of(len(said), 'reply says', 'replies say')} the name of a system or model,"

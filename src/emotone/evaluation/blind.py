@@ -201,7 +201,7 @@ def read_ratings(path: Path, drawn: Sequence[Item]) -> list[Reading]:
     """
     known = {i.id: i for i in drawn}
     readings: dict[str, Reading] = {}
-    for number, row in _rows(path):
+    for number, row in rated_rows(path):
         where = f"{path}, line {number}"
         name = str(row.get("id", "")).strip()
         name = name.zfill(4) if name.isdigit() else name  # spreadsheets make 7 of 0007
@@ -431,7 +431,7 @@ def _shown(example: Example) -> str:
     return "\n".join(f"{post.speaker}: {post.text}" for post in posts)
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+def rated_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     text = whole_text(path)
     if path.suffix == ".csv":
         return list(enumerate(csv.DictReader(io.StringIO(text)), 2))

@@ -42,7 +42,9 @@ _DRAWN = ("emotion_accuracy", "asked_probability", "repeated_4", "distinct_2", "
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool) -> str:
+def page(
+    runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool, people: str = ""
+) -> str:
     """Write the page.
 
     Args:
@@ -50,9 +52,11 @@ def page(runs: Sequence[Run], talks: Sequence[Talk], *, title: str, hidden: bool
         talks: Example replies side by side.
         title: Its heading.
         hidden: Whether posts are left out of the examples.
+        people: The section of a human evaluation, as HTML; "" for none.
     """
     sections = [
         ("overall", "Overall", _overall(runs)),
+        ("people", "Rated by people", people),
         ("emotions", "Emotion by emotion", _emotions(runs)),
         ("confusion", "Requested and judged", _confusions(runs)),
         ("dose", "Intensity and effect", _doses(runs)),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from emotone.errors import DataError
 from emotone.evaluation.scores import write_text
+from emotone.human.findings import read_findings
 from emotone.report.examples import side_by_side
 from emotone.report.gather import gather
 from emotone.report.page import PER_EMOTION, page
+from emotone.report.study import study_section, study_tables
 from emotone.report.tables import (
     Table,
     by_group,
@@ -28,6 +30,7 @@ def write_report(
     title: str = "Replies with a chosen emotion",
     posts: bool = False,
     examples: int = 6,
+    study: Path | None = None,
 ) -> list[Path]:
     """Read run folders and write their report; the same scores give the same bytes.
 
@@ -37,6 +40,7 @@ def write_report(
         title: Heading of the page.
         posts: Whether the posts of the examples are shown, which may be lines of a corpus.
         examples: Number of posts whose replies are shown.
+        study: `study.json` of a human evaluation, which becomes a section.
 
     Returns:
         The files written.
@@ -51,6 +55,9 @@ def write_report(
     if any(run.scores.per_part for run in runs):
         tables.append(by_group(runs, "per_part", PER_EMOTION, "By part of the examples"))
     tables += [*differences(runs), *published(runs)]
+    found = None if study is None else read_findings(study)
+    tables += [] if found is None else study_tables(found)
+    people = "" if found is None else study_section(found)
     talks = side_by_side(runs, examples)
     try:
         output.mkdir(exist_ok=True)
@@ -59,7 +66,7 @@ def write_report(
             f"cannot make the folder {output} ({error.strerror}); name one whose parent exists"
         ) from error
     texts = {
-        "index.html": page(runs, talks, title=title, hidden=not posts),
+        "index.html": page(runs, talks, title=title, hidden=not posts, people=people),
         "tables.md": f"# {title}\n\n" + "\n".join(map(markdown, tables)),
         "tables.tex": "% needs \\usepackage{booktabs}\n" + "\n".join(map(latex, tables)),
     }

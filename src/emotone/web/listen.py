@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import webbrowser
@@ -74,9 +75,14 @@ def listen(
         timeout_graceful_shutdown=DRAIN,
         h11_max_incomplete_event_size=64 * 1024,
     )
+    # uvicorn drains, and then raises the signal again, which would end the process as a failure.
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: None) if main else None
     try:
         Server(config).run([own])
     except KeyboardInterrupt:  # an interrupt is how one ends it, and it ended well
         pass
     finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
         own.close()

@@ -81,19 +81,44 @@ def replies(folder: Path, posts: int) -> list[Path]:
 def study(
     folder: Path, *, posts: int = 10, raters: int = 12, each: int = 3, hand: int = 6, seed: int = 0
 ) -> tuple[Path, dict[str, str], World]:
-    """Make a study; returns its file, the raters' secrets, and what the simulation knows."""
+    """Make a study; returns its file, the raters' secrets, and what the simulation knows.
+
+    The same study is made once and copied from then on.
+    """
+    settings = (posts, raters, each, hand, seed)
+    path = folder / "study.db"
+    if settings not in _MADE:
+        _MADE[settings] = _made(folder, path, *settings)
+        _FILES[settings] = path.read_bytes()
+    elif path.exists():
+        raise FileExistsError(path)
+    replies(folder, posts)
+    path.write_bytes(_FILES[settings])
+    return path, *_MADE[settings]
+
+
+_MADE: dict[tuple[int, ...], tuple[dict[str, str], World]] = {}
+_FILES: dict[tuple[int, ...], bytes] = {}
+
+
+def _made(
+    folder: Path, path: Path, posts: int, raters: int, each: int, hand: int, seed: int
+) -> tuple[dict[str, str], World]:
     design = design_text("emo-seq")
     systems = draw.comparable(blind.systems_of(replies(folder, posts)), read_design(design))
-    lines = blind.by_hand(systems, hand, seed=seed) if hand else []
+    lines = [
+        Example(f"h{n}", Dialogue.of(f"Own post {n}."), EmotionMix.parse(EMOTIONS[n % 5]),
+                f"Written {n}.")
+        for n in range(hand)
+    ]  # fmt: skip
     items = blind.items(systems, lines, seed=seed)
     mixes = [r.emotion for pairs in systems.values() for _, r in pairs if r.emotion is not None]
     mixes += [line.emotion for line in lines if line.emotion is not None]
     shown = draw.units(items, read_design(design), mixes)
     names = [f"r{n:02d}" for n in range(1, raters + 1)]
     made = plan.plan(read_design(design), shown, names, each, lang="en", seed=seed)
-    path = folder / "study.db"
     tokens = store.create(path, design, made, lang="en", seed=seed, contact="us", seconds=12.0)
-    return path, tokens, world(shown, names, seed)
+    return tokens, world(shown, names, seed)
 
 
 def world(shown: Iterable[draw.Unit], names: list[str], seed: int) -> World:

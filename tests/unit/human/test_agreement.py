@@ -34,16 +34,15 @@ KRIPPENDORFF = np.array(
 #: The same paper, sections A and B: two observers, binary and nominal data. Printed: .095, .692.
 BINARY = np.array([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]], float).T
 NOMINAL = np.array(
-    [["abcde".index(c) for c in row] for row in ("aabbdcccedda", "babbbcccedd" "d")], float
+    [["abcde".index(c) for c in row] for row in ("aabbdcccedda", "babbbccceddd")], float
 ).T
 #: Fleiss 1971, table 1: 30 patients, 6 psychiatrists, 5 diagnoses. Printed: kappa .430.
-FLEISS = np.array(
-    [[int(c) for c in row] for row in (
-        "444444 222555 233335 555555 222444 113333 333355 113334 114444 555555 144444 124444"
-        " 222333 144444 224445 333335 111455 111112 224444 133555 555555 244444 224555 114444"
-        " 144445 222224 111155 224444 133333 555555").split()],
-    float,
-)  # fmt: skip
+_DIAGNOSES = """
+444444 222555 233335 555555 222444 113333 333355 113334 114444 555555 144444 124444 222333 144444
+224445 333335 111455 111112 224444 133555 555555 244444 224555 114444 144445 222224 111155 224444
+133333 555555
+"""
+FLEISS = np.array([[float(c) for c in row] for row in _DIAGNOSES.split()])
 
 
 def test_fleiss_kappa_is_that_of_the_paper():

@@ -76,25 +76,34 @@ def test_an_order_holds_everything_once_and_no_post_twice_in_a_row(
         assert one != other or set(left[i]) == {one}, "only where nothing else is left"
 
 
+def test_every_rater_has_an_order_of_their_own():
+    posts = {n: f"post {n}" for n in range(200)}
+    anna, ben = (in_order(range(200), posts, [], seed=f"0:{name}") for name in ("anna", "ben"))
+    assert anna == in_order(range(200), posts, [], seed="0:anna")
+    for order in (anna, ben, [anna.index(unit) for unit in ben]):
+        rising = sum(a < b for a, b in pairwise(order))
+        assert 75 < rising < 125, "neither the order of the file nor that of the other rater"
+
+
 def unit(n: int, system: str = "a", rival: str = "") -> Unit:
     return Unit("reply", f"p{n}", "joy:100", "ekman", "joy", f"r{n}", system, f"e{n}", rival, rival)
 
 
 def test_a_plan_has_checks_about_every_25_items_and_an_order_for_each_rater():
     design = read_design(design_text("emo-seq"))
-    made = plan(design, [unit(n) for n in range(200)], ["a", "b", "c"], 2, lang="zh", seed=3)
+    made = plan(design, [unit(n) for n in range(200)], ["a", "b", "c"], 3, lang="zh", seed=3)
     checks = [n for n, each in enumerate(made.units) if each.role == "check"]
-    assert len(checks) == 6
+    assert len(checks) == 8
     assert all("注意力" in made.units[n].reply or "请都选 1" in made.units[n].reply for n in checks)
-    assert len({order for order in made.orders.values()}) == 3
+    assert len(set(made.orders.values())) == 3, "all have all items, each in another order"
     for order in made.orders.values():
         at = [i for i, (n, _) in enumerate(order) if n in checks]
         assert len(at) == len(checks), "everybody sees every check"
         assert max(b - a for a, b in pairwise(at)) <= 2 * CHECK_EVERY
-    again = plan(design, [unit(n) for n in range(200)], ["a", "b", "c"], 2, lang="zh", seed=3)
+    again = plan(design, [unit(n) for n in range(200)], ["a", "b", "c"], 3, lang="zh", seed=3)
     assert made == again
     assert made != plan(
-        design, [unit(n) for n in range(200)], ["a", "b", "c"], 2, lang="zh", seed=4
+        design, [unit(n) for n in range(200)], ["a", "b", "c"], 3, lang="zh", seed=4
     )
 
 

@@ -148,7 +148,9 @@ def test_units_lie_in_strata(tmp_path: Path):
     shown = units(blind.items(systems, hand), DESIGN, mixes)
     assert Counter(u.role for u in shown) == {"reply": 45, "hand": 5}
     strata = [u.stratum for u in shown]
-    assert len(set(strata)) == len([s for s, t in zip(strata, ["", *strata], strict=False) if s != t])
+    assert len(set(strata)) == len(
+        [s for s, t in zip(strata, ["", *strata], strict=False) if s != t]
+    )
     assert {u.taxonomy for u in shown if u.role == "reply"} == {"ekman"}
 
 

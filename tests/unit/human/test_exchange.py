@@ -13,14 +13,14 @@ from emotone.errors import DataError, UsageError
 from emotone.evaluation import blind
 from emotone.human import plan, store
 from emotone.human.design import design_text, read_design
-from emotone.human.draw import units
+from emotone.human.draw import mixes_of, units
 from emotone.human.exchange import export, take, take_sheets
 from emotone.human.ratings import Act, answers, save, tell
 from emotone.human.store import open_store, rater_of_name, units_of
 from unit.human import simulated
 
 GOOD = {"emotion": 1, "content": 2, "blame": 0}
-NASTY = "=HYPERLINK(\"http://x\") 'quoted'\n\"and\", 你好 \u2028"
+NASTY = '=HYPERLINK("http://x") \'quoted\'\n"and", 你好 \u2028'
 
 
 @pytest.fixture
@@ -110,7 +110,10 @@ def test_blind_sheets_become_ratings(tmp_path: Path):
         filled = [row | {"emotion": 1, "content": content, "blame": 0} for row in rows[:7]]
         (tmp_path / f"{reader}.jsonl").write_text("\n".join(map(json.dumps, filled)), "utf-8")
     design = design_text("emo-seq")
-    shown = units(blind.read_key(key), read_design(design), [])
+    lines = blind.read_key(key)
+    shown = units(lines, read_design(design), mixes_of(lines))
+    assert {u.taxonomy for u in shown} == {"ekman"}
+    assert {u.emotion for u in shown} == set(simulated.EMOTIONS)
     made = plan.plan(read_design(design), shown, ["r01"], 1, lang="en", seed=0)
     path = tmp_path / "s.db"
     store.create(path, design, made, lang="en", seed=0, contact="us", seconds=12.0)

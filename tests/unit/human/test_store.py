@@ -18,6 +18,7 @@ from emotone.errors import DataError, UnknownName, UsageError
 from emotone.human import store as stores
 from emotone.human.invite import add_raters, replace_rater
 from emotone.human.migrations import STEPS, migrate
+from emotone.human.plan import Plan
 from emotone.human.ratings import Act, Conflict, answers, progress, save, state_of, tell
 from emotone.human.store import (
     NotSaved,
@@ -179,16 +180,24 @@ def test_more_raters_get_the_items_that_fewest_have(store: Store):
 def test_a_study_is_never_written_over(made: tuple[Path, dict[str, str]], tmp_path: Path):
     path, _ = made
     before = path.read_bytes()
+    with open_store(path) as store:
+        study, units = study_of(store), tuple(units_of(store).values())
+    plan = Plan(units, {"r01": ((0, False),)})
     with pytest.raises(UsageError, match="is there already"):
-        simulated.study(tmp_path, posts=3, raters=4)
+        stores.create(path, study.text, plan, lang="en", seed=0, contact="", seconds=1.0)
+    ahead = tmp_path / "new.db-wal"
+    ahead.touch()
+    with pytest.raises(UsageError, match=r"new.db-wal is there already"):
+        stores.create(tmp_path / "new.db", study.text, plan, lang="en", seed=0, contact="",
+                      seconds=1.0)  # fmt: skip
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
 
 
 def test_the_file_says_how_it_is_written(store: Store):
     with store.read() as db:
-        modes = [db.execute(f"PRAGMA {name}").fetchone()[0]
-                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")]  # fmt: skip
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        modes = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
     assert modes == ["wal", 2, 1, 5000]
     assert study_of(store).lang == "en"
 
