@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -124,6 +125,8 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
     app.include_router(_writing(hand, settings, meters))
     app.include_router(_telling(hand, settings, meters))
     page = files("emotone.server") / "page"
+    for kind, end in (("text/javascript", ".js"), ("text/css", ".css")):
+        mimetypes.add_type(kind, end)  # some machines call scripts plain text, and none would run
 
     @app.get("/", include_in_schema=False)
     async def index() -> Response:

@@ -1,0 +1,180 @@
+// The mood panel: sliders or chips for a model's emotions, the pad, and the mix as text.
+
+import { paint } from "./colours.js";
+import { chip, copy, el, emotionOf, make } from "./dom.js";
+import { chineseNames, say, t } from "./i18n.js";
+import { fitting, folded, MixProblem, readWay } from "./mix.js";
+import { drawPlaces, listenToPad, mixAt, showPoint } from "./pad.js";
+import { labelsOf, mixText } from "./request.js";
+import { changed, state, watch } from "./state.js";
+
+/** As many emotions stand in sight; a model's further ones are folded away. */
+const IN_SIGHT = 7;
+let rows = new Map(); // label -> what shows its intensity
+let held; // the point while the pad moves it
+let typing = false; // whether the text is what changes the mix
+
+const mixNow = () => state.stations[state.at];
+
+function setMix(mix) {
+  state.stations[state.at] = mix;
+  changed();
+}
+
+/** Sets an intensity; where a model takes no mixes, the other emotions go. */
+function setPart(label, value) {
+  const mix = new Map(state.card.mixes ? mixNow() : []);
+  if (value) mix.set(label, value);
+  else mix.delete(label);
+  setMix(mix);
+}
+
+function sliderOf(row) {
+  const label = String(row.id);
+  const least = state.card.mixes ? row.range[0] : 0;
+  const slider = make("input", { type: "range", min: least, max: row.range[1], step: 1 });
+  const output = make("output");
+  const zero = make("button", { type: "button", class: "zero" }, "0");
+  say(slider, "name", { emotion: label }, "tLabel");
+  say(zero, "reset", { emotion: label }, "tLabel");
+  slider.addEventListener("input", () => setPart(label, slider.valueAsNumber));
+  slider.addEventListener("dblclick", () => setPart(label, 0));
+  slider.addEventListener("keydown", (event) => { if (event.key === "0") setPart(label, 0); });
+  zero.addEventListener("click", () => { setPart(label, 0); slider.focus(); });
+  const name = emotionOf(label, "span", { class: "name" });
+  const line = make("div", { class: "slider" }, name, slider, output, zero);
+  if (row.calibrated === false) say(line, "uncalibrated", null, "tTitle").classList.add("guessed");
+  paint(line, label);
+  rows.set(label, (value) => {
+    const at = (place) => `${(100 * (place - least)) / (row.range[1] - least)}%`;
+    slider.value = value;
+    line.style.setProperty("--from", at(Math.min(0, value)));
+    line.style.setProperty("--to", at(Math.max(0, value)));
+    output.textContent = value;
+    zero.classList.toggle("off", !value);
+  });
+  return line;
+}
+
+function chipsOf(labels) {
+  const group = make("fieldset", { class: "chips" }, say(make("legend"), "chooseOne"));
+  for (const label of [null, ...labels]) {
+    const one = chip("radio", "class", label, label === null ? say(make("span"), "plain") : emotionOf(label));
+    const radio = one.firstElementChild;
+    radio.addEventListener("change", () => setMix(new Map(label === null ? [] : [[label, 100]])));
+    rows.set(label, (value) => { radio.checked = label === null ? !mixNow().size : Boolean(value); });
+    group.append(one);
+  }
+  return group;
+}
+
+/** Builds the panel for the chosen model, and keeps of the mix what that model takes. */
+export function buildMoods() {
+  const { card } = state;
+  const labels = labelsOf(card);
+  state.stations = state.stations.map((mix) => fitting(mix, card)).slice(card?.vectors ? 0 : -1);
+  state.at = Math.min(state.at, state.stations.length - 1);
+  rows = new Map();
+  el("emotions").replaceChildren();
+  if (card?.graded) {
+    const sliders = card.data.filter((row) => labels.includes(row.id)).map(sliderOf);
+    const summary = say(make("summary"), "more", { n: sliders.length - IN_SIGHT });
+    el("emotions").append(...sliders.slice(0, IN_SIGHT));
+    if (sliders.length > IN_SIGHT) {
+      el("emotions").append(make("details", { id: "further" }, summary, ...sliders.slice(IN_SIGHT)));
+    }
+  } else if (labels.length) el("emotions").append(chipsOf(labels));
+  el("moods").hidden = el("zero").hidden = !labels.length;
+  el("waybox").hidden = !card?.vectors;
+  el("mix").placeholder = card?.mixes ? "joy:60 + fear:20" : labels[0] ?? "";
+  el("pad").hidden = !drawPlaces(labels, IN_SIGHT);
+  changed();
+}
+
+function showNote() {
+  const { card } = state;
+  const names = new Intl.DisplayNames(document.documentElement.lang, { type: "language" });
+  const named = (code) => { try { return names.of(code); } catch { return String(code); } };
+  const languages = (card?.languages ?? []).map(named).join(", ");
+  el("modelnote").textContent = !card ? "" : [
+    !card.data.length && t("noEmotion"), card.data.length && !card.graded && t("classes"),
+    !card.history && t("lastOnly"), languages && t("reads", { languages }),
+  ].filter(Boolean).join(" ");
+}
+
+function showStations() {
+  const group = el("stations");
+  const last = state.stations.length - 1;
+  el("way").checked = last > 0;
+  group.hidden = last === 0;
+  if (group.children.length !== last + 2) {
+    group.replaceChildren(group.firstElementChild, ...state.stations.map((_, i) => {
+      const key = { 0: "start", [last]: "end" }[i];
+      const one = chip("radio", "station", i, key ? say(make("span"), key) : String(i + 1));
+      one.firstElementChild.addEventListener("change", () => { state.at = i; changed(); });
+      return one;
+    }));
+  }
+  for (const radio of group.querySelectorAll("input")) radio.checked = Number(radio.value) === state.at;
+}
+
+function show() {
+  const mix = mixNow();
+  for (const [label, set] of rows) set(mix.get(label) ?? 0);
+  if (el("further")?.querySelector(".zero:not(.off)")) el("further").open = true;
+  showPoint(mix, held);
+  showStations();
+  showNote();
+  if (!typing) {
+    el("mix").value = mixText();
+    el("mixproblem").textContent = "";
+  }
+  const short = state.card?.data.length ? mixText() || t("plain") : "";
+  for (const text of document.querySelectorAll(".sheet b")) text.textContent = short;
+}
+
+/** Takes a text as the mix; returns the sentence of what is wrong with it, "" for nothing. */
+export function takeText(text) {
+  const labels = labelsOf(state.card);
+  const aliases = (state.card?.data ?? []).flatMap((row) => (row.aliases ?? []).map((alias) => [alias, row.id]));
+  const pairs = [...chineseNames(), ...aliases, ...labels.map((label) => [label, label])];
+  const known = pairs.filter(([, label]) => labels.includes(label));
+  const names = new Map(known.map(([name, label]) => [folded(name), label]));
+  try {
+    const stations = readWay(text, names, state.card ?? {});
+    if (stations.length > 1 && !state.card?.vectors) throw new MixProblem("noWay");
+    state.stations = stations;
+  } catch (problem) {
+    if (!(problem instanceof MixProblem)) throw problem;
+    return t(problem.key, problem.values);
+  }
+  state.at = Math.min(state.at, state.stations.length - 1);
+  changed();
+  return "";
+}
+
+/** Wires the panel. */
+export function startMoods() {
+  watch(show);
+  listenToPad((valence, arousal) => {
+    held = [valence, arousal];
+    const mix = mixAt(valence, arousal, labelsOf(state.card), state.card.mixes ? 3 : 1);
+    setMix(fitting(mix, state.card));
+    held = undefined;
+  });
+  el("mix").addEventListener("input", () => {
+    typing = true;
+    el("mixproblem").textContent = takeText(el("mix").value);
+    typing = false;
+  });
+  el("mix").addEventListener("change", () => {
+    if (!el("mixproblem").textContent) el("mix").value = mixText();
+  });
+  el("copymix").addEventListener("click", () => copy(mixText()));
+  el("zero").addEventListener("click", () => { state.stations = [new Map()]; state.at = 0; changed(); });
+  el("way").addEventListener("change", () => {
+    state.stations = el("way").checked ? [mixNow(), new Map(mixNow())] : [mixNow()];
+    state.at = state.stations.length - 1;
+    changed();
+  });
+}
