@@ -21,10 +21,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
+Kind = Literal["moods", "plain", "peer"]
 MOODS = [
     "anger",
     "disgust:70",
@@ -65,15 +66,17 @@ def ours(threads: int) -> Iterator[str]:
         process.wait(40)
 
 
-def one(client: httpx.Client, model: str, i: int, tokens: int, *, moods: bool) -> tuple[float, int]:
+def one(client: httpx.Client, model: str, i: int, tokens: int, kind: Kind) -> tuple[float, int]:
     """Ask for one reply; return the seconds to its first token, and its number of tokens."""
     body: dict[str, Any] = {
         "model": model, "stream": True, "temperature": 0, "max_tokens": tokens,
         "messages": [{"role": "user", "content": POSTS[i % len(POSTS)]}],
         "stream_options": {"include_usage": True},
     }  # fmt: skip
-    if moods:
-        body |= {"min_tokens": tokens, "emotion": MOODS[i % len(MOODS)], "emotion_guard": False}
+    if kind != "peer":  # a peer knows no shortest reply, and ours would stop at its end
+        body |= {"min_tokens": tokens, "emotion_guard": False}
+    if kind == "moods":
+        body["emotion"] = MOODS[i % len(MOODS)]
     began, first, written = time.perf_counter(), 0.0, 0
     with client.stream("POST", "/v1/chat/completions", json=body) as stream:
         stream.raise_for_status()
@@ -90,13 +93,11 @@ def one(client: httpx.Client, model: str, i: int, tokens: int, *, moods: bool) -
     return first, written
 
 
-def load(address: str, model: str, clients: int, tokens: int, *, moods: bool) -> dict[str, float]:
+def load(address: str, model: str, clients: int, tokens: int, kind: Kind) -> dict[str, float]:
     """Let so many clients ask at once, each twice."""
     with httpx.Client(base_url=address, timeout=600) as client, ThreadPoolExecutor(clients) as pool:
         began = time.perf_counter()
-        rows = list(
-            pool.map(lambda i: one(client, model, i, tokens, moods=moods), range(2 * clients))
-        )
+        rows = list(pool.map(lambda i: one(client, model, i, tokens, kind), range(2 * clients)))
         seconds = time.perf_counter() - began
     firsts = sorted(first for first, _ in rows)
     return {
@@ -119,10 +120,10 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.1f}, {chosen.threads} threads", file=sys.stderr)
     results: dict[str, Any] = {}
     with ours(chosen.threads) as address:
-        load(address, "smollm2", 1, 8, moods=True)  # what is loaded late is loaded now
+        load(address, "smollm2", 1, 8, "moods")  # what is loaded late is loaded now
         for clients in chosen.clients:
             rows = [
-                load(address, "smollm2", clients, chosen.tokens, moods=True)
+                load(address, "smollm2", clients, chosen.tokens, "moods")
                 for _ in range(chosen.rounds)
             ]
             results[f"{clients} clients"] = {
@@ -137,8 +138,8 @@ def main() -> None:
             for clients in chosen.clients:
                 ratios: list[float] = []
                 for _ in range(chosen.rounds):
-                    own = load(address, "smollm2", clients, chosen.tokens, moods=False)
-                    peer = load(chosen.peer, chosen.peer_model, clients, chosen.tokens, moods=False)
+                    own = load(address, "smollm2", clients, chosen.tokens, "plain")
+                    peer = load(chosen.peer, chosen.peer_model, clients, chosen.tokens, "peer")
                     ratios.append(own["tokens/s"] / peer["tokens/s"])
                 results[f"{clients} clients over peer"] = ratios
                 print(f"{clients:>4} clients: {statistics.median(ratios):.2f} x peer {ratios}")

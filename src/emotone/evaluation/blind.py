@@ -126,8 +126,12 @@ def items(
     shared = set.intersection(*({e.id for e, _ in pairs} for pairs in systems.values()))
     if not shared:
         raise UsageError("no post is answered by all systems; give replies to the same examples")
-    chosen = sorted(shared)
-    chosen = set(draw.sample(chosen, posts) if 0 < posts < len(chosen) else chosen)
+    # A post that was answered in several emotions may be an example for each, and is one post.
+    first = next(iter(systems.values()))
+    post_of = {e.id: _shown(e) for e, _ in first if e.id in shared}
+    named = list(dict.fromkeys(post_of[name] for name in sorted(shared)))
+    drawn = set(draw.sample(named, posts) if 0 < posts < len(named) else named)
+    chosen = {name for name, post in post_of.items() if post in drawn}
     rows: list[tuple[str, Example, str, str]] = []
     for system, pairs in systems.items():
         own = [

@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from emotone.emotions import TAXONOMIES, EmotionMix, MixText
-from emotone.errors import UsageError, unknown_name
+from emotone.emotions import EVERYDAY, TAXONOMIES, EmotionMix, MixText
+from emotone.errors import UnknownName, UsageError, unknown_name
 from emotone.evaluation.blind import HAND, Item
 from emotone.evaluation.groups import in_order
 from emotone.human.design import Design
@@ -74,6 +75,7 @@ def comparable(
     Raises:
         UsageError: If nothing is left, or an emotion is in no reply.
     """
+    systems = _one_label_set(systems)
     mixes = {r.emotion for pairs in systems.values() for _, r in pairs if r.emotion is not None}
     labels = {_label(mix) for mix in mixes}
     for emotion in emotions:
@@ -114,6 +116,24 @@ def comparable(
             (e, r) for e, r in pairs if (e.id, str(r.emotion)) in shared and moods_of[e.id] == most
         ]
         for system, pairs in used.items()
+    }
+
+
+def _one_label_set(systems: Replies) -> Replies:
+    """Name emotions alike where systems have label sets of their own: happiness and joy are one."""
+    mixes = {r.emotion for pairs in systems.values() for _, r in pairs if r.emotion is not None}
+    if len({mix.taxonomy for mix in mixes}) < 2:
+        return systems
+    renamed = dict[EmotionMix, EmotionMix]()
+    for mix in mixes:
+        with suppress(UnknownName):
+            renamed[mix] = EmotionMix.of(mix.intensities(), EVERYDAY)
+    return {
+        system: [
+            (e, r if r.emotion is None else replace(r, emotion=renamed.get(r.emotion, r.emotion)))
+            for e, r in pairs
+        ]
+        for system, pairs in systems.items()
     }
 
 

@@ -266,11 +266,12 @@ class Batch:
         self.rows.pop()
 
     def _choose(self, rows: Sequence[Row], logits: Tensor) -> None:
-        logprobs = logits.log_softmax(-1)
-        entropies = -(logprobs.exp() * logprobs.clamp_min(-1e4)).sum(-1)
+        totals = logits.logsumexp(-1)
+        # H = -sum p log p = log Z - sum p x
+        entropies = totals - ((logits - totals[:, None]).exp() * logits).sum(-1)
         for row, entropy in zip(rows, entropies.tolist(), strict=True):
             row.entropy = entropy
-        take([row.draft for row in rows], logits, self._ends[0])
+        take([row.draft for row in rows], logits, self._ends[0], totals)
 
     def _pass(
         self, ids: Tensor, at: Tensor, first: int, pushes: Sequence[Any], offsets: Tensor

@@ -236,9 +236,14 @@ def steps(
         fed = torch.tensor(tokens, device=device)
 
 
-def take(drafts: Sequence[Draft], logits: Tensor, filler: int) -> list[int]:
-    """Let each reply choose its next token from its row of logits [B, V]; `filler` where done."""
-    totals = logits.logsumexp(-1)
+def take(
+    drafts: Sequence[Draft], logits: Tensor, filler: int, totals: Tensor | None = None
+) -> list[int]:
+    """Let each reply choose its next token from its row of logits [B, V]; `filler` where done.
+
+    `totals` are the `logsumexp` of the rows, [B], where the caller has them.
+    """
+    totals = logits.logsumexp(-1) if totals is None else totals
     return [
         filler if draft.done else draft.take(row, total)
         for draft, row, total in zip(drafts, logits, totals, strict=True)

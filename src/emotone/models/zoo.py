@@ -15,7 +15,7 @@ from typing import Literal
 
 from emotone.errors import ModelMissing, unknown_name
 
-Shelf = Literal["judges", "sense", "identifiers", "vectors", "systems"]
+Shelf = Literal["judges", "sense", "identifiers", "vectors", "systems", "companions"]
 
 #: Shelf -> what one item of it is called, and the file that every item has.
 _ITEMS: Mapping[Shelf, tuple[str, str]] = {
@@ -24,6 +24,7 @@ _ITEMS: Mapping[Shelf, tuple[str, str]] = {
     "identifiers": ("identifier", "judge.json"),
     "vectors": ("word vectors", "vectors.json"),
     "systems": ("trained model", "config.toml"),
+    "companions": ("companion", "vectors.safetensors"),
 }
 
 

@@ -247,7 +247,10 @@ class Worker:
     def _loop(self) -> None:
         ending = False
         while True:
-            idle = not self._waiting and not any(e and e.busy for e in self._engines.values())
+            busy = self._waiting or any(e and e.busy for e in self._engines.values())
+            if ending and not busy and self._arrivals.empty():
+                return
+            idle = not busy
             while idle or not self._arrivals.empty():
                 arrival = self._arrivals.get()
                 idle = False
@@ -257,8 +260,6 @@ class Worker:
                     self._waiting.append(arrival)
                 else:
                     _settle(*arrival)
-            if ending and not self._waiting and not self.running:
-                return
             self._begin()
             for engine in self._engines.values():
                 if engine is not None and engine.busy:

@@ -94,7 +94,10 @@ def response_means(
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             ids, mask, counted = _encode(tokenizer, [pairs[i] for i in rows], max_tokens)
-            model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            # Without its head: logits over a large vocabulary cost more than all blocks.
+            decoder(model)(
+                input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+            )
             weight = counted.to(device, torch.float32)
             share = weight / weight.sum(1, keepdim=True)
             stacked = torch.stack(

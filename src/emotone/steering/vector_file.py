@@ -20,6 +20,7 @@ from torch import Tensor
 
 from emotone.errors import CheckpointError, unknown_name
 from emotone.files import replacing
+from emotone.models import zoo
 from emotone.steering.card import VectorsCard, read_card
 from emotone.steering.listen import Listener
 
@@ -123,7 +124,10 @@ def digest_vectors(contents: VectorFile) -> str:
 
 
 def shipped_names() -> list[str]:
-    """List the vector files that come with the package; a folder holds adapters beside its file."""
+    """List the vector files that come with us; a folder holds adapters beside its file.
+
+    Those for models with terms of their own are in the zoo.
+    """
     return sorted(_shipped())
 
 
@@ -141,7 +145,9 @@ def shipped_file(name: str) -> Path:
 def _shipped() -> dict[str, Path]:
     folder = Path(str(files("emotone.steering") / "shipped"))
     alone = {path.stem: path for path in folder.glob("*.safetensors")}
-    return alone | {path.parent.name: path for path in folder.glob(f"*/{WITH_ADAPTERS}")}
+    ours = {path.parent.name: path for path in folder.glob(f"*/{WITH_ADAPTERS}")}
+    of_zoo = {name: zoo.folder("companions", name) / WITH_ADAPTERS for name in zoo.listed("companions")}
+    return alone | ours | of_zoo
 
 
 def _readouts(contents: VectorFile) -> dict[str, Listener | None]:
