@@ -16,7 +16,7 @@ from emotone.emotions import EmotionMix
 from emotone.judges import SCORE, open_judge
 from emotone.systems import steered
 from emotone.types import Decoding
-from recipes.companion.make import EVERYDAY_SEVEN
+from recipes.companion.make import JUDGED
 
 INTENSITIES = (-50, 0, 25, 50, 75, 100)
 
@@ -30,7 +30,7 @@ def main() -> None:
     print(f"judge {judge.name}, vectors {system.vectors.digest()[:12]}\n")
     print("| emotion | " + " | ".join(map(str, INTENSITIES)) + " | rho |")
     print("|---" * (len(INTENSITIES) + 2) + "|")
-    for emotion in EVERYDAY_SEVEN:
+    for emotion in JUDGED:
         rows = [(line, i) for i in INTENSITIES for line in posts]
         mixes = [
             EmotionMix.of({emotion: float(i)}, system.vectors.taxonomy) if i else None

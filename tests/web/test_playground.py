@@ -41,6 +41,8 @@ from emotone.web.guard import Guard, failure  # noqa: E402
 
 PAGE = Path(str(files("emotone.server") / "page"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+if CHROMIUM is None:
+    pytest.skip("no chromium is on the path", allow_module_level=True)
 
 BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "love")
 MOODS = (
@@ -256,8 +258,6 @@ class Window:
 
 @pytest.fixture(scope="module")
 def window() -> Iterator[Window]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield Window(browser)

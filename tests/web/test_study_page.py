@@ -33,7 +33,8 @@ from emotone.web.listen import bind  # noqa: E402
 from unit.human import simulated  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is on the path")
+if CHROMIUM is None:
+    pytest.skip("no chromium is on the path", allow_module_level=True)
 
 _CORE = (
     "<script>hit()</script>",

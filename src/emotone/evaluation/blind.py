@@ -436,6 +436,11 @@ def _shown(example: Example) -> str:
 
 
 def rated_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Read the rows of a sheet that was filled in, with the number of each line.
+
+    Raises:
+        DataError: If a line is no object of JSON.
+    """
     text = whole_text(path)
     if path.suffix == ".csv":
         return list(enumerate(csv.DictReader(io.StringIO(text)), 2))

@@ -201,7 +201,9 @@ class Batch:
         self._pusher = pusher
         self._slots = [_Slots() for _ in range(int(config.num_hidden_layers))]
         self._cache = Cache(layers=self._slots)  # pyright: ignore[reportArgumentType]
-        self._kinds = tuple(dict.fromkeys(getattr(config, "layer_types", None) or ()))
+        self._kinds: tuple[str, ...] = tuple(
+            dict.fromkeys(getattr(config, "layer_types", None) or ())
+        )
         self._window = int(getattr(config, "sliding_window", 0) or 0)
         self._ends = end_tokens(lm.model, lm.tokenizer)
         self._room = prefix_bytes

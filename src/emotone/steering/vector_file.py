@@ -146,7 +146,9 @@ def _shipped() -> dict[str, Path]:
     folder = Path(str(files("emotone.steering") / "shipped"))
     alone = {path.stem: path for path in folder.glob("*.safetensors")}
     ours = {path.parent.name: path for path in folder.glob(f"*/{WITH_ADAPTERS}")}
-    of_zoo = {name: zoo.folder("companions", name) / WITH_ADAPTERS for name in zoo.listed("companions")}
+    of_zoo = {
+        name: zoo.folder("companions", name) / WITH_ADAPTERS for name in zoo.listed("companions")
+    }
     return alone | ours | of_zoo
 
 
