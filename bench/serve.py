@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
+import httpx2 as httpx
 
 Kind = Literal["moods", "plain", "peer"]
 MOODS = [

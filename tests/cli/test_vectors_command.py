@@ -147,7 +147,7 @@ def test_the_judge_that_labelled_the_exchanges_is_named_by_the_vectors(
 def test_list_names_what_ships(monkeypatch, capsys):
     assert run(monkeypatch, "vectors", "list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["vectors"]
-    assert [r["name"] for r in rows] == ["smollm2", "smollm2-companion"]
+    assert [r["name"] for r in rows] == ["gemma3-270m-companion", "smollm2", "smollm2-companion"]
     assert [len(row["emotions"]) for row in rows] == [6, 17]
 
 

@@ -12,6 +12,7 @@ less that of neutral replies.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,6 +117,7 @@ def make_vectors(
     ]
     system = FRIENDS[lang]
     listener, norms = listener_of(lm, lines, system)
+    lines = _visited(lines, settings)
     directions = learn(
         lm.model,
         lm.tokenizer,
@@ -137,6 +139,10 @@ def make_vectors(
         checkpoint=checkpoint,
         progress=progress,
     )
+    if untaught := [label for label, direction in directions.items() if not direction.any()]:
+        raise DataError(
+            f"no reply in {', '.join(untaught)} was among those of {settings.steps} steps; use more"
+        )
     card = VectorsCard(
         model=lm.name,
         fingerprint=fingerprint(lm.model),
@@ -161,6 +167,16 @@ def contrast(lang: Lang, *, moods: bool = True) -> list[everyday.Line]:
         for line in everyday.lines(lang, splits=["train-a", "train-c"])
         if line.register == "plain" or line.kind == "history" or (moods and line.kind == "moods")
     ]
+
+
+def _visited(lines: Sequence[everyday.Line], settings: MakeSettings) -> list[everyday.Line]:
+    """Draw as many lines as a fit reads, each once: a third of moods, of which there are few."""
+    rng = random.Random(settings.seed)
+    moods = [line for line in lines if line.kind == "moods"]
+    others = [line for line in lines if line.kind != "moods"]
+    count = settings.steps * settings.posts
+    drawn = rng.sample(moods, min(len(moods), count // 3))
+    return drawn + rng.sample(others, min(len(others), count - len(drawn)))
 
 
 def listener_of(
