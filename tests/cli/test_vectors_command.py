@@ -148,7 +148,7 @@ def test_list_names_what_ships(monkeypatch, capsys):
     assert run(monkeypatch, "vectors", "list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["vectors"]
     assert [r["name"] for r in rows] == ["gemma3-270m-companion", "smollm2", "smollm2-companion"]
-    assert [len(row["emotions"]) for row in rows] == [6, 17]
+    assert [len(row["emotions"]) for row in rows] == [17, 6, 17]
 
 
 def test_an_altered_vector_file_is_exit_1(tmp_path, monkeypatch, capsys):
