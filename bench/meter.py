@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import rankdata
 
 from emotone.data import everyday
 from emotone.emotions import MixText
@@ -75,8 +75,8 @@ def main() -> None:
     row = {
         "replies": len(asked),
         "judge": judge.name,
-        "pearson": round(float(pearsonr(heard, judged).statistic), 3),
-        "spearman": round(float(spearmanr(heard, judged).statistic), 3),
+        "pearson": round(float(np.corrcoef(heard, judged)[0, 1]), 3),
+        "spearman": round(float(np.corrcoef(rankdata(heard), rankdata(judged))[0, 1]), 3),
         "backed off": sum(event.backed_off for event in finished),
     }
     print(json.dumps(row))
