@@ -37,6 +37,9 @@ def test_the_guard_halves_the_dose_of_a_loop_and_then_rests():
 def test_certainty_again_and_again_is_a_loop_and_prose_is_none():
     guard = moods.Guard()
     assert not any(guard.look(row(list(range(i + 1)), 1.2)) for i in range(80))
+    twice = [*range(10), 1, 2, 3, 50, 51]
+    again = moods.Guard()
+    assert not any(again.look(row(twice[: i + 1], 1.2)) for i in range(len(twice)))
     certain = moods.Guard()
     lowered = [certain.look(row(list(range(i + 1)), 0.01)) for i in range(20)]
     assert lowered.index(True) == moods.Guard.SPAN - 1
