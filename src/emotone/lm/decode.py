@@ -76,6 +76,7 @@ class Draft:
         self._generator = torch.Generator().manual_seed(seed)
         self._soft = max(1, int(decoding.max_tokens * decoding.sentence_end_after))
         self._sent = ""
+        self._decoded = (0, "")
 
     def take(self, logits: Tensor, total: Tensor) -> int:
         """Choose the next token.
@@ -87,7 +88,7 @@ class Draft:
         decoding, step = self._decoding, len(self.ids)
         text = self.text if step >= self._soft or self._stop else ""
         over = step >= self._soft and text.rstrip().endswith(_SENTENCE_END)
-        if _cut(text, self._stop) != text or (over and step >= decoding.min_tokens):
+        if cut(text, self._stop) != text or (over and step >= decoding.min_tokens):
             token = self._ends[0]
         else:
             banned = self._ends if step < decoding.min_tokens else []
@@ -101,7 +102,7 @@ class Draft:
     def piece(self) -> str:
         """Return what can be sent since the last piece; all pieces joined are the reply's text."""
         decoded = self.text
-        text = _cut(decoded, self._stop)
+        text = cut(decoded, self._stop)
         if not self.done:
             if text == decoded:
                 text = text[: len(text) - _begun(text, self._stop)]
@@ -117,7 +118,7 @@ class Draft:
     def written(self) -> Written:
         """Return the reply so far."""
         return Written(
-            _cut(self.text, self._stop).strip(),
+            cut(self.text, self._stop).strip(),
             len(self.ids),
             self.logprob,
             "stop" if self.ids and self.ids[-1] in self._ends else "length",
@@ -126,7 +127,10 @@ class Draft:
     @property
     def text(self) -> str:
         """What it says so far, blanks and stop texts included."""
-        return self._tokenizer.decode(self.ids, skip_special_tokens=True) if self.ids else ""
+        if self._decoded[0] != len(self.ids):  # asked for several times a token
+            decoded = self._tokenizer.decode(self.ids, skip_special_tokens=True)
+            self._decoded = (len(self.ids), decoded)
+        return self._decoded[1]
 
 
 def write(
@@ -318,7 +322,7 @@ def end_tokens(model: nn.Module, tokenizer: Any) -> list[int]:
     return tokens
 
 
-def _cut(text: str, stop: Sequence[str]) -> str:
+def cut(text: str, stop: Sequence[str]) -> str:
     """Cut a text before the first stop text that follows its first word."""
     start = len(text) - len(text.lstrip())
     ends = [at for s in stop if (at := text.find(s, start)) >= 0]

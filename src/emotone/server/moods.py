@@ -97,7 +97,7 @@ def _text_of(value: Mapping[Any, Any]) -> MixText:
                 f"the emotion {str(name)[:40]!r} has the intensity {number!r:.40}; give names and"
                 ' numbers, such as {"joy": 60}'
             )
-    return MixText.read(" + ".join(f"{k}:{float(v)}" for k, v in value.items()))
+    return MixText(tuple((name, float(number)) for name, number in value.items()))
 
 
 def remembered(asked: Sequence[Feeling], half_life: float) -> Feeling:

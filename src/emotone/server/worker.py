@@ -22,6 +22,7 @@ from emotone.door import Door, Note
 from emotone.emotions import EmotionMix
 from emotone.errors import EmotoneError, RunError, Unsupported
 from emotone.lm.batching import Batch, Row, Task, unfit
+from emotone.lm.decode import cut
 from emotone.protocols import BatchResponder, Responder
 from emotone.server import moods
 from emotone.server.served import Served
@@ -154,7 +155,7 @@ class Worker:
         self._prefix_bytes = prefix_bytes
         self._arrivals: queue.Queue[Job | _Call | None] = queue.Queue()
         self._room = threading.BoundedSemaphore(waiting + rows)
-        self._waiting: list[Job] = []
+        self._waiting: list[_Planned] = []
         self._doors: dict[str, Door] = {}
         self._engines: dict[int, _Engine | None] = {}
         self._stack = ExitStack()
@@ -240,8 +241,8 @@ class Worker:
                 self._loop()
         except BaseException as error:
             self.death = error
-            for job in self._waiting:
-                _fail(job, RunError("the thread that runs the models has ended"))
+            for planned in self._waiting:
+                _fail(planned.job, RunError("the thread that runs the models has ended"))
             log.critical("the thread that runs the models has ended", exc_info=error)
 
     def _loop(self) -> None:
@@ -257,7 +258,7 @@ class Worker:
                 if arrival is None:
                     ending = True
                 elif isinstance(arrival, Job):
-                    self._waiting.append(arrival)
+                    self._plan(arrival)
                 else:
                     _settle(*arrival)
             self._begin()
@@ -272,29 +273,37 @@ class Worker:
         except Exception as error:
             engine.fail(error)
 
+    def _plan(self, job: Job) -> None:
+        """Find out once who answers a request, in which moods and how, and let it wait."""
+        try:
+            responder = self.door(job.served).responder_for(job.dialogue.posts[-1].text)
+            taxonomy = responder.capabilities.taxonomy
+            frames = [_without(m, job.withhold) for m in job.feeling.within(taxonomy, job.note)]
+            engine, task = self._engine_of(job, responder, frames)
+            if engine is None or task is None:
+                _check(job, frames, steers=False, listens=False)
+            self._waiting.append(_Planned(job, responder, frames, engine, task))
+        except Exception as error:
+            _fail(job, error)
+
     def _begin(self) -> None:
         """Let waiting requests begin in order, as far as there is room."""
         waiting, self._waiting = self._waiting, []
-        apart: dict[tuple[int, Any], list[tuple[Job, Responder, list[EmotionMix | None]]]] = {}
-        for job in waiting:
+        apart: dict[tuple[int, Any], list[_Planned]] = {}
+        for planned in waiting:
+            job, engine, task = planned.job, planned.engine, planned.task
             if job.cancelled:
                 _fail(job, RunError("the request was withdrawn"))
-                continue
-            try:
-                responder = self.door(job.served).responder_for(job.dialogue.posts[-1].text)
-                taxonomy = responder.capabilities.taxonomy
-                frames = [_without(m, job.withhold) for m in job.feeling.within(taxonomy, job.note)]
-                engine, task = self._engine_of(job, responder, frames)
-                if engine is None or task is None:
-                    _only_one(frames, job)
-                    like = (id(responder), replace(job.decoding, seed=0))
-                    apart.setdefault(like, []).append((job, responder, frames))
-                elif engine.room(len(task.seeds)):
-                    engine.begin(job, task, frames)
-                else:
-                    self._waiting.append(job)
-            except Exception as error:
-                _fail(job, error)
+            elif engine is None or task is None:
+                like = (id(planned.responder), replace(job.decoding, seed=0))
+                apart.setdefault(like, []).append(planned)
+            elif not engine.room(len(task.seeds)):
+                self._waiting.append(planned)
+            else:
+                try:
+                    engine.begin(job, task, planned.frames)
+                except Exception as error:
+                    _fail(job, error)
         for group in apart.values():
             self._answer(group)
 
@@ -317,42 +326,38 @@ class Worker:
             )
         return self._engines[key], task
 
-    def _answer(self, group: list[tuple[Job, Responder, list[EmotionMix | None]]]) -> None:
+    def _answer(self, group: list[_Planned]) -> None:
         """Answer requests of one system and decoding; rows of a batch have rising seeds."""
         for start in range(0, len(group), _GROUP):
             part = group[start : start + _GROUP]
-            responder, decoding = part[0][1], part[0][0].decoding
-            free = decoding.strategy != "sample" or not any(job.seeded for job, *_ in part)
+            decoding = part[0].job.decoding
+            free = decoding.strategy != "sample" or not any(p.job.seeded for p in part)
             batches = [part] if free else [[one] for one in part]
             for batch in batches:
-                seed = batch[0][0].decoding.seed
-                if not batch[0][0].seeded and decoding.strategy == "sample":
+                seed = batch[0].job.decoding.seed
+                if not batch[0].job.seeded and decoding.strategy == "sample":
                     seed = self._seeds.randrange(2**31)
-                self._reply(batch, responder, replace(decoding, seed=seed))
+                self._reply(batch, replace(decoding, seed=seed))
 
-    def _reply(
-        self,
-        batch: list[tuple[Job, Responder, list[EmotionMix | None]]],
-        responder: Responder,
-        decoding: Decoding,
-    ) -> None:
+    def _reply(self, batch: list[_Planned], decoding: Decoding) -> None:
         try:
-            replies = responder.reply(
-                [job.dialogue for job, *_ in batch],
-                [frames[-1] for *_, frames in batch],
+            replies = batch[0].responder.reply(
+                [planned.job.dialogue for planned in batch],
+                [planned.frames[-1] for planned in batch],
                 decoding=decoding,
-                empathy=[job.empathy for job, *_ in batch],
+                empathy=[planned.job.empathy for planned in batch],
             )
         except Exception as error:
             if len(batch) > 1 and isinstance(error, EmotoneError):  # whose fault it is
                 for one in batch:
-                    self._reply([one], responder, decoding)
+                    self._reply([one], decoding)
                 return
-            for job, *_ in batch:
-                _fail(job, error)
+            for planned in batch:
+                _fail(planned.job, error)
             return
-        for (job, *_), reply in zip(batch, replies, strict=True):
-            reply = _stopped(reply, job.stop)
+        for planned, reply in zip(batch, replies, strict=True):
+            job = planned.job
+            reply = replace(reply, text=cut(reply.text, job.stop).rstrip())
             if job.streaming:
                 job.emit(Piece(reply.text))
             job.emit(Finished(reply, 0))
@@ -365,16 +370,12 @@ def _without(mix: EmotionMix | None, withheld: frozenset[str]) -> EmotionMix | N
     return EmotionMix(parts) if parts else None
 
 
-def _only_one(frames: Sequence[EmotionMix | None], job: Job) -> None:
-    if len(frames) > 1:
+def _check(job: Job, frames: Sequence[EmotionMix | None], *, steers: bool, listens: bool) -> None:
+    """Raise if a request asks for what its system lacks within a reply."""
+    if len(frames) > 1 and not steers:
         raise Unsupported(f"{job.served.name} keeps one mood through a reply; give no way '->'")
-    if job.meter:
+    if job.meter and not listens:
         raise Unsupported(f"{job.served.name} has no listener; leave emotion_meter out")
-
-
-def _stopped(reply: Reply, stop: Sequence[str]) -> Reply:
-    ends = [at for text in stop if (at := reply.text.find(text)) >= 0]
-    return replace(reply, text=reply.text[: min(ends)].rstrip()) if ends else reply
 
 
 def _fail(job: Job, error: Exception) -> None:
@@ -385,23 +386,58 @@ def _fail(job: Job, error: Exception) -> None:
     job.emit(Failed(error))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planned:
+    """A request that waits, and how it will be answered.
+
+    Args:
+        job: The request.
+        responder: Who answers.
+        frames: Its moods, one for each station.
+        engine: Whose batch it joins; None for a system that answers by itself.
+        task: What is written there.
+    """
+
+    job: Job
+    responder: Responder
+    frames: list[EmotionMix | None]
+    engine: _Engine | None
+    task: Task | None
+
+
+@dataclass(slots=True, eq=False)
+class _Candidate:
+    """One of its replies: its row, and what was done to it and heard in it so far.
+
+    Args:
+        row: In the batch until it is done.
+        guard: Watches it.
+        pushed: Scale of its push, and its share of the way between moods.
+        meter: What the listener heard in each token.
+    """
+
+    row: Row
+    guard: moods.Guard = field(default_factory=moods.Guard)
+    pushed: tuple[float, float] = (1.0, 0.0)
+    meter: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
 class _Writing:
     """One request whose candidates are in the batch."""
 
-    def __init__(self, job: Job, task: Task, doses: list[Mapping[str, float]]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        task: Task,
+        doses: list[Mapping[str, float]],
+        candidates: list[_Candidate],
+    ) -> None:
         self.job = job
         self.task = task
         self.doses = doses
-        self.rows: list[Row] = []
-        self.guards: dict[int, moods.Guard] = {}
-        self.pushed: dict[int, tuple[float, float]] = {}
-        self.meters: dict[int, list[dict[str, Any]]] = {}
+        self.candidates = candidates
+        self.guarded = job.guard and any(any(frame.values()) for frame in doses)
         self.sent = 0
-
-    @property
-    def still(self) -> bool:
-        """Whether the mood stays through the reply."""
-        return len(self.doses) == 1
 
 
 class _Engine:
@@ -433,24 +469,15 @@ class _Engine:
 
     def begin(self, job: Job, task: Task, frames: Sequence[EmotionMix | None]) -> None:
         """Read a request's prompt and let its candidates join."""
-        if job.meter and (self._live is None or self._live.listener is None):
-            raise Unsupported(f"{job.served.name} has no listener; leave emotion_meter out")
+        listens = self._live is not None and self._live.listener is not None
+        _check(job, frames, steers=self._vectors is not None, listens=listens)
         doses: list[Mapping[str, float]] = [task.doses]
         if len(frames) > 1:
-            if self._vectors is None:
-                raise Unsupported(
-                    f"{job.served.name} keeps one mood through a reply; give no way '->'"
-                )
             doses = [{} if mix is None else self._vectors.doses(mix) for mix in frames]
-        writing = _Writing(job, task, doses)
         push = self._push(moods.between(doses, 0.0), 1.0)
         drafts = [self.batch.draft(task.decoding, seed, job.stop) for seed in task.seeds]
-        writing.rows = self.batch.join(task.prompt, drafts, push, task.decoding)
-        for row in writing.rows:
-            if job.guard:
-                writing.guards[id(row)] = moods.Guard()
-            writing.pushed[id(row)] = (1.0, 0.0)
-            writing.meters[id(row)] = []
+        rows = self.batch.join(task.prompt, drafts, push, task.decoding)
+        writing = _Writing(job, task, doses, [_Candidate(row) for row in rows])
         self._writing.append(writing)
         self._after(writing)
 
@@ -478,75 +505,72 @@ class _Engine:
         return self._vectors.displacement(raw_scale={k: v * scale for k, v in doses.items()})
 
     def _hear(self, running: Sequence[Row]) -> None:
-        wanted = {id(row): w for w in self._writing if w.job.meter for row in w.rows}
-        if not wanted or (heard := self._live.heard()) is None:
+        metered = [c for w in self._writing if w.job.meter for c in w.candidates]
+        if not metered or (heard := self._live.heard()) is None:
             return
         labels = self._live.listener.labels
-        for i, row in enumerate(running):
-            if id(row) in wanted:
-                # What was read is the token before the one that was just chosen.
-                token = self._lm.tokenizer.decode(row.draft.ids[-2:-1])
-                before, after = (
-                    {k: round(float(p), 4) for k, p in zip(labels, side[i], strict=True)}
-                    for side in heard
-                )
-                wanted[id(row)].meters[id(row)].append(
-                    {"token": token, "before": before, "after": after}
-                )
+        place = {id(row): i for i, row in enumerate(running)}
+        for candidate in metered:
+            if (i := place.get(id(candidate.row))) is None:
+                continue
+            # What was read is the token before the one that was just chosen.
+            token = self._lm.tokenizer.decode(candidate.row.draft.ids[-2:-1])
+            before, after = (
+                {k: round(float(p), 4) for k, p in zip(labels, side[i], strict=True)}
+                for side in heard
+            )
+            candidate.meter.append({"token": token, "before": before, "after": after})
 
     def _after(self, writing: _Writing) -> None:
         """Look at what a request's rows wrote: send, lower, change the push, end."""
         job = writing.job
-        for row in writing.rows:
-            if row.draft.done:
-                if row in self.batch.rows:
-                    self.batch.leave(row)
+        for candidate in writing.candidates:
+            if candidate.row.draft.done:
+                self._leave(candidate.row)
                 continue
-            guard = writing.guards.get(id(row))
-            if guard is not None and any(map(any, (d.values() for d in writing.doses))):
-                guard.look(row)
-            self._set_push(writing, row, 1.0 if guard is None else guard.scale)
+            if writing.guarded:
+                candidate.guard.look(candidate.row)
+            self._set_push(writing, candidate)
         if job.streaming:
-            meter = writing.meters[id(writing.rows[0])]
-            piece = writing.rows[0].draft.piece()
-            if piece:
-                job.emit(Piece(piece, meter[writing.sent :] if job.meter else ()))
-                writing.sent = len(meter)
-        if all(row.draft.done for row in writing.rows):
+            first = writing.candidates[0]
+            if piece := first.row.draft.piece():
+                job.emit(Piece(piece, first.meter[writing.sent :]))
+                writing.sent = len(first.meter)
+        if all(candidate.row.draft.done for candidate in writing.candidates):
             self._writing.remove(writing)
             self._finish(writing)
 
-    def _set_push(self, writing: _Writing, row: Row, scale: float) -> None:
+    def _leave(self, row: Row) -> None:
+        if row in self.batch.rows:
+            self.batch.leave(row)
+
+    def _set_push(self, writing: _Writing, candidate: _Candidate) -> None:
         """Change a row's push where its place, the guard or a fence of code asks for it."""
-        share = 0.0
-        if not writing.still:
-            share = len(row.draft.ids) / max(1, writing.task.decoding.max_tokens)
+        row, scale, share = candidate.row, candidate.guard.scale, 0.0
+        if len(writing.doses) > 1:
+            share = len(row.draft.ids) / writing.task.decoding.max_tokens
         if writing.job.fences and row.draft.text.count(_FENCE) % 2:
             scale = 0.0
-        if writing.pushed[id(row)] != (scale, share):
-            writing.pushed[id(row)] = (scale, share)
+        if candidate.pushed != (scale, share):
+            candidate.pushed = (scale, share)
             row.push = self._push(moods.between(writing.doses, share), scale)
 
     def _finish(self, writing: _Writing) -> None:
         if self._live is not None:
             self._live.rest()  # what chooses reads the model as it is
-        written = [row.draft.written() for row in writing.rows]
+        written = [candidate.row.draft.written() for candidate in writing.candidates]
         try:
             reply = writing.task.finish(written)
         except Exception as error:
             _fail(writing.job, error)
             return
-        chosen = next((i for i, w in enumerate(written) if w.text == reply.text), 0)
-        row = writing.rows[chosen]
-        guard = writing.guards.get(id(row))
-        meter = writing.meters[id(row)] if writing.job.meter else []
-        meter = meter[writing.sent :] if writing.job.streaming else meter
-        times = 0 if guard is None else guard.times
-        writing.job.emit(Finished(reply, len(writing.task.prompt), meter, times))
+        place = next((i for i, w in enumerate(written) if w.text == reply.text), 0)
+        chosen = writing.candidates[place]
+        meter = chosen.meter[writing.sent :]  # nothing was sent of what is not streamed
+        writing.job.emit(Finished(reply, len(writing.task.prompt), meter, chosen.guard.times))
 
     def _withdraw(self, writing: _Writing) -> None:
-        for row in writing.rows:
-            if row in self.batch.rows:
-                self.batch.leave(row)
+        for candidate in writing.candidates:
+            self._leave(candidate.row)
         self._writing.remove(writing)
         _fail(writing.job, RunError("the request was withdrawn"))
