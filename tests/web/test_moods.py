@@ -12,9 +12,10 @@ import pytest
 from emotone.emotions import EKMAN, EVERYDAY
 from emotone.errors import ConfigError, MixError, UnknownName, UsageError
 from emotone.server import care, moods
-from emotone.server.access import Keys, Rate
+from emotone.server.access import Keys
 from emotone.server.served import read, split_id
 from emotone.server.settings import read_settings
+from emotone.web.rate import Rate
 
 
 def row(ids: list[int], entropy: float) -> Any:

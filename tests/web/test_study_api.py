@@ -309,8 +309,9 @@ def test_the_page_has_no_script_or_style_inside_and_only_text_is_put_in():
             assert there == set(re.findall(r"\{(\w+)\}", str(words["en"][key]))), key
 
 
-def test_too_many_requests_are_put_off(client: TestClient, made, monkeypatch: pytest.MonkeyPatch):
+def test_too_many_requests_are_put_off(store: Store, made, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(apps, "BURST", 5.0)
+    client = TestClient(apps.app(store), base_url="http://127.0.0.1:8130")
     own = {"authorization": f"Bearer {made[1]['r01']}"}
     given = [client.get("/api/next", headers=own) for _ in range(30)]
     late = [answer for answer in given if answer.status_code == 429]

@@ -14,7 +14,6 @@ import functools
 import json
 import math
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -32,14 +31,15 @@ from emotone.human.plan import minutes
 from emotone.human.ratings import EVENTS, Act, Conflict, State, save, state_of, tell
 from emotone.human.store import NotSaved, Rater, Store, rater_of_token, study_of, units_of
 from emotone.types import is_unicode
-from emotone.web.guard import Guard, failure
+from emotone.web.guard import Guard, failure, retry
+from emotone.web.rate import Rate
 
 #: Longest body, key and note.
 BODY, KEY, NOTE = 16 * 1024, 100, 1000
 #: Requests a second that a rater may make for long, and at once.
 RATE, BURST = 20.0, 60.0
 #: Seconds after which a client tries again what could not be saved.
-RETRY = "5"
+RETRY = 5
 #: No answer took longer, in seconds: a day.
 LONGEST = 86_400.0
 
@@ -57,7 +57,7 @@ def app(store: Store, *, hosts: Sequence[str] = ()) -> Guard:
     """
     study, units = study_of(store), units_of(store)
     design = study.design
-    limit = _Limit()
+    limit = Rate(60 * RATE, burst=BURST)
 
     def routed(call: _Call, *, reads: bool = False) -> _Answer:
         return functools.partial(_answered, store, limit, call, reads)
@@ -99,22 +99,8 @@ def app(store: Store, *, hosts: Sequence[str] = ()) -> Guard:
     return Guard(Starlette(routes=routes, exception_handlers={404: _nothing}), hosts)
 
 
-class _Limit:
-    """Requests that each rater may still make at once."""
-
-    def __init__(self) -> None:
-        self._left: dict[int, tuple[float, float]] = {}
-
-    def passes(self, rater: Rater) -> bool:
-        left, since = self._left.get(rater.id, (BURST, 0.0))
-        at = time.monotonic()
-        left = min(BURST, left + (at - since) * RATE)
-        self._left[rater.id] = (left - 1 if left >= 1 else left, at)
-        return left >= 1
-
-
 async def _answered(
-    store: Store, limit: _Limit, call: _Call, reads: bool, request: Request
+    store: Store, limit: Rate, call: _Call, reads: bool, request: Request
 ) -> Response:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     try:
@@ -123,12 +109,14 @@ async def _answered(
         rater = await run_in_threadpool(rater_of_token, store, bearer)
         if rater is None:
             return failure(401, "no rater has this key; use the link that you were sent")
-        if not limit.passes(rater):
-            return _later(429, "too many requests at once; wait a little")
+        if limit.wait(str(rater.id)):
+            return retry(failure(429, "too many requests at once; wait a little"), 1)
         return JSONResponse(await run_in_threadpool(call, rater, body))
     except NotSaved as error:
         print(f"emotone: {error}", file=sys.stderr)  # it names the file, which raters may not see
-        return _later(503, "this cannot be saved just now, and nothing was lost; try again")
+        return retry(
+            failure(503, "this cannot be saved just now, and nothing was lost; try again"), RETRY
+        )
     except Conflict as error:
         return failure(409, str(error))
     except _TooLong as error:
@@ -138,12 +126,6 @@ async def _answered(
     except EmotoneError as error:
         print(f"emotone: {error}", file=sys.stderr)
         return failure(500, "the study cannot be read; tell the person who sent you the link")
-
-
-def _later(status: int, message: str) -> Response:
-    answer = failure(status, message)
-    answer.headers["retry-after"] = RETRY if status == 503 else "1"
-    return answer
 
 
 class _TooLong(UsageError):
@@ -235,7 +217,7 @@ async def _page(store: Store, request: Request) -> Response:
     try:
         rater = await run_in_threadpool(rater_of_token, store, request.path_params["token"])
     except NotSaved:
-        return _later(503, "the study is busy; load the page again")
+        return retry(failure(503, "the study is busy; load the page again"), RETRY)
     if rater is None:
         return await _nothing(request)
     return _file("index.html", "text/html")

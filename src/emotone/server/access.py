@@ -1,15 +1,10 @@
-"""Who may ask, and how often."""
+"""Who may ask."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import threading
-import time
-from collections.abc import Callable, Sequence
-
-#: Names whose counts are kept; the oldest give way.
-_NAMES = 4096
+from collections.abc import Sequence
 
 
 class Keys:
@@ -37,32 +32,3 @@ class Keys:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
-class Rate:
-    """Requests a minute of each name: a bucket that fills steadily and holds a minute's worth.
-
-    Args:
-        per_minute: How many; 0 for any number.
-        now: A clock in seconds.
-    """
-
-    def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute = per_minute
-        self._now = now
-        self._buckets: dict[str, tuple[float, float]] = {}
-        self._lock = threading.Lock()
-
-    def wait(self, name: str) -> float:
-        """Count a request; return the seconds to wait where it is one too many, else 0."""
-        if not self._per_minute:
-            return 0.0
-        with self._lock:
-            now = self._now()
-            left, since = self._buckets.pop(name, (float(self._per_minute), now))
-            left = min(self._per_minute, left + (now - since) * self._per_minute / 60)
-            enough = left >= 1
-            self._buckets[name] = (left - 1 if enough else left, now)
-            if len(self._buckets) > _NAMES:
-                self._buckets.pop(next(iter(self._buckets)))
-            return 0.0 if enough else (1 - left) * 60 / self._per_minute

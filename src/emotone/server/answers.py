@@ -13,6 +13,7 @@ from typing import Any
 from emotone.emotions import MixText
 from emotone.errors import DataError, UsageError
 from emotone.server import care, moods
+from emotone.server.failures import error_of
 from emotone.server.served import Served, split_id
 from emotone.server.settings import Settings
 from emotone.server.wire import FORGOTTEN, REFUSED, ChatRequest, Message, Request, extra_fields
@@ -332,8 +333,6 @@ async def chat_stream(said: Ask, *, with_usage: bool) -> AsyncIterator[bytes]:
         while len(finished) < len(said.jobs):
             choice, arrived = await said.events.get()
             if isinstance(arrived, Failed):
-                from emotone.server.failures import error_of
-
                 yield event(json.loads(bytes(error_of(arrived.error).body)))
                 break
             if isinstance(arrived, Piece):

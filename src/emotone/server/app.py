@@ -24,14 +24,15 @@ from emotone import __version__
 from emotone.emotions import FULL
 from emotone.errors import EmotoneError, UsageError
 from emotone.server import answers, wire
-from emotone.server.access import Keys, Rate
+from emotone.server.access import Keys
 from emotone.server.answers import Ask
-from emotone.server.failures import error_of, retry
+from emotone.server.failures import error_of
 from emotone.server.meters import Meters
 from emotone.server.served import chosen, split_id
 from emotone.server.settings import Settings
 from emotone.server.worker import Finished, Worker
-from emotone.web.guard import App, Guard, Receive, Scope, Send, failure
+from emotone.web.guard import App, Guard, Receive, Scope, Send, failure, retry
+from emotone.web.rate import Rate
 
 log = logging.getLogger("emotone.server")
 #: Paths that ask for no key: the page and its files hold nothing of anybody.

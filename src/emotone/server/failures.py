@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from starlette.responses import JSONResponse
 
 from emotone.errors import EmotoneError, ModelMissing, UnknownName, UsageError
 from emotone.server.worker import Overloaded, Unready
-from emotone.web.guard import failure
+from emotone.web.guard import failure, retry
 
 
 def error_of(error: Exception, *, wait: float = 2.0) -> JSONResponse:
@@ -31,9 +29,3 @@ def error_of(error: Exception, *, wait: float = 2.0) -> JSONResponse:
     if isinstance(error, EmotoneError):
         return failure(500, str(error))
     return failure(500, "the reply could not be written; the server's log says why")
-
-
-def retry(answer: JSONResponse, seconds: float) -> JSONResponse:
-    """Say after how many seconds one may try again."""
-    answer.headers["retry-after"] = str(max(1, math.ceil(seconds)))
-    return answer

@@ -8,6 +8,7 @@ no leave of the browser is not JSON). No other site may read an answer, for none
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +51,12 @@ def failure(status: int, message: str, *, code: str = "", param: str | None = No
     kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
     error = {"message": message, "type": kind, "param": param, "code": code or None}
     return JSONResponse({"error": error}, status)
+
+
+def retry(answer: JSONResponse, seconds: float) -> JSONResponse:
+    """Say after how many seconds one may try again."""
+    answer.headers["retry-after"] = str(max(1, math.ceil(seconds)))
+    return answer
 
 
 def is_loopback(host: str) -> bool:
