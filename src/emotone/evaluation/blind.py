@@ -30,6 +30,7 @@ from emotone.errors import DataError, UsageError, number_of
 from emotone.evaluation.records import read_examples, read_replies_files
 from emotone.files import replacing, write_json
 from emotone.identity import digest
+from emotone.metrics.agreement import cohen
 from emotone.metrics.base import mean_stats
 from emotone.metrics.pooling import Estimate
 from emotone.metrics.significance import interval
@@ -322,14 +323,7 @@ def cohen_kappa(first: Sequence[int], second: Sequence[int], values: Sequence[in
     Returns:
         1 for full agreement, 0 for chance; NaN where both gave one value throughout.
     """
-    table = np.zeros((len(values), len(values)))
-    for a, b in zip(first, second, strict=True):
-        table[values.index(a), values.index(b)] += 1
-    table /= table.sum()
-    distance = np.subtract.outer(np.array(values), np.array(values)).astype(float) ** 2
-    chance = np.outer(table.sum(1), table.sum(0))
-    expected = float((distance * chance).sum())
-    return math.nan if expected == 0 else 1 - float((distance * table).sum()) / expected
+    return cohen(np.array([first, second], np.float64).T, values).value()
 
 
 def markdown(rows: Sequence[SystemFigures], pairs: Sequence[Mapping[str, Any]] = ()) -> str:

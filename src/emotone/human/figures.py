@@ -15,7 +15,7 @@ from emotone.errors import DataError, number_of
 from emotone.evaluation.blind import HAND
 from emotone.evaluation.groups import in_order
 from emotone.evaluation.scores import Number
-from emotone.human import agreement, judged
+from emotone.human import judged
 from emotone.human.design import Design
 from emotone.human.draw import Unit
 from emotone.human.findings import (
@@ -33,6 +33,7 @@ from emotone.human.findings import (
 from emotone.human.intervals import ROUNDS, crossed, holm
 from emotone.human.ratings import Answer, answers
 from emotone.human.store import Store, rater_of_name, study_of, units_of
+from emotone.metrics import agreement
 from emotone.metrics.base import SumStats, mean_of, mean_stats
 from emotone.metrics.significance import interval, paired_test
 

@@ -17,8 +17,8 @@ from emotone.data.reading import whole_text
 from emotone.emotions import TAXONOMIES, EmotionMix, Taxonomy
 from emotone.errors import DataError, EmotoneError
 from emotone.evaluation.records import read_replies_files
-from emotone.human.agreement import cohen
 from emotone.human.draw import Unit
+from emotone.metrics.agreement import cohen
 from emotone.metrics.base import SumStats
 
 Key = tuple[str, str]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa
 
 from emotone.evaluation import blind
-from emotone.human.agreement import cohen, fleiss, krippendorff
+from emotone.metrics.agreement import cohen, fleiss, krippendorff
 from emotone.metrics.significance import interval
 
 NAN = float("nan")
