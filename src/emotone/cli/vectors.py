@@ -16,6 +16,9 @@ from emotone.cli import options
 
 if TYPE_CHECKING:
     from emotone.data.text import Lang
+    from emotone.models import CausalLM
+    from emotone.protocols import EmotionClassifier
+    from emotone.steering.vectors import EmotionVectors
     from emotone.types import Example
 
 #: Fewer replies of an emotion are remarked on.
@@ -105,10 +108,8 @@ def make(
     from emotone.judges import LABEL, open_judge
     from emotone.models import load_causal_lm
     from emotone.steering import make as making
-    from emotone.steering.calibrate import shipped_posts
     from emotone.steering.find import own_place
     from emotone.steering.vector_file import WITH_ADAPTERS
-    from emotone.systems.steered import Config, calibrate_vectors
 
     of = _language(lang)
     chosen = configs.load(making.MakeSettings, None, settings or ())
@@ -123,18 +124,8 @@ def make(
             lm, of, settings=chosen, checkpoint=checkpoint, progress=progress
         )
     known = [t for line in everyday.lines(of, kinds=["plain"]) for t in line.replies.values()]
-    with _bar("measuring doses") as progress:
-        measured = calibrate_vectors(
-            lm,
-            vectors.only(*(label for label in vectors.labels if label in making.JUDGED)),
-            shipped_posts(of),
-            judge,
-            known_texts=known,
-            config=Config(candidates=1, batch=64),
-            settings=making.SWEEPS[of],
-            checkpoint=replies,
-            progress=progress,
-        )
+    heard = vectors.only(*(label for label in vectors.labels if label in making.JUDGED))
+    measured = _measured(lm, heard, judge, known, of, replies)
     making.with_moods(vectors.calibrated_as(measured)).save(file)
     remove(checkpoint)
     remove(replies)
@@ -163,10 +154,8 @@ def define(
     from emotone.errors import UsageError
     from emotone.models import DEFAULT, load_causal_lm
     from emotone.steering import make as making
-    from emotone.steering.calibrate import shipped_posts
     from emotone.steering.find import give_adapters, open_vectors, own_place, vectors_of
     from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file
-    from emotone.systems.steered import Config, calibrate_vectors
 
     spoken = _language(lang)
     listed = [line.strip() for line in _text(texts).split("\n") if line.strip()]
@@ -178,17 +167,7 @@ def define(
     lm = load_causal_lm(of, device=device)
     give_adapters(lm.model, vectors, source)
     alone, judge = making.define(lm, vectors, name, listed, spoken)
-    with _bar("measuring doses") as progress:
-        measured = calibrate_vectors(
-            lm,
-            alone,
-            shipped_posts(spoken),
-            judge,
-            known_texts=listed,
-            config=Config(candidates=1, batch=64),
-            settings=making.SWEEPS[spoken],
-            progress=progress,
-        )
+    measured = _measured(lm, alone, judge, listed, spoken)
     place = own_place(of)
     if vectors.card.adapters and not Path(source).is_dir():
         shutil.copytree(shipped_file(source).parent, place, dirs_exist_ok=True)
@@ -363,6 +342,33 @@ def import_(
     of_paper(lm, directions, site=site, positions=positions).save(output)
     typer.echo(output)
     options.note(f"try: emotone reply ... -m {model} --set vectors={output} --raw joy=2")
+
+
+def _measured(
+    lm: CausalLM,
+    vectors: EmotionVectors,
+    judge: EmotionClassifier,
+    known: list[str],
+    lang: Lang,
+    checkpoint: Path | None = None,
+) -> EmotionVectors:
+    """Measure doses on the posts that come with us, one candidate a post, under a bar."""
+    from emotone.steering.calibrate import shipped_posts
+    from emotone.steering.make import SWEEPS
+    from emotone.systems.steered import Config, calibrate_vectors
+
+    with _bar("measuring doses") as progress:
+        return calibrate_vectors(
+            lm,
+            vectors,
+            shipped_posts(lang),
+            judge,
+            known_texts=known,
+            config=Config(candidates=1, batch=64),
+            settings=SWEEPS[lang],
+            checkpoint=checkpoint,
+            progress=progress,
+        )
 
 
 def _language(given: str) -> Lang:
