@@ -20,9 +20,10 @@ from scipy.stats import rankdata
 from emotone.data import everyday
 from emotone.emotions import MixText
 from emotone.judges import SCORE, open_judge
+from emotone.server.jobs import Finished, Job
 from emotone.server.moods import Feeling
 from emotone.server.served import read
-from emotone.server.worker import Finished, Job, Worker
+from emotone.server.worker import Worker
 from emotone.types import Decoding, Dialogue
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise")

@@ -250,8 +250,8 @@ def test_a_batch_of_n_equals_n_batches_of_one(responder: Responder):
 
 
 def test_the_server_gives_each_row_the_reply_that_it_gets_alone(responder: Responder):
+    from emotone.server.jobs import Finished, Job
     from emotone.server.moods import Feeling
-    from emotone.server.worker import Finished, Job
     from web.serving import worker_of
 
     dialogues, mixes = rows(responder)

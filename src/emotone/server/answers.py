@@ -14,10 +14,11 @@ from emotone.emotions import MixText
 from emotone.errors import DataError, UsageError
 from emotone.server import care, moods
 from emotone.server.failures import error_of
+from emotone.server.jobs import Event, Failed, Finished, Job, Piece
 from emotone.server.served import Served, split_id
 from emotone.server.settings import Settings
 from emotone.server.wire import FORGOTTEN, REFUSED, ChatRequest, Message, Request, extra_fields
-from emotone.server.worker import Event, Failed, Finished, Job, Piece, Worker
+from emotone.server.worker import Worker
 from emotone.types import Decoding, Dialogue, EmpathyLevels, Post, Speaker
 
 _STOPS, _STOP_LENGTH = 8, 200

@@ -27,10 +27,11 @@ from emotone.server import answers, wire
 from emotone.server.access import Keys
 from emotone.server.answers import Ask
 from emotone.server.failures import error_of
+from emotone.server.jobs import Finished
 from emotone.server.meters import Meters
 from emotone.server.served import chosen, split_id
 from emotone.server.settings import Settings
-from emotone.server.worker import Finished, Worker
+from emotone.server.worker import Worker
 from emotone.web.guard import App, Guard, Receive, Scope, Send, failure, retry
 from emotone.web.rate import Rate
 
