@@ -959,6 +959,8 @@ def test_the_page_writes_no_markup_and_names_no_other_site():
 
 # -- the real server -------------------------------------------------------------------------------
 
+LENGTH = re.compile(r"\b\d+ tokens")  # the page draws its seeds, so a reply may end early
+
 
 def test_it_talks_to_the_real_server(visit: Any):
     from serving import worker_of
@@ -975,14 +977,14 @@ def test_it_talks_to_the_real_server(visit: Any):
         page.fill("#mix", "joy:20 -> joy:80")
         page.fill("#longest", "12")
         send(page)
-        expect(written(page).locator(".facts")).to_contain_text("12 tokens")
+        expect(written(page).locator(".facts")).to_contain_text(LENGTH)
         expect(written(page).locator(".legend .entry").first).to_be_visible()
         expect(page.locator("#banner")).to_be_hidden()
         page.fill("#mix", "joy:60")
         page.check("#best")
         page.get_by_role("button", name="Another reply").click()
         expect(page.locator("#turns .user .small")).to_have_text("joy:60")
-        expect(written(page).locator(".facts")).to_contain_text("12 tokens")
+        expect(written(page).locator(".facts")).to_contain_text(LENGTH)
         page.select_option("#model", "echo")
         expect(page.locator("#modelnote")).to_contain_text("takes no emotion")
         send(page, "the very same")
