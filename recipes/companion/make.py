@@ -121,7 +121,14 @@ PLANS: Mapping[str, Plan] = {
         "gemma3-270m",
         FRIENDS["zh"],
         Path("out/companion-zh"),
-        {"one": (CompanionSettings(steps=380, linear=400, threads=2), "")},
+        {
+            "one": (CompanionSettings(steps=380, linear=400, threads=2), ""),
+            "two": (CompanionSettings(steps=90, seed=1, threads=1), "one"),
+            "three": (
+                CompanionSettings(steps=210, linear=220, warmup=5, seed=2, threads=1),
+                "two",
+            ),
+        },
     ),
 }
 
