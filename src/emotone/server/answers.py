@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emotone.emotions import MixText
 from emotone.errors import DataError, UsageError
 from emotone.server import care, moods
-from emotone.server.failures import error_of
-from emotone.server.jobs import Event, Failed, Finished, Job, Piece
+from emotone.server.jobs import Event, Failed, Finished, Job
 from emotone.server.served import Served, split_id
 from emotone.server.settings import Settings
 from emotone.server.wire import FORGOTTEN, REFUSED, ChatRequest, Message, Request, extra_fields
@@ -36,7 +34,7 @@ class Ask:
         events: Where the jobs' events arrive, with the number of their choice.
         pointer: A sentence that points to help; "" for none.
         remarks: What the client is told beside the reply.
-        frames: What was asked, as text.
+        created: When it was read, in seconds of Unix.
     """
 
     id: str
@@ -304,57 +302,3 @@ def chat_answer(said: Ask, finished: Sequence[Finished]) -> dict[str, Any]:
         "usage": usage(finished),
         "emotone": choices[0]["emotone"],
     }
-
-
-def chunk(said: Ask, choices: list[dict[str, Any]], **more: Any) -> bytes:
-    """Build one event of a stream of /v1/chat/completions."""
-    row = {
-        "id": said.id,
-        "object": "chat.completion.chunk",
-        "created": said.created,
-        "model": said.name,
-        "choices": choices,
-        **more,
-    }
-    return event(row)
-
-
-def event(row: Mapping[str, Any]) -> bytes:
-    """Write an event of a stream."""
-    return f"data: {json.dumps(row, ensure_ascii=False)}\n\n".encode()
-
-
-async def chat_stream(said: Ask, *, with_usage: bool) -> AsyncIterator[bytes]:
-    """Write the stream of /v1/chat/completions; a reader who leaves frees the rows."""
-    finished: list[Finished] = []
-    ended = False
-    try:
-        for i in range(len(said.jobs)):
-            yield chunk(said, [_delta(i, {"role": "assistant", "content": ""})])
-        while len(finished) < len(said.jobs):
-            choice, arrived = await said.events.get()
-            if isinstance(arrived, Failed):
-                yield event(json.loads(bytes(error_of(arrived.error).body)))
-                break
-            if isinstance(arrived, Piece):
-                more = {"emotone": {"meter": list(arrived.meter)}} if arrived.meter else {}
-                yield chunk(said, [_delta(choice, {"content": arrived.text})], **more)
-                continue
-            finished.append(arrived)
-            if said.pointer:
-                yield chunk(said, [_delta(choice, {"content": f"\n\n{said.pointer}"})])
-            row = told(arrived, said, meter=said.jobs[choice].meter)
-            last = _delta(choice, {}) | {"finish_reason": arrived.reply.finish_reason or "stop"}
-            yield chunk(said, [last], emotone=row)
-        else:
-            if with_usage:
-                yield chunk(said, [], usage=usage(finished))
-            yield b"data: [DONE]\n\n"
-        ended = True
-    finally:
-        if not ended or len(finished) < len(said.jobs):
-            said.cancel()
-
-
-def _delta(choice: int, delta: dict[str, Any]) -> dict[str, Any]:
-    return {"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emotone.emotions import EmotionMix
-from emotone.errors import RunError
 from emotone.lm.batching import Batch, Row, Task
 from emotone.server import moods
-from emotone.server.jobs import Finished, Job, Piece, check, fail
+from emotone.server.jobs import Finished, Job, Piece, Withdrawn, check, fail
 
 _FENCE = "```"
 
@@ -107,7 +106,7 @@ class Engine:
     def fail(self, error: Exception) -> None:
         """Tell all requests, and begin a new batch."""
         for writing in self._writing:
-            fail(writing.job, error)
+            self._fail(writing, error)
         self._writing.clear()
         self.batch = self._anew()
 
@@ -174,7 +173,7 @@ class Engine:
         try:
             reply = writing.task.finish(written)
         except Exception as error:
-            fail(writing.job, error)
+            self._fail(writing, error)
             return
         place = next((i for i, w in enumerate(written) if w.text == reply.text), 0)
         chosen = writing.candidates[place]
@@ -185,4 +184,9 @@ class Engine:
         for candidate in writing.candidates:
             self._leave(candidate.row)
         self._writing.remove(writing)
-        fail(writing.job, RunError("the request was withdrawn"))
+        self._fail(writing, Withdrawn())
+
+    def _fail(self, writing: _Writing, error: Exception) -> None:
+        """Tell a request why it failed, and how much was read and written for it."""
+        tokens = max(len(candidate.row.draft.ids) for candidate in writing.candidates)
+        fail(writing.job, error, prompt_tokens=len(writing.task.prompt), tokens=tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import JSONResponse
 
 from emotone.errors import EmotoneError, ModelMissing, UnknownName, UsageError
@@ -29,3 +31,15 @@ def error_of(error: Exception, *, wait: float = 2.0) -> JSONResponse:
     if isinstance(error, EmotoneError):
         return failure(500, str(error))
     return failure(500, "the reply could not be written; the server's log says why")
+
+
+#: The errors of each path, for the OpenAPI.
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "What was asked cannot be meant."},
+    401: {"description": "No valid key."},
+    404: {"description": "No such model."},
+    413: {"description": "Too large."},
+    415: {"description": "Not JSON."},
+    429: {"description": "Too many requests; Retry-After says when to come again."},
+    503: {"description": "Models are loading."},
+}

@@ -17,6 +17,13 @@ from emotone.types import Decoding, Dialogue, EmpathyLevels, Reply
 log = logging.getLogger("emotone.server")
 
 
+class Withdrawn(RunError):
+    """Whoever asked does not wait any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the request was withdrawn")
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A part of a reply, and what the listener heard in its tokens."""
@@ -44,9 +51,17 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why there is no reply."""
+    """Why there is no reply.
+
+    Args:
+        error: The reason.
+        prompt_tokens: Tokens that the model read meanwhile.
+        tokens: Tokens that it wrote meanwhile.
+    """
 
     error: Exception
+    prompt_tokens: int = 0
+    tokens: int = 0
 
 
 Event = Piece | Finished | Failed
@@ -102,9 +117,9 @@ def check(job: Job, frames: Sequence[EmotionMix | None], *, steers: bool, listen
         raise Unsupported(f"{job.served.name} has no listener; leave emotion_meter out")
 
 
-def fail(job: Job, error: Exception) -> None:
+def fail(job: Job, error: Exception, *, prompt_tokens: int = 0, tokens: int = 0) -> None:
     """Tell a request why it failed; what is not ours is told to the log alone."""
     if not isinstance(error, EmotoneError):
         log.error("a reply of %s could not be written", job.served.name, exc_info=error)
         error = RunError("the reply could not be written; the server's log says why")
-    job.emit(Failed(error))
+    job.emit(Failed(error, prompt_tokens, tokens))

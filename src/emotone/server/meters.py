@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from emotone.server.jobs import Finished
+from emotone.server.jobs import Failed, Finished, Withdrawn
 from emotone.server.worker import Worker
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(slots=True)
-class _Counted:
+class Count:
+    """A request that is being counted.
+
+    Args:
+        path: What was called.
+        model: Who answers, once it is known.
+        streams: Whether its stream says when it has ended.
+    """
+
+    path: str
     model: str = ""
+    streams: bool = False
+    began: float = field(default_factory=time.monotonic)
 
 
 class Meters:
     """The figures of one server.
 
     Args:
-        worker: What is asked how much it runs and waits.
+        worker: What is asked how much it runs and waits, and tells of each reply that has ended.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -47,32 +59,40 @@ class Meters:
         running.set_function(lambda: worker.running)
         waiting = Gauge("emotone_num_requests_waiting", "Requests that wait.", registry=registry)
         waiting.set_function(lambda: worker.pending)
+        worker.ended = self._tokens
 
     @contextmanager
-    def request(self, path: str) -> Iterator[_Counted]:
-        """Count a request when it ends; its model is set when it is known."""
-        counted, began = _Counted(), time.monotonic()
-        outcome = "failed"
+    def request(self, path: str) -> Iterator[Count]:
+        """Count a request when it ends; one that streams is counted by its stream."""
+        count = Count(path)
         try:
-            yield counted
-            outcome = "answered"
-        finally:
-            self._requests.labels(path, counted.model, outcome).inc()
-            self._whole.observe(time.monotonic() - began)
+            yield count
+        except BaseException as error:
+            self._end(count, error)
+            raise
+        if True:
+            self._end(count, None)
 
-    async def timed(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Pass a stream on, and note when its first content came."""
-        began, number = time.monotonic(), 0
-        async for event in events:
-            number += 1
-            if number == 2:  # the first names the role only
-                self._first.observe(time.monotonic() - began)
-            yield event
+    def streamed(self, count: Count) -> Callable[[Exception | None, float | None], None]:
+        """Leave a request to its stream; return what the stream calls at its end."""
+        count.streams = True
 
-    def written(self, finished: Sequence[Finished]) -> None:
-        """Count the tokens of replies."""
-        self._read.inc(sum(f.prompt_tokens for f in finished))
-        self._written.inc(sum(f.reply.tokens for f in finished))
+        def ended(error: Exception | None, first: float | None) -> None:
+            if first is not None:
+                self._first.observe(first)
+            self._end(count, error)
+
+        return ended
+
+    def _end(self, count: Count, error: BaseException | None) -> None:
+        left = isinstance(error, Withdrawn | asyncio.CancelledError)
+        outcome = "answered" if error is None else "cancelled" if left else "failed"
+        self._requests.labels(count.path, count.model, outcome).inc()
+        self._whole.observe(time.monotonic() - count.began)
+
+    def _tokens(self, event: Finished | Failed) -> None:
+        self._read.inc(event.prompt_tokens)
+        self._written.inc(event.reply.tokens if isinstance(event, Finished) else event.tokens)
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' format."""

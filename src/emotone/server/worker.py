@@ -25,7 +25,7 @@ from emotone.lm.batching import Task, unfit
 from emotone.lm.decode import cut
 from emotone.protocols import BatchResponder, Responder
 from emotone.server.engine import Engine
-from emotone.server.jobs import Event, Finished, Job, Piece, check, fail
+from emotone.server.jobs import Event, Failed, Finished, Job, Piece, Withdrawn, check, fail
 from emotone.server.served import Served
 from emotone.types import Decoding
 
@@ -46,10 +46,14 @@ _Call = tuple[Callable[[], Any], "Future[Any]"]
 
 
 def _settle(task: Callable[[], Any], outcome: Future[Any]) -> None:
+    if not outcome.set_running_or_notify_cancel():
+        return
     try:
         outcome.set_result(task())
-    except Exception as error:
+    except BaseException as error:
         outcome.set_exception(error)
+        if not isinstance(error, Exception):
+            raise
 
 
 class Worker:
@@ -84,8 +88,13 @@ class Worker:
         self._stack = ExitStack()
         self._thread = threading.Thread(target=self._run, name="emotone-worker", daemon=True)
         self._ready = threading.Event()
+        self._open: set[Job] = set()
+        self._lock = threading.Lock()  # of what is taken, so that nothing comes after the end
         self._seeds = random.Random()
+        self._closed = False
         self.death: BaseException | None = None
+        self.ended: Callable[[Finished | Failed], None] = lambda _: None
+        """Hears of each request that has ended, in the thread."""
 
     # -- from other threads ------------------------------------------------------------------
 
@@ -107,7 +116,7 @@ class Worker:
     @property
     def running(self) -> int:
         """Replies that are being written."""
-        return sum(len(e.batch.rows) for e in self._engines.values() if e is not None)
+        return sum(len(e.batch.rows) for e in [*self._engines.values()] if e is not None)
 
     @property
     def pending(self) -> int:
@@ -119,31 +128,41 @@ class Worker:
 
         Raises:
             Overloaded: If too many wait.
-            RunError: If the worker is dead.
+            Unready: If the worker is dead, or does not take requests yet.
         """
-        if not self.ready:
-            raise self.unready()
-        if not self._room.acquire(blocking=False):
-            raise Overloaded(f"{self.pending} requests wait already; try again in a few seconds")
         emit = job.emit
 
         def last(event: Event) -> None:
             if not isinstance(event, Piece):
+                self._open.discard(job)
                 self._room.release()
+                self.ended(event)
             emit(event)
 
-        job.emit = last
-        self._arrivals.put(job)
+        with self._lock:
+            if not self.ready:
+                raise self.unready()
+            if not self._room.acquire(blocking=False):
+                raise Overloaded(
+                    f"{self.pending} requests wait already; try again in a few seconds"
+                )
+            job.emit = last
+            self._open.add(job)
+            self._arrivals.put(job)
 
     def call(self, task: Callable[[], Any]) -> Future[Any]:
         """Let the thread run something between two steps; return its outcome-to-be."""
         outcome: Future[Any] = Future()
-        self._arrivals.put((task, outcome))
+        with self._lock:
+            if self.ready:
+                self._arrivals.put((task, outcome))
+            else:
+                outcome.set_exception(self.unready())
         return outcome
 
     def unready(self) -> RunError:
         """Say why no request is taken now."""
-        if self.death is not None or not self._thread.is_alive():
+        if self._closed:
             return Unready("the thread that runs the models has ended; start the server again")
         return Unready("the models are loading; try again in a few seconds")
 
@@ -164,9 +183,23 @@ class Worker:
                 self._loop()
         except BaseException as error:
             self.death = error
-            for planned in self._waiting:
-                fail(planned.job, RunError("the thread that runs the models has ended"))
             log.critical("the thread that runs the models has ended", exc_info=error)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Tell all who still wait, wherever they stand, that nothing comes."""
+        with self._lock:
+            self._ready.clear()
+            self._closed = True
+        for job in list(self._open):
+            fail(job, self.unready())
+        self._waiting.clear()
+        self._engines.clear()
+        while not self._arrivals.empty():
+            arrival = self._arrivals.get()
+            if isinstance(arrival, tuple) and arrival[1].set_running_or_notify_cancel():
+                arrival[1].set_exception(self.unready())
 
     def _loop(self) -> None:
         ending = False
@@ -216,7 +249,7 @@ class Worker:
         for planned in waiting:
             job, engine, task = planned.job, planned.engine, planned.task
             if job.cancelled:
-                fail(job, RunError("the request was withdrawn"))
+                fail(job, Withdrawn())
             elif engine is None or task is None:
                 like = (id(planned.responder), replace(job.decoding, seed=0))
                 apart.setdefault(like, []).append(planned)
