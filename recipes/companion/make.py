@@ -123,10 +123,9 @@ PLANS: Mapping[str, Plan] = {
         Path("out/companion-zh"),
         {
             "one": (CompanionSettings(steps=380, linear=400, threads=2), ""),
-            "two": (CompanionSettings(steps=90, seed=1, threads=1), "one"),
-            "three": (
-                CompanionSettings(steps=210, linear=220, warmup=5, seed=2, threads=1),
-                "two",
+            "two": (
+                CompanionSettings(steps=150, linear=160, warmup=5, seed=1, threads=1),
+                "one",
             ),
         },
     ),

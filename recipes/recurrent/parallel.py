@@ -1,7 +1,8 @@
 """One post, every emotion: what is clear in the pool, and the lines of `everyday`.
 
-`python -m recipes.recurrent.parallel zh` writes the pool out/pairs/zh-parallel; `clear.py` has to
-come before.
+`python -m recipes.recurrent.parallel zh` writes out/pairs/zh-start, which is the whole pool and the
+lines, and out/pairs/zh-parallel, which is what is clear in it and the lines; `clear.py` has to come
+before. A-Seq2Seq learns the first, and all three systems go on from it with the second.
 
 In the pool of `emotone data prepare` a post has one reply, mostly a calm one (of 37,600 Chinese
 pairs 121 are disgusted), so that no system sees what an emotion changes. Here it is: the same post
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from emotone.data import everyday
 from emotone.data.corpora.everyday import CORPUS
@@ -34,11 +34,6 @@ ASKED = {
     "en": ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral"),
 }
 TRAIN: tuple[everyday.Split, ...] = ("train-a", "train-b", "train-c")
-
-
-def pool(lang: Lang) -> Path:
-    """Folder of the pool."""
-    return ROOT / f"out/pairs/{lang}-parallel"
 
 
 def by_hand(lang: Lang, splits: Sequence[everyday.Split]) -> Iterator[Example]:
@@ -61,24 +56,20 @@ def _of(label: str, taxonomy: Taxonomy) -> EmotionMix:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("lang", choices=list(ASKED))
-    given = arguments.parse_args()
-    lang: Lang = given.lang
-    pool(lang).mkdir(parents=True, exist_ok=True)
-    out, clear = pool(lang), ROOT / f"out/pairs/{lang}-clear"
-    out.mkdir(parents=True, exist_ok=True)
-    facts = json.loads((clear / "pool.json").read_text(encoding="utf-8"))
+    lang: Lang = arguments.parse_args().lang
     hand = list(by_hand(lang, TRAIN))
-    for part in ("train", "dev", "texts"):
-        rows = list(read_file(clear / f"{part}.jsonl", Problems()))
-        if part == "train":
-            rows += hand
-        elif part == "dev":
-            rows = list(by_hand(lang, ["dev"]))
-        write_jsonl(rows, out / f"{part}.jsonl")
-    facts["everyday"] = len(hand)
-    facts["licences"]["everyday"] = CORPUS.licence
-    write_json(out / "pool.json", facts)
-    print(lang, facts["everyday"])
+    for name, source in (("start", lang), ("parallel", f"{lang}-clear")):
+        out, pairs = ROOT / f"out/pairs/{lang}-{name}", ROOT / f"out/pairs/{source}"
+        out.mkdir(parents=True, exist_ok=True)
+        for part in ("train", "texts"):
+            rows = list(read_file(pairs / f"{part}.jsonl", Problems()))
+            write_jsonl([*rows, *hand] if part == "train" else rows, out / f"{part}.jsonl")
+        write_jsonl(by_hand(lang, ["dev"]), out / "dev.jsonl")
+        facts = json.loads((pairs / "pool.json").read_text(encoding="utf-8"))
+        facts["everyday"] = len(hand)
+        facts["licences"]["everyday"] = CORPUS.licence
+        write_json(out / "pool.json", facts)
+        print(out.name, len(rows), len(hand))
 
 
 if __name__ == "__main__":
