@@ -10,11 +10,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 #: How a token that is no word of a text begins and ends, such as `<tool_call>` and `[INST]`.
 _BRACKETED = re.compile(r"[<\[{|].*[>\]}|]", re.DOTALL)
+
+
+class _Controls(dict[str, int]):
+    """Control tokens with their ids.
+
+    Args:
+        ids: The same.
+        left: Those before which blanks go away.
+        right: Those after which they do.
+    """
+
+    def __init__(self, ids: dict[str, int], left: frozenset[str], right: frozenset[str]) -> None:
+        super().__init__(ids)
+        self.left, self.right = left, right
+
+    @cached_property
+    def edges(self) -> list[str]:
+        """What they begin and end with."""
+        return sorted({c for token in self for c in (token.strip()[0], token.strip()[-1])})
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Any of them, the longest first."""
+        longest_first = sorted(self, key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, longest_first))})")
+
+    @cached_property
+    def known(self) -> frozenset[int]:
+        """Their ids."""
+        return frozenset(self.values())
+
+
+#: Of each tokenizer: what its control tokens depend on, and these. Gemma 3 has 6,000 added tokens,
+#: and asking for them takes longer than all the rest of an encoding.
+_SEEN: WeakKeyDictionary[Any, tuple[object, _Controls]] = WeakKeyDictionary()
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
@@ -65,7 +102,7 @@ def marked_ids(
     finally:
         tokenizer.truncation_side = before
     controls = _controls(tokenizer)
-    known = set(controls.values())
+    known = controls.known
     own = [i for i in tokenizer("", verbose=False)["input_ids"] if i in known]
     for row, text in enumerate(texts):
         if _forged(tokenizer, controls, text, rows[row], own):
@@ -85,16 +122,19 @@ def marks(tokenizer: Any) -> tuple[list[int], list[int]]:
     return whole[:at], whole[at + len(bare) :]
 
 
-def _controls(tokenizer: Any) -> dict[str, int]:
+def _controls(tokenizer: Any) -> _Controls:
     """Return the control tokens with their ids.
 
     They are the special tokens, and those added later that are in brackets or in the chat template
     and are no word; blanks, words and signs that were added as text stay text.
     """
     template = str(getattr(tokenizer, "chat_template", None) or "")
-    special = set(tokenizer.all_special_tokens)
-    return {
-        token.content: int(i)
+    special = tuple(tokenizer.all_special_tokens)
+    depends_on = (template, special, len(tokenizer))
+    if (seen := _SEEN.get(tokenizer)) is not None and seen[0] == depends_on:
+        return seen[1]
+    control = {
+        int(i): token
         for i, token in tokenizer.added_tokens_decoder.items()
         if token.content.strip()
         and (
@@ -104,36 +144,40 @@ def _controls(tokenizer: Any) -> dict[str, int]:
             or (token.content in template and not token.content.strip().isalnum())
         )
     }
+    controls = _Controls(
+        {token.content: i for i, token in control.items()},
+        frozenset(token.content for token in control.values() if token.lstrip),
+        frozenset(token.content for token in control.values() if token.rstrip),
+    )
+    _SEEN[tokenizer] = (depends_on, controls)
+    return controls
 
 
-def _shield(controls: dict[str, int], texts: Sequence[str]) -> dict[int, str]:
+def _shield(controls: _Controls, texts: Sequence[str]) -> dict[int, str]:
     """Map what control tokens begin and end with to characters that are in none of the texts."""
-    edges = sorted({c for token in controls for c in (token.strip()[0], token.strip()[-1])})
+    edges = controls.edges
     used = set().union(*texts)
     free = (chr(c) for c in range(0xF0000, 0xFFFFE) if chr(c) not in used)
     return {ord(edge): c for edge, c in zip(edges, islice(free, len(edges)), strict=True)}
 
 
-def _split(controls: dict[str, int], text: str) -> list[str]:
+def _split(controls: _Controls, text: str) -> list[str]:
     """Split at control tokens: [text, token, text, token, ..., text]."""
-    if not controls:
-        return [text]
-    longest_first = sorted(controls, key=len, reverse=True)
-    return re.split(f"({'|'.join(map(re.escape, longest_first))})", text)
+    return controls.pattern.split(text) if controls else [text]
 
 
 def _forged(
-    tokenizer: Any, controls: dict[str, int], text: str, ids: Sequence[int], own: Sequence[int]
+    tokenizer: Any, controls: _Controls, text: str, ids: Sequence[int], own: Sequence[int]
 ) -> bool:
     """Tell whether ids hold other control tokens than the own ones of template and tokenizer."""
-    known = set(controls.values())
+    known = controls.known
     if [i for i in ids if i in known] == list(own):
         return False
     unknown = tokenizer.unk_token
     if unknown in controls and _normal(tokenizer, text).count(unknown) == own.count(
         controls[unknown]
     ):  # the token of unknown characters stands for real ones
-        known.discard(controls[unknown])
+        known -= {controls[unknown]}
     return [i for i in ids if i in known] != [i for i in own if i in known]
 
 
@@ -143,23 +187,22 @@ def _normal(tokenizer: Any, text: str) -> str:
     return normalizer.normalize_str(text) if normalizer is not None else text
 
 
-def _assembled(tokenizer: Any, controls: dict[str, int], parts: Sequence[str]) -> list[int]:
+def _assembled(tokenizer: Any, controls: _Controls, parts: Sequence[str]) -> list[int]:
     """Return the ids of what `_split` gave: of its tokens as control, of its texts as plain."""
-    added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
     ids: list[int] = []
     for place, part in enumerate(parts):
         if place % 2:
             ids.append(controls[part])
             continue
-        if place and added[parts[place - 1]].rstrip:
+        if place and parts[place - 1] in controls.right:
             part = part.lstrip()
-        if place + 1 < len(parts) and added[parts[place + 1]].lstrip:
+        if place + 1 < len(parts) and parts[place + 1] in controls.left:
             part = part.rstrip()
         ids += _plain(tokenizer, controls, part, begins=place == 0)
     return ids
 
 
-def _plain(tokenizer: Any, controls: dict[str, int], text: str, *, begins: bool) -> list[int]:
+def _plain(tokenizer: Any, controls: _Controls, text: str, *, begins: bool) -> list[int]:
     """Return the ids of a text as characters, whatever it spells.
 
     Args:
@@ -195,7 +238,7 @@ def _plain(tokenizer: Any, controls: dict[str, int], text: str, *, begins: bool)
 
 
 def _of_word(
-    tokenizer: Any, controls: dict[str, int], encode: Callable[[str], list[int]], word: str
+    tokenizer: Any, controls: _Controls, encode: Callable[[str], list[int]], word: str
 ) -> list[int]:
     """Return the ids of a word; one that holds a control token's spelling is cut inside of it."""
     # Some vocabularies hold their control tokens as words, so that a model may find them alone.
@@ -207,5 +250,4 @@ def _of_word(
         cut = len(parts[0]) + 1
         halves = (word[:cut], word[cut:])
         return [i for half in halves for i in _of_word(tokenizer, controls, encode, half)]
-    known = set(controls.values())
-    return [i for i in ids if i not in known]
+    return [i for i in ids if i not in controls.known]
