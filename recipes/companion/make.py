@@ -124,7 +124,7 @@ PLANS: Mapping[str, Plan] = {
         {
             "one": (CompanionSettings(steps=380, linear=400, threads=2), ""),
             "two": (
-                CompanionSettings(steps=150, linear=160, warmup=5, seed=1, threads=1),
+                CompanionSettings(steps=130, linear=140, warmup=5, seed=1, threads=1),
                 "one",
             ),
         },
