@@ -8,7 +8,7 @@
 6. pack   three: fewer ranks, listeners of emotion and sense                   the shipped folder
 7. sweep  doses, classified by the labelling judge                             the shipped folder
 
-`--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, one step, no ratings yet.
+`--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, two steps, no preferences.
 
 `python -m recipes.companion.make one` and so on (30, 40, 65, 15, 10, 5, 10 minutes on two cores);
 a killed step goes on. Between answer and prefer come `recipes.everyday.sheets` and readers. All
@@ -69,10 +69,8 @@ ADAPTERS = LowRank()
 LATER = ("en-p14", *(f"en-p{n}" for n in range(18, 99)), *(f"en-hp{n}" for n in range(3, 99)))
 SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
-POSTS = tuple(Path(__file__).with_name("posts.txt").read_text(encoding="utf-8").splitlines())
-#: Candidates of each emotion that readers rate, and what their ratings are named.
+#: Candidates of each emotion that readers rate.
 CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
-RATED = "companion-3"
 SHIPPED_RANK = 16
 STRAIGHT = Curve(((-100.0, -0.5), (0.0, 0.0), (100.0, 1.0)))
 
@@ -87,6 +85,8 @@ class Plan:
         system: System prompt that it is taught with.
         out: Folder of the steps.
         steps: Step of likelihood -> its settings, and the step that it goes on from.
+        rated: What the ratings of its replies are named.
+        posts_file: Posts of these replies, a line each.
     """
 
     lang: Lang
@@ -94,6 +94,14 @@ class Plan:
     system: str
     out: Path
     steps: Mapping[str, tuple[CompanionSettings, str]]
+    rated: str
+    posts_file: str
+
+    @property
+    def posts(self) -> list[str]:
+        """Posts of the replies that readers rate; nothing learns from a reply to them."""
+        path = Path(__file__).with_name(self.posts_file)
+        return path.read_text(encoding="utf-8").splitlines()
 
     @property
     def shipped(self) -> Path:
@@ -115,6 +123,8 @@ PLANS: Mapping[str, Plan] = {
                 "two",
             ),
         },
+        "companion-3",
+        "posts.txt",
     ),
     "zh": Plan(
         "zh",
@@ -128,6 +138,8 @@ PLANS: Mapping[str, Plan] = {
                 "one",
             ),
         },
+        "companion-zh-2",
+        "posts_zh.txt",
     ),
 }
 
@@ -202,7 +214,7 @@ def answer(plan: Plan, step: str, folder: Path) -> None:
     card = VectorsCard(plan.model, fingerprint(base(plan).model), positions="last")
     mood = Mood(lm, EmotionVectors(pushes, card), batch=64)
     emotions = everyday.EMOTIONS
-    asked = [(n, post, e) for n, post in enumerate(POSTS, 1) for e in emotions]
+    asked = [(n, post, e) for n, post in enumerate(plan.posts, 1) for e in emotions]
     written = mood.write_candidates(
         [prompt_ids(lm.tokenizer, Dialogue.of(post), plan.system) for _, post, _ in asked],
         [{e: 1.0} if e in LABELS else {} for *_, e in asked],
@@ -210,19 +222,19 @@ def answer(plan: Plan, step: str, folder: Path) -> None:
         Decoding(seed=40_000),
     )
     rows = [
-        {"id": f"{RATED}:{n}/{e}-{i}", "split": "train-c", "post": post, "reply": reply.text,
-         "system": RATED, "emotion": e}
+        {"id": f"{plan.rated}:{n}/{e}-{i}", "split": "train-c", "post": post, "reply": reply.text,
+         "system": plan.rated, "emotion": e}
         for (n, post, e), candidates in zip(asked, written, strict=True)
         for i, reply in enumerate(candidates.replies)
     ]  # fmt: skip
     random.Random(0).shuffle(rows)
     folder.mkdir(parents=True, exist_ok=True)
-    write_rows(folder / "candidates-en.jsonl", rows)
+    write_rows(folder / f"candidates-{plan.lang}.jsonl", rows)
 
 
 def ratings(plan: Plan) -> list[everyday.Rating]:
     """Replies of the companion to our posts, as readers rated them; none before they did."""
-    return [r for r in everyday.ratings(plan.lang, splits=["train-c"]) if r.system == RATED]
+    return [r for r in everyday.ratings(plan.lang, splits=["train-c"]) if r.system == plan.rated]
 
 
 def prefer_rated(plan: Plan, step: str, before: str) -> None:
@@ -282,7 +294,7 @@ def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
     block = listener.block
     sense = None
     if rated := ratings(plan):
-        prompts = {p: prompt_ids(lm.tokenizer, Dialogue.of(p), plan.system) for p in POSTS}
+        prompts = {p: prompt_ids(lm.tokenizer, Dialogue.of(p), plan.system) for p in plan.posts}
         pairs = [(prompts[r.post], r.reply) for r in rated]
         sense = train_listener(
             block_means(lm.model, lm.tokenizer, pairs, block),
