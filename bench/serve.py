@@ -49,9 +49,9 @@ POSTS = [
 
 
 @contextmanager
-def ours(threads: int) -> Iterator[str]:
-    """Start the server on a free port; yields its address."""
-    command = [sys.executable, "-m", "emotone", "serve", "--port", "0", "--model", "smollm2"]
+def ours(threads: int, model: str = "smollm2") -> Iterator[tuple[str, int]]:
+    """Start the server on a free port, and wait for its model; yields its address and process."""
+    command = [sys.executable, "-m", "emotone", "serve", "--port", "0", "--model", model]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -59,8 +59,8 @@ def ours(threads: int) -> Iterator[str]:
             raise RuntimeError("the server has no output")
         address = process.stdout.readline().strip()
         while httpx.get(f"{address}/health").status_code != 200:
-            time.sleep(0.2)
-        yield address
+            time.sleep(0.1)
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait(40)
@@ -119,7 +119,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}, {chosen.threads} threads", file=sys.stderr)
     results: dict[str, Any] = {}
-    with ours(chosen.threads) as address:
+    with ours(chosen.threads) as (address, _):
         load(address, "smollm2", 1, 8, "moods")  # what is loaded late is loaded now
         for clients in chosen.clients:
             rows = [

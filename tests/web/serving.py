@@ -18,6 +18,9 @@ from emotone.server.app import build
 from emotone.server.settings import Settings
 from emotone.server.worker import Worker
 
+#: Seconds that a test waits for a server or a page, on a slow machine too.
+PATIENCE = 20.0
+
 
 class Ready:
     """A name whose system is loaded."""
@@ -58,7 +61,7 @@ def serving(
         thread.join(10)
 
 
-def until(condition: Any, seconds: float = 20.0) -> None:
+def until(condition: Any, seconds: float = PATIENCE) -> None:
     """Wait for a condition."""
     end = time.monotonic() + seconds
     while not condition():

@@ -48,11 +48,34 @@ def test_certainty_again_and_again_is_a_loop_and_prose_is_none():
 
 def test_a_way_goes_in_lines_between_its_stations():
     frames = [{"joy": 1.0}, {"joy": 0.0, "fear": 2.0}, {"fear": 1.0}]
-    assert moods.between(frames, 0.0) == {"joy": 1.0, "fear": 0.0}
-    assert moods.between(frames, 0.25) == {"joy": 0.5, "fear": 1.0}
-    assert moods.between(frames, 0.5) == {"joy": 0.0, "fear": 2.0}
-    assert moods.between(frames, 1.0) == moods.between(frames, 7.0) == {"joy": 0.0, "fear": 1.0}
-    assert moods.between([{"joy": 0.3}], 0.9) == {"joy": 0.3}
+    places = [4.0, 8.0, 24.0]
+    assert moods.between(frames, places, 0) == moods.between(frames, places, 4)
+    assert moods.between(frames, places, 4) == {"joy": 1.0, "fear": 0.0}
+    assert moods.between(frames, places, 6) == {"joy": 0.5, "fear": 1.0}
+    assert moods.between(frames, places, 8) == {"joy": 0.0, "fear": 2.0}
+    assert moods.between(frames, places, 16) == {"joy": 0.0, "fear": 1.5}
+    assert moods.between(frames, places, 99) == {"joy": 0.0, "fear": 1.0}
+    assert moods.between([{"joy": 0.3}], [0.0], 9) == {"joy": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("way", "places"),
+    [
+        ("joy", [0]),
+        ("joy:0 -> joy:80", [0, 28.8]),
+        ("none -> fear -> joy", [0, 14.4, 28.8]),
+        ("joy:0 -> joy:80 @ 24", [0, 24]),
+        ("joy @ 5 -> fear@9 -> anger @40", [5, 9, 40]),
+        ("joy -> fear -> anger @ 10", [0, 5, 10]),
+        ("joy -> fear @ 10 -> anger", [0, 10, 28.8]),
+        ("joy -> fear @ 60 -> anger", [0, 60, 61]),
+        ("joy@0→fear→anger→love@6", [0, 2, 4, 6]),
+    ],
+)
+def test_stations_without_a_place_stand_evenly_between_the_others(way: str, places: list[float]):
+    feeling = moods.read(way)
+    assert moods.spread(feeling.places, len(feeling.frames), 28.8) == pytest.approx(places)
+    assert moods.remembered([feeling], 2).places == feeling.places
 
 
 def test_a_half_life_halves_and_full_is_the_most():
@@ -65,7 +88,17 @@ def test_a_half_life_halves_and_full_is_the_most():
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(5, "give a text"), ({"joy": True}, "give names and numbers"), ("joy->", "empty")],
+    [
+        (5, "give a text"),
+        ({"joy": True}, "give names and numbers"),
+        ("joy->", "empty"),
+        ("joy @ 5", "without a way"),
+        ("joy -> fear @ soon", "'soon' of a station is no number"),
+        ("joy -> fear @ -3", "no number of tokens"),
+        ("joy -> fear @", "no number of tokens"),
+        ("joy @ 8 -> fear @ 8", "8, 8 tokens; let the places rise"),
+        ("joy -> fear @ 0", "let the places rise"),
+    ],
 )
 def test_what_is_no_mood_is_refused(value: Any, words: str):
     with pytest.raises(MixError, match=words):

@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +23,7 @@ uvicorn = pytest.importorskip("uvicorn", reason="the server needs the extra 'ser
 pytest.importorskip("fastapi", reason="the server needs the extra 'serve'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+from serving import PATIENCE, until, worker_of  # noqa: E402
 from starlette.applications import Starlette  # noqa: E402
 from starlette.requests import Request  # noqa: E402
 from starlette.responses import (  # noqa: E402
@@ -37,6 +37,10 @@ from starlette.staticfiles import StaticFiles  # noqa: E402
 
 from emotone.emotions import EVERYDAY, MixText  # noqa: E402
 from emotone.errors import EmotoneError  # noqa: E402
+from emotone.server import care, moods  # noqa: E402
+from emotone.server.app import _HTTP  # noqa: E402
+from emotone.server.failures import _CODES  # noqa: E402
+from emotone.types import EmpathyLevels  # noqa: E402
 from emotone.web.guard import Guard, failure  # noqa: E402
 
 PAGE = Path(str(files("emotone.server") / "page"))
@@ -52,12 +56,14 @@ MOODS = (
 HEARD = ("anger", "fear", "joy", "sadness", "neutral")
 
 
-def card(labels: Sequence[str], *, graded: bool = True, vectors: bool = True) -> dict[str, Any]:
+def card(
+    labels: Sequence[str], *, graded: bool = True, vectors: bool = True, empathy: bool = False
+) -> dict[str, Any]:
     """What /v1/emotions says of a model with these labels."""
     return {
         "graded": graded and bool(labels),
         "mixes": graded and bool(labels),
-        "empathy": False,
+        "empathy": empathy,
         "history": True,
         "streaming": True,
         "languages": ["en", "zh"] if graded else [],
@@ -75,7 +81,7 @@ def card(labels: Sequence[str], *, graded: bool = True, vectors: bool = True) ->
 
 
 class Fake:
-    """A server of three models that answers at once, and remembers what it was asked."""
+    """A server of some models that answers at once, and remembers what it was asked."""
 
     text = "What a lovely thing to say! I hope 明天 is just as bright, and that you smile."
 
@@ -90,11 +96,13 @@ class Fake:
             "classes": card(("happiness", "sadness", "anger", "like"), graded=False),
             "plain": card(()),
             "slow": card(BASIC),
+            "warm": card(BASIC, vectors=False, empathy=True),
         }
         self.asked: list[dict[str, Any]] = []
         self.key = ""
         self.status = "ok"
         self.error = ""
+        self.code = ""
         self.notes: list[str] = []
         self.care = ""
         self.delay = 0.0
@@ -159,7 +167,7 @@ class Fake:
         body = await request.json()
         self.asked.append(body)
         if self.error:
-            return failure(429, self.error)
+            return failure(429, self.error, code=self.code)
         tokens = [f"{' ' if i else ''}{word}" for i, word in enumerate(self.text.split(" "))]
         meter = [self.heard(i, token) for i, token in enumerate(tokens)]
         meter = meter if body.get("emotion_meter") else []
@@ -243,7 +251,7 @@ class Window:
         name = json.dumps(options, sort_keys=True)
         if name not in self.pages:
             context = self.browser.new_context(**options)
-            context.set_default_timeout(8000)
+            context.set_default_timeout(1000 * PATIENCE)
             context.grant_permissions(["clipboard-read", "clipboard-write"])
             page = self.pages[name] = context.new_page()
             page.add_init_script(EVENTS)
@@ -320,14 +328,6 @@ def set_slider(page: Any, name: str, value: float) -> None:
 def copied(page: Any) -> str:
     expect(page.locator("#toast")).not_to_be_empty()
     return page.evaluate("navigator.clipboard.readText()")
-
-
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
 
 
 # -- a conversation --------------------------------------------------------------------------------
@@ -526,7 +526,10 @@ def test_the_page_reads_mixes_as_the_library_does(visit: Any):
       const { readWay, writeWay } = await import("/page/mix.js");
       const order = [...new Set(pairs.map((pair) => pair[1]))];
       return texts.map((text) => {
-        try { return writeWay(readWay(text, new Map(pairs)), order); }
+        try {
+          const { stations, places } = readWay(text, new Map(pairs));
+          return writeWay(stations, order, places);
+        }
         catch (problem) { return problem.key ? null : String(problem); }
       });
     }"""
@@ -540,6 +543,82 @@ def test_the_page_reads_mixes_as_the_library_does(visit: Any):
         return str(mix) if any(mix.intensities().values()) else ""
 
     assert visit().evaluate(read, [texts, pairs]) == [by_library(text) for text in texts]
+
+
+def test_the_page_reads_ways_as_the_server_does(visit: Any):
+    ways = [
+        *("joy->fear", "joy:0 -> joy:80 @ 24", "joy @5 → fear@ 9 -> none @40", "joy @ 5"),
+        *("joy -> fear @", "joy -> fear @ -3", "joy -> fear @ 2.5", "joy -> fear @ 1 @ 2"),
+        *("joy @ 8 -> fear @ 8", "joy -> fear @ 0", "joy @ 0 -> fear @ 1", "joy -> fear @ x"),
+        *("joy -> fear @ 9 -> anger", "none -> none @ 5 -> joy", "@ 5 -> joy", "joy -> @ 5"),
+    ]
+    read = """async ([ways, labels]) => {
+      const { readWay } = await import("/page/mix.js");
+      const names = new Map(labels.map((label) => [label, label]));
+      return ways.map((way) => {
+        try { return readWay(way, names).places; }
+        catch (problem) { return problem.key ? null : String(problem); }
+      });
+    }"""
+
+    def by_server(way: str) -> list[int | None] | None:
+        try:
+            feeling = moods.read(way)
+        except EmotoneError:
+            return None
+        return list(feeling.places or [None] * len(feeling.frames))
+
+    assert visit().evaluate(read, [ways, EVERYDAY.labels]) == [by_server(way) for way in ways]
+
+
+def test_a_station_may_have_a_place_in_tokens(visit: Any, fake: Fake):
+    page = visit()
+    page.fill("#mix", "joy:20 -> fear:30 @ 9 -> joy:80")
+    expect(page.locator("#place")).to_have_value("")
+    page.get_by_role("radio", name="End").check(force=True)
+    page.fill("#place", "24")
+    expect(page.locator("#mix")).to_have_value("joy:20 -> fear:30 @ 9 -> joy:80 @ 24")
+    page.fill("#place", "9")
+    expect(page.locator("#mixproblem")).to_contain_text("must rise")
+    send(page)
+    written(page)
+    assert fake.last["emotion"] == "joy:20 -> fear:30 @ 9 -> joy:80 @ 24"
+    page.get_by_role("radio", name="2").check(force=True)
+    expect(page.locator("#place")).to_have_value("9")
+    page.uncheck("#way")
+    expect(page.locator("#placebox")).to_be_hidden()
+    expect(page.locator("#mix")).to_have_value("fear:30")
+
+
+def test_levels_of_empathy_are_asked_of_models_that_take_them(visit: Any, fake: Fake):
+    page = visit()
+    expect(page.locator("#empathybox")).to_be_hidden()
+    page.select_option("#model", "warm")
+    page.check("#empathy")
+    page.select_option("#reaction", "1")
+    page.get_by_label("Understanding").select_option("none")
+    send(page)
+    written(page)
+    asked = "reaction:1 interpretation:0 exploration:2"
+    assert fake.last["empathy"] == asked
+    assert str(EmpathyLevels.parse(asked)) == asked
+    page.click("#share")
+    other = visit("/#" + urlsplit(copied(page)).fragment)
+    expect(other.locator("#model")).to_have_value("warm")
+    expect(other.locator("#reaction")).to_have_value("1")
+    send(other)
+    written(other)
+    assert fake.last["empathy"] == asked
+    other.uncheck("#empathy")
+    expect(other.locator("#levels")).to_be_hidden()
+    send(other)
+    written(other, 2)
+    assert "empathy" not in fake.last
+    other.check("#empathy")
+    other.select_option("#model", "full")
+    send(other)
+    written(other, 3)
+    assert "empathy" not in fake.last
 
 
 def test_the_pad_sets_the_sliders_and_follows_them(visit: Any):
@@ -759,6 +838,39 @@ def test_the_interface_speaks_two_languages(visit: Any):
     expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
+def test_the_servers_sentences_are_read_in_chinese(visit: Any, fake: Fake):
+    page = visit(locale="zh-CN")
+    fake.error, fake.code = "64 requests wait already; try again in a few seconds", "overloaded"
+    send(page, "你好")
+    expect(page.locator("#banner")).to_contain_text("排队的请求太多")
+    fake.error, fake.code = "the text is $& too long", "invalid_input"
+    page.press("#post", "Enter")
+    expect(page.locator("#banner")).to_contain_text("无法回复这样的输入：the text is $& too long")
+    fake.error, fake.code = "something new", "new_code"
+    page.press("#post", "Enter")
+    expect(page.locator("#banner")).to_contain_text("something new")
+    fake.error = ""
+    self_harm = "the post may speak of self-harm: no anger, disgust or fear"
+    fake.notes = ["'happy' read as joy", self_harm, "another note"]
+    page.press("#post", "Enter")
+    notes = written(page).locator(".note")
+    expect(notes).to_have_text(["“happy”理解为喜悦", re.compile("自我伤害"), "another note"])
+    page.click("#language")
+    expect(notes).to_have_text(fake.notes)
+
+
+def test_every_code_of_the_server_has_a_chinese_sentence():
+    """And every note that a request of the page may get is known by its form."""
+    page = (PAGE / "refusals.js").read_text("utf-8")
+    known = set(re.findall(r"^  (\w+): \"", page, re.MULTILINE))
+    rooms = [Path(str(files(name))) for name in ("emotone.server", "emotone.web")]
+    code = "".join(file.read_text("utf-8") for room in rooms for file in room.glob("*.py"))
+    codes = set(re.findall(r'code=(?:code or )?"(\w+)"', code)) | set(_CODES.values())
+    codes |= {code for _, code in _HTTP.values()}
+    assert codes == known
+    assert f"/^{care.NOTE}$/" in page
+
+
 def test_every_key_of_the_page_has_both_texts(visit: Any):
     texts = visit().evaluate("async () => (await import('/page/i18n.js')).TEXTS")
     assert all(len(pair) == 2 and all(pair) for pair in texts.values())
@@ -808,8 +920,14 @@ def test_it_fits_a_phone(visit: Any, locale: str):
     fits()
     page.locator("#composer .sheet").tap()
     expect(page.get_by_role("slider", name=re.compile("^(joy|喜悦)$"))).to_be_visible()
-    page.fill("#mix", "joy:60 + fear:20")
+    page.fill("#mix", "joy:60 -> fear:20")
     page.eval_on_selector_all("details", UNFOLD)
+    expect(page.locator("#place")).to_be_visible()
+    fits()
+    page.fill("#mix", "joy:60 + fear:20")
+    page.evaluate("document.querySelector('#empathybox').hidden = false")
+    page.locator("#empathy").check()
+    expect(page.locator("#levels")).to_be_visible()
     fits()
     page.keyboard.press("Escape")
     expect(page.locator("#panel")).to_be_hidden()
@@ -927,7 +1045,7 @@ def attack(page: Any, wild: Wild) -> None:
     expect(page.locator("#columns article .facts")).to_have_count(2)
     assert wild.last["model"] in wild.hostile
     for text in wild.hostile:
-        fields = dict.fromkeys(("model", "mix", "seed", "post"), text)
+        fields = dict.fromkeys(("model", "mix", "empathy", "seed", "post"), text)
         page.evaluate(FOLLOW, urlencode(fields, errors="replace"))
     wild.error = wild.hostile[1]
     page.click("#tab-chat")
@@ -959,12 +1077,10 @@ def test_the_page_writes_no_markup_and_names_no_other_site():
 
 # -- the real server -------------------------------------------------------------------------------
 
-LENGTH = re.compile(r"\b\d+ tokens")  # the page draws its seeds, so a reply may end early
+LENGTH = re.compile(r"\b\d+ tokens")
 
 
 def test_it_talks_to_the_real_server(visit: Any):
-    from serving import worker_of
-
     from emotone.server.app import build
     from emotone.server.settings import Settings
     from emotone.systems import echo, steered
@@ -974,6 +1090,7 @@ def test_it_talks_to_the_real_server(visit: Any):
     try:
         page = visit(address=address)
         page.eval_on_selector_all("details", UNFOLD)
+        page.fill("#seed", "7")
         page.fill("#mix", "joy:20 -> joy:80")
         page.fill("#longest", "12")
         send(page)

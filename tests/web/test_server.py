@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import serving, until, worker_of
+from serving import Ready, serving, until, worker_of
 
+from emotone.door import Door
 from emotone.emotions import EmotionMix
+from emotone.server import moods
+from emotone.server.engine import Engine
+from emotone.server.jobs import Job
 from emotone.server.settings import Settings
 from emotone.server.worker import Worker
 from emotone.systems import echo, prompted, steered
@@ -147,11 +153,23 @@ def test_other_paths_answer_too(official: openai.OpenAI, client: httpx.Client):
     assert "emotone_requests_total" in client.get("/metrics").text
 
 
+def test_a_name_with_models_of_two_languages_reads_both(tmp_path: Path):
+    class Both:
+        name = "both"
+
+        def open(self, device: str) -> Door:
+            return Door(lambda _: echo.tiny(), ("en", "zh"))
+
+    served: Any = {"both": Both()}
+    with serving(tmp_path, Worker(served), LIMITS) as client:
+        assert client.get("/v1/emotions").json()["languages"] == ["en", "zh"]
+
+
 # -- many moods at once ---------------------------------------------------------------------------
 
 
 def test_eight_clients_with_eight_moods_get_what_they_get_alone(client: httpx.Client):
-    moods = [
+    feelings = [
         "joy",
         "joy:50",
         "anger",
@@ -165,7 +183,7 @@ def test_eight_clients_with_eight_moods_get_what_they_get_alone(client: httpx.Cl
 
     def ask(i: int) -> str:
         messages = [{"role": "user", "content": posts[i]}]
-        given = {"emotion": moods[i]} if moods[i] else {}
+        given = {"emotion": feelings[i]} if feelings[i] else {}
         answer = chat(client, messages=messages, temperature=0, max_tokens=20 + i, **given)
         return answer.json()["choices"][0]["message"]["content"]
 
@@ -205,15 +223,26 @@ def test_a_reader_who_leaves_frees_the_row(client: httpx.Client, worker: Worker)
             "messages": [{"role": "user", "content": POST}]}  # fmt: skip
     with client.stream("POST", "/v1/chat/completions", json=body) as stream:
         next(stream.iter_lines())
-    until(lambda: worker.running == 0, 5)
+    until(lambda: worker.running == 0)
 
 
 def test_where_too_many_wait_the_next_is_told_when_to_come_again(tmp_path: Path):
-    worker = worker_of({"tiny": steered.tiny()}, rows=1, waiting=1)
+    system, gate = steered.tiny(), threading.Event()
+    real = system._lm.model.forward
+
+    def held(*args: Any, **kwargs: Any) -> Any:
+        gate.wait(20)
+        return real(*args, **kwargs)
+
+    worker = worker_of({"tiny": system}, rows=1, waiting=1)
     with serving(tmp_path, worker, LIMITS) as client, ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: chat(client, max_tokens=64, min_tokens=60), range(12)))
+        system._lm.model.forward = held
+        futures = [pool.submit(chat, client, max_tokens=8) for _ in range(12)]
+        until(lambda: sum(future.done() for future in futures) == 10)
+        gate.set()
+        answers = [future.result() for future in futures]
     codes = [answer.status_code for answer in answers]
-    assert set(codes) == {200, 429}
+    assert sorted(codes) == [200] * 2 + [429] * 10
     refused = answers[codes.index(429)]
     assert int(refused.headers["retry-after"]) >= 1
     assert error_of(refused)["type"] == "rate_limit_error"
@@ -267,6 +296,27 @@ def test_a_way_from_one_mood_to_another(client: httpx.Client):
         "choices"
     ][0]["message"]["content"][:3]  # fmt: skip
     assert error_of(chat(client, model="told", emotion="joy -> anger"))["message"].endswith("'->'")
+
+
+@pytest.mark.parametrize(("way", "last"), [("", 18), (" @ 8", 8)])
+def test_a_way_is_at_its_end_where_it_says(way: str, last: int):
+    system, dialogue = steered.tiny(), Dialogue.of(POST)
+    decoding = Decoding("greedy", max_tokens=30, min_tokens=30)
+    served: Any = Ready("tiny", system)
+    feeling = moods.read(f"none -> joy:80{way}")
+    job = Job(served, dialogue, feeling, decoding, lambda _: None, guard=False, fences=False)
+    mixes = feeling.within(system.vectors.taxonomy, None)
+    task = system.task(dialogue, mixes[-1], decoding=decoding, streaming=True)
+    full = system.vectors.displacement(mixes[-1]).norm()
+    shares: list[float] = []
+    with ExitStack() as stack:
+        engine = Engine(task, 1, 0, stack)
+        engine.begin(job, task, mixes)
+        while engine.busy:
+            push = engine.batch.rows[0].push
+            shares.append(0.0 if push is None else float(push.norm() / full))
+            engine.advance()
+    assert shares == pytest.approx([min(1.0, (i + 1) / last) for i in range(29)], abs=1e-4)
 
 
 def test_with_a_half_life_earlier_moods_still_count(client: httpx.Client):

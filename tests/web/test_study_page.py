@@ -17,6 +17,8 @@ import pytest
 uvicorn = pytest.importorskip("uvicorn", reason="the page needs the extra 'serve'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+from serving import PATIENCE  # noqa: E402
+
 from emotone.evaluation.scores import Number  # noqa: E402
 from emotone.human import app as apps  # noqa: E402
 from emotone.human import store as stores  # noqa: E402
@@ -132,7 +134,7 @@ def opened(browser: Any, width: int = 1280, **how: Any) -> tuple[Any, list[str]]
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("dialog", lambda dialog: (wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(1000 * PATIENCE)
     page.add_init_script("window.hits = 0; window.hit = () => { window.hits += 1; };")
     return page, wrong
 

@@ -159,7 +159,7 @@ def ask(
     said.remarks += remarks
     if cares:
         said.pointer = care.pointer(dialogue.posts[-1].text)
-        said.remarks.append("the post may speak of self-harm: no anger, disgust or fear")
+        said.remarks.append(care.NOTE)
 
     def emitter(choice: int) -> Any:
         return lambda event: loop.call_soon_threadsafe(events.put_nowait, (choice, event))

@@ -112,11 +112,13 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
         place = [str(p) for p in first.get("loc", ()) if p != "body"]
         where = ".".join(place)[:80]
         message = str(first.get("msg", "wrong")).removeprefix("Value error, ")
-        return failure(400, f"{where or 'the body'}: {message[:200]}", param=where or None)
+        sentence = f"{where or 'the body'}: {message[:200]}"
+        return failure(400, sentence, code="invalid_value", param=where or None)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return failure(error.status_code, _HTTP.get(error.status_code, str(error.detail)[:200]))
+        sentence, code = _HTTP.get(error.status_code, (str(error.detail)[:200], ""))
+        return failure(error.status_code, sentence, code=code)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
@@ -128,7 +130,7 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
 
 
 _HTTP = {
-    404: "there is nothing at this path; /v1/models lists what answers",
-    405: "this path takes another method",
-    413: "the request is larger than this server takes; send less",
+    404: ("there is nothing at this path; /v1/models lists what answers", "not_found"),
+    405: ("this path takes another method", "wrong_method"),
+    413: ("the request is larger than this server takes; send less", "too_large"),
 }

@@ -13,6 +13,8 @@ from emotone.data.text import language
 
 #: Emotions that such a post is not answered in.
 WITHHELD = frozenset({"anger", "disgust", "fear"})
+#: What the client is told of it.
+NOTE = "the post may speak of self-harm: no anger, disgust or fear"
 POINTER: Mapping[str, str] = {
     "en": (
         "If you are thinking of hurting yourself, please talk to somebody now: a person you trust,"

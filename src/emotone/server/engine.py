@@ -11,6 +11,7 @@ from emotone.emotions import EmotionMix
 from emotone.lm.batching import Batch, Row, Task
 from emotone.server import moods
 from emotone.server.jobs import Finished, Job, Piece, Withdrawn, check, fail
+from emotone.types import Decoding
 
 _FENCE = "```"
 
@@ -22,7 +23,7 @@ class _Candidate:
     Args:
         row: In the batch until it is done.
         guard: Watches it.
-        pushed: Scale of its push, and its share of the way between moods.
+        pushed: Scale of its push, and its tokens on the way between moods.
         meter: What the listener heard in each token.
     """
 
@@ -35,19 +36,19 @@ class _Candidate:
 class _Writing:
     """One request whose candidates are in the batch."""
 
-    def __init__(
-        self,
-        job: Job,
-        task: Task,
-        doses: list[Mapping[str, float]],
-        candidates: list[_Candidate],
-    ) -> None:
+    def __init__(self, job: Job, task: Task, doses: list[Mapping[str, float]]) -> None:
         self.job = job
         self.task = task
         self.doses = doses
-        self.candidates = candidates
+        self.places = moods.spread(job.feeling.places, len(doses), _end(task.decoding))
+        self.candidates: list[_Candidate] = []
         self.guarded = job.guard and any(any(frame.values()) for frame in doses)
         self.sent = 0
+
+
+def _end(decoding: Decoding) -> float:
+    """Where a way ends: a reply ends with the first sentence that ends after so many tokens."""
+    return max(1.0, decoding.max_tokens * decoding.sentence_end_after)
 
 
 class Engine:
@@ -74,6 +75,11 @@ class Engine:
         """Whether it writes for anybody."""
         return bool(self._writing)
 
+    @property
+    def candidates(self) -> list[_Candidate]:
+        """The replies that are being written."""
+        return [candidate for writing in self._writing for candidate in writing.candidates]
+
     def room(self, count: int) -> bool:
         """Tell whether so many rows may join; a request that never fits runs alone."""
         return not self.batch.rows or len(self.batch.rows) + count <= self._rows
@@ -85,10 +91,11 @@ class Engine:
         doses: list[Mapping[str, float]] = [task.doses]
         if len(frames) > 1:
             doses = [{} if mix is None else self._vectors.doses(mix) for mix in frames]
-        push = self._push(moods.between(doses, 0.0), 1.0)
+        writing = _Writing(job, task, doses)
+        push = self._push(moods.between(doses, writing.places, 0.0), 1.0)
         drafts = [self.batch.draft(task.decoding, seed, job.stop) for seed in task.seeds]
         rows = self.batch.join(task.prompt, drafts, push, task.decoding)
-        writing = _Writing(job, task, doses, [_Candidate(row) for row in rows])
+        writing.candidates = [_Candidate(row) for row in rows]
         self._writing.append(writing)
         self._after(writing)
 
@@ -157,14 +164,14 @@ class Engine:
 
     def _set_push(self, writing: _Writing, candidate: _Candidate) -> None:
         """Change a row's push where its place, the guard or a fence of code asks for it."""
-        row, scale, share = candidate.row, candidate.guard.scale, 0.0
+        row, scale, at = candidate.row, candidate.guard.scale, 0.0
         if len(writing.doses) > 1:
-            share = len(row.draft.ids) / writing.task.decoding.max_tokens
+            at = min(len(row.draft.ids), writing.places[-1])
         if writing.job.fences and row.draft.text.count(_FENCE) % 2:
             scale = 0.0
-        if candidate.pushed != (scale, share):
-            candidate.pushed = (scale, share)
-            row.push = self._push(moods.between(writing.doses, share), scale)
+        if candidate.pushed != (scale, at):
+            candidate.pushed = (scale, at)
+            row.push = self._push(moods.between(writing.doses, writing.places, at), scale)
 
     def _finish(self, writing: _Writing) -> None:
         if self._live is not None:

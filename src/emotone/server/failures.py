@@ -6,9 +6,24 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from emotone.errors import EmotoneError, ModelMissing, UnknownName, UsageError
+from emotone.errors import (
+    DataError,
+    EmotoneError,
+    MixError,
+    ModelMissing,
+    UnknownName,
+    Unsupported,
+    UsageError,
+)
 from emotone.server.worker import Overloaded, Unready
 from emotone.web.guard import failure, retry
+
+_CODES = {
+    UnknownName: "unknown_name",
+    MixError: "invalid_emotion",
+    Unsupported: "unsupported",
+    DataError: "invalid_input",
+}
 
 
 def error_of(error: Exception, *, wait: float = 2.0) -> JSONResponse:
@@ -25,12 +40,13 @@ def error_of(error: Exception, *, wait: float = 2.0) -> JSONResponse:
     if isinstance(error, UnknownName) and str(error).startswith("unknown model"):
         return failure(404, str(error), code="model_not_found", param="model")
     if isinstance(error, UsageError):
-        return failure(400, str(error))
+        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+        return failure(400, str(error), code=code or "invalid_value")
     if isinstance(error, ModelMissing):
         return failure(503, str(error), code="model_missing")
     if isinstance(error, EmotoneError):
-        return failure(500, str(error))
-    return failure(500, "the reply could not be written; the server's log says why")
+        return failure(500, str(error), code="failed")
+    return failure(500, "the reply could not be written; the server's log says why", code="failed")
 
 
 #: The errors of each path, for the OpenAPI.

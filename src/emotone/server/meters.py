@@ -70,7 +70,7 @@ class Meters:
         except BaseException as error:
             self._end(count, error)
             raise
-        if True:
+        if not count.streams:
             self._end(count, None)
 
     def streamed(self, count: Count) -> Callable[[Exception | None, float | None], None]:

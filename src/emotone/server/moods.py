@@ -1,7 +1,8 @@
 """Moods over time: what a request asks for, turn by turn and within one reply.
 
 A request is a text ("joy:60 + fear:20"), a mapping ({"joy": 60}), or a way from one mood to another
-("joy:0 -> joy:80"). With a half-life, the moods that earlier messages asked for still count:
+("joy:0 -> joy:80", or "joy:0 -> joy:80 @ 24" to be there at the 24th token). With a half-life, the
+moods that earlier messages asked for still count:
 
     intensity_e = sum_k intensity_e,k 2^(-age_k / half_life)          ages in turns of the user
 
@@ -11,10 +12,14 @@ so that a conversation's mood is a function of its messages, and the server keep
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from emotone.door import Note, mix_of
 from emotone.emotions import FULL, EmotionMix, MixText, Taxonomy
@@ -22,10 +27,13 @@ from emotone.errors import MixError
 from emotone.lm.batching import Row
 
 ARROW = "->"
+#: Parts a station from its place in tokens.
+PLACE = "@"
 #: Below this an intensity is nothing.
 _LEAST = 0.5
 #: Most stations of a way.
 _FRAMES = 8
+_COUNT = re.compile("[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +41,14 @@ class Feeling:
     """What a request asks for, its names not yet looked up.
 
     Args:
-        frames: Stations of a reply at equal distances, most often one; None stands for no emotion.
+        frames: Stations of a reply, most often one; None stands for no emotion.
+        places: Number of tokens at which each station is reached, None where none is named; () for
+            none at all.
         earlier: What earlier messages asked for, and its weight.
     """
 
     frames: tuple[MixText | None, ...] = (None,)
+    places: tuple[int | None, ...] = ()
     earlier: tuple[tuple[MixText, float], ...] = ()
 
     def within(self, taxonomy: Taxonomy | None, note: Note | None) -> list[EmotionMix | None]:
@@ -86,7 +97,45 @@ def read(value: Any) -> Feeling:
     stations = value.replace("→", ARROW).split(ARROW)
     if len(stations) > _FRAMES:
         raise MixError(f"the way has {len(stations)} stations; use {_FRAMES} or fewer")
-    return Feeling(tuple(None if s.strip() == "none" else MixText.read(s) for s in stations))
+    texts, signs, numbers = zip(*(station.partition(PLACE) for station in stations), strict=True)
+    frames = tuple(None if t.strip() == "none" else MixText.read(t) for t in texts)
+    return Feeling(frames, _places_of(signs, numbers) if any(signs) else ())
+
+
+def _places_of(signs: Sequence[str], numbers: Sequence[str]) -> tuple[int | None, ...]:
+    for sign, number in zip(signs, numbers, strict=True):
+        if sign and not _COUNT.fullmatch(number.strip()):
+            raise MixError(
+                f"the place {number.strip()[:40]!r} of a station is no number of tokens; write it"
+                " like 'joy:0 -> joy:80 @ 24'"
+            )
+    places = tuple(int(n) if sign else None for sign, n in zip(signs, numbers, strict=True))
+    named = [place for place in places if place is not None]
+    if len(places) < 2:
+        raise MixError("a place in tokens was given without a way; write 'joy:0 -> joy:80 @ 24'")
+    if any(b <= a for a, b in pairwise(named)) or (places[0] is None and 0 in named):
+        raise MixError(
+            f"the stations stand at {', '.join(map(str, named))} tokens; let the places rise,"
+            " from a first station at 0"
+        )
+    return places
+
+
+def spread(places: Sequence[int | None], count: int, end: float) -> list[float]:
+    """Return the number of tokens at which each station of a way is reached.
+
+    Args:
+        places: Those that are named; () for none.
+        count: Number of stations.
+        end: Where the last one is reached if it has no place, or later where others stand there.
+    """
+    asked: list[float | None] = list(places) or [None] * count
+    if asked[0] is None:
+        asked[0] = 0.0
+    if asked[-1] is None:
+        asked[-1] = max(end, *(p + 1.0 for p in asked if p is not None))
+    known = [i for i, place in enumerate(asked) if place is not None]
+    return np.interp(range(count), known, [asked[i] for i in known]).tolist()  # pyright: ignore
 
 
 def _text_of(value: Mapping[Any, Any]) -> MixText:
@@ -118,24 +167,24 @@ def remembered(asked: Sequence[Feeling], half_life: float) -> Feeling:
         for i, feeling in enumerate(before)
         if (text := feeling.frames[-1]) is not None
     ]
-    return Feeling(last.frames, tuple(earlier))
+    return replace(last, earlier=tuple(earlier))
 
 
-def between(frames: Sequence[Mapping[str, float]], share: float) -> dict[str, float]:
-    """Return the doses at a share of the reply, in a line between those of its stations.
+def between(
+    frames: Sequence[Mapping[str, float]], places: Sequence[float], at: float
+) -> dict[str, float]:
+    """Return the doses at a place of the reply, in a line between those of its stations.
 
     Args:
-        frames: Label -> dose, at equal distances.
-        share: From 0 to 1.
+        frames: Label -> dose.
+        places: Number of tokens at which each is reached, rising.
+        at: Number of tokens.
     """
     if len(frames) == 1:
         return dict(frames[0])
-    place = min(max(share, 0.0), 1.0) * (len(frames) - 1)
-    left = min(int(place), len(frames) - 2)
-    rest = place - left
-    one, other = frames[left], frames[left + 1]
-    labels = dict.fromkeys([*one, *other])
-    return {k: one.get(k, 0.0) * (1 - rest) + other.get(k, 0.0) * rest for k in labels}
+    labels = dict.fromkeys(label for frame in frames for label in frame)
+    rows = {k: [frame.get(k, 0.0) for frame in frames] for k in labels}
+    return {k: float(np.interp(at, places, row)) for k, row in rows.items()}
 
 
 class Guard:

@@ -16,7 +16,9 @@ Emotion = Annotated[
     StrictStr | dict[str, Intensity] | None,
     Field(
         description='"joy:60 + fear:20", {"joy": 60}, or a way through the reply: '
-        '"joy:0 -> joy:80". Intensities run from -100 to 100.',
+        '"joy:0 -> joy:80". Intensities run from -100 to 100. A way goes in lines from the first '
+        "token to the token after which a reply ends with its sentence (0.6 of max_tokens), its "
+        'stations at equal distances; "joy:0 -> joy:80 @ 24" is there at the 24th token.',
         examples=["joy:60 + fear:20"],
     ),
 ]
@@ -78,7 +80,11 @@ class Request(BaseModel):
         "", description='A name of /v1/models, alone or with a mood: "smollm2@joy:60".'
     )
     emotion: Emotion = None
-    empathy: StrictStr | None = Field(None, description="Levels 0 to 2, for emprl.")
+    empathy: StrictStr | None = Field(
+        None,
+        description="Levels 0 to 2 of empathy, for models that take them (/v1/emotions says so).",
+        examples=["reaction:2 interpretation:1 exploration:0"],
+    )
     emotion_guard: StrictBool = Field(True, description="Lower the dose where a loop begins.")
     emotion_in_code: StrictBool = Field(
         False, description="Push inside of code fences and JSON too."

@@ -128,20 +128,23 @@ class Guard:
                 421,
                 f"the host {host[:100]!r} is not one that this server answers as; call it by its"
                 " address, or name the host when the server is started",
+                code="wrong_host",
             )
         if scope["method"] not in _CHANGES:
             return None
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host.lower():
-            return failure(403, "the request comes from a page of another site; it is refused")
-        if not origin and headers.get("sec-fetch-site", "none") == "cross-site":
-            return failure(403, "the request comes from a page of another site; it is refused")
+        foreign = origin and origin not in self._origins and urlsplit(origin).netloc != host.lower()
+        if foreign or (not origin and headers.get("sec-fetch-site", "none") == "cross-site"):
+            sentence = "the request comes from a page of another site; it is refused"
+            return failure(403, sentence, code="other_site")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         length = headers.get("content-length", "0")
         if self._max_body and (not length.isdigit() or int(length[:19]) > self._max_body):
-            return failure(413, f"the body is larger than {self._max_body} bytes; send less")
+            sentence = f"the body is larger than {self._max_body} bytes; send less"
+            return failure(413, sentence, code="too_large")
         empty = length == "0" and "transfer-encoding" not in headers
         if kind != "application/json" and not empty:
-            return failure(415, f"the body is {kind[:100] or 'of no type'}; send application/json")
+            sentence = f"the body is {kind[:100] or 'of no type'}; send application/json"
+            return failure(415, sentence, code="not_json")
         return None
 
     def _own(self, host: str) -> bool:

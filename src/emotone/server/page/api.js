@@ -1,6 +1,7 @@
 // What the page asks of its server.
 
 import { t } from "./i18n.js";
+import { refusal } from "./refusals.js";
 import { recall, remember } from "./stored.js";
 
 const KEY = "emotone-key";
@@ -13,16 +14,19 @@ export const onKey = (ask) => { askKey = ask; };
 /** Tells whether a key is in use. */
 export const keyed = () => Boolean(key);
 
-/** A sentence of the server's, with its status. */
+/** A sentence of the server's, with its code. */
 export class Refused extends Error {
-  constructor(message, status) {
+  constructor(message, code) {
     super(message);
-    this.status = status;
+    this.code = code;
   }
 }
 
 /** Returns the sentence of an error; `fetch` fails by a TypeError where nobody answers. */
-export const sentence = (error) => (error instanceof TypeError ? t("offline") : error.message);
+export function sentence(error) {
+  if (error instanceof TypeError) return t("offline");
+  return error instanceof Refused ? refusal(error.code, error.message) : error.message;
+}
 
 async function call(path, options = {}) {
   for (let tries = 0; ; tries++) {
@@ -38,7 +42,7 @@ async function call(path, options = {}) {
       if (key) continue;
     }
     const told = await answer.json().catch(() => null);
-    throw new Refused(String(told?.error?.message ?? `HTTP ${answer.status}`), answer.status);
+    throw new Refused(String(told?.error?.message ?? `HTTP ${answer.status}`), told?.error?.code);
   }
 }
 
@@ -92,7 +96,7 @@ export async function write(body, { signal, piece = () => {} } = {}) {
     return { ...reply, usage: whole.usage ?? null, finish: choice.finish_reason, ended: true };
   }
   for await (const row of events(answer.body)) {
-    if (row.error) throw new Refused(String(row.error.message), 500);
+    if (row.error) throw new Refused(String(row.error.message), row.error.code);
     const choice = row.choices?.[0];
     add(String(choice?.delta?.content ?? ""), row.emotone);
     if (choice?.finish_reason) {

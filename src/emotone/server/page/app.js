@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { busy, nextTurns, startChat, stop } from "./chat.js";
 import { buildChoices, comparing, startCompare, stopComparing } from "./compare.js";
 import { banner, copy, el, make } from "./dom.js";
+import { buildEmpathy, empathyText, startEmpathy, takeEmpathy } from "./empathy.js";
 import { speak, spoken, t, translate } from "./i18n.js";
 import { buildMoods, startMoods, takeText } from "./moods.js";
 import { bodyOf, hasMeter, mixText } from "./request.js";
@@ -29,6 +30,7 @@ async function chooseModel(name) {
   el("send").disabled = el("go").disabled = !state.card;
   el("tintbox").hidden = el("tinthint").hidden = !hasMeter(state.card);
   buildMoods();
+  buildEmpathy(state.card);
   buildChoices();
 }
 
@@ -51,6 +53,7 @@ async function openLink() {
   if (served && link.model !== state.model) await chooseModel(link.model);
   el("seed").value = link.seed;
   el("post").value = link.post || el("post").value;
+  takeEmpathy(link.empathy);
   const problem = takeText(link.mix);
   banner(link.model && !served ? t("notServed", { name: link.model }) : problem);
   changed();
@@ -58,7 +61,8 @@ async function openLink() {
 
 function shareLink() {
   const post = state.turns[0]?.content ?? el("post").value.trim();
-  const link = fragmentOf({ model: state.model, mix: mixText(), seed: el("seed").value, post });
+  const empathy = state.card?.empathy ? empathyText() : "";
+  const link = fragmentOf({ model: state.model, mix: mixText(), empathy, seed: el("seed").value, post });
   history.replaceState(null, "", link);
   copy(location.href, "shared");
 }
@@ -161,6 +165,7 @@ async function start() {
   api.onKey(askKey);
   wire();
   startMoods();
+  startEmpathy();
   startCompare();
   startChat((post) => { el("comparepost").value = post; showView("compare"); el("comparepost").focus(); });
   try {

@@ -34,7 +34,8 @@ async function columns() {
   return Promise.all(picked("rivals").map(async (model) => {
     const own = model === state.model ? state.card : await card(model);
     const stations = state.stations.map((mix) => fitting(mix, own)).slice(own.vectors ? 0 : -1);
-    return { name: make("h2", {}, model), model, card: own, mix: writeWay(stations, labelsOf(own)) };
+    const mix = writeWay(stations, labelsOf(own), state.places);
+    return { name: make("h2", {}, model), model, card: own, mix };
   }));
 }
 

@@ -2,6 +2,7 @@
 
 import { make, small } from "./dom.js";
 import { say } from "./i18n.js";
+import { noteOf } from "./refusals.js";
 
 const short = (value) => (typeof value === "number" ? Math.round(value * 100) / 100 : value);
 
@@ -11,7 +12,7 @@ export function factsOf({ told, usage, text, finish, seconds }, asked) {
   const dose = Object.entries(told.dose ?? {}).map(([label, value]) => `${label} ${short(value)}`).join(", ");
   const other = (value, known) => value !== known && value;
   const model = told.model === "none" ? null : other(told.model, told.system);
-  const plain = [other(told.emotion, asked), told.system, model];
+  const plain = [other(told.emotion, asked), told.applied?.empathy, told.system, model];
   const facts = [
     ...plain.filter(Boolean).map((name) => make("span", {}, String(name))),
     fact("seedIs", told.seed), fact("dose", dose), fact("tokens", usage?.completion_tokens),
@@ -22,7 +23,10 @@ export function factsOf({ told, usage, text, finish, seconds }, asked) {
   return [
     make("p", { class: "small facts" }, ...facts.flatMap((part, i) => (i ? [" · ", part] : [part]))),
     ...care.map((sentence) => make("p", { class: "small care" }, sentence)),
-    ...notes.map((sentence) => make("p", { class: "small note" }, sentence)),
+    ...notes.map((sentence) => {
+      const known = noteOf(sentence);
+      return known ? small("note", known.key, known.values) : make("p", { class: "small note" }, sentence);
+    }),
     ...(told.backed_off > 0 ? [small("note", "backedOff", { n: told.backed_off })] : []),
   ];
 }

@@ -1,6 +1,8 @@
-// Mixes as text: `joy:60 + fear:20`, or a way `joy:0 -> joy:80`. The grammar is that of emotone.emotions.
+// Mixes as text: `joy:60 + fear:20`, or a way `joy:0 -> joy:80 @ 24`. The grammar is that of
+// emotone.emotions, and for ways that of emotone.server.moods.
 
 const ARROW = "->";
+const PLACE = "@";
 const MOST_STATIONS = 8;
 const OTHER_JOINT = /[,;、&|/]\s*(?![\d_])[\p{L}\p{N}_]|\d\s+(?![\d_])[\p{L}\p{N}_]/u;
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)$/;
@@ -17,12 +19,29 @@ export class MixProblem extends Error {
 /** Returns a name as names are compared. */
 export const folded = (text) => text.normalize("NFKC").trim().toLowerCase();
 
-/** Returns the mixes that a text writes; `names` maps folded names to labels; throws MixProblem. */
+/**
+ * Returns the mixes that a text writes, and their places in tokens, null for a station without one;
+ * `names` maps folded names to labels; throws MixProblem.
+ */
 export function readWay(text, names, { graded = true, mixes = true } = {}) {
-  if (!text.trim()) return [new Map()];
-  const stations = text.replaceAll("→", ARROW).split(ARROW);
-  if (stations.length > MOST_STATIONS) throw new MixProblem("tooManyStations", { most: MOST_STATIONS });
-  return stations.map((station) => readMix(station, names, { graded, mixes }));
+  if (!text.trim()) return { stations: [new Map()], places: [null] };
+  const parts = text.replaceAll("→", ARROW).split(ARROW).map((part) => part.split(PLACE));
+  if (parts.length > MOST_STATIONS) throw new MixProblem("tooManyStations", { most: MOST_STATIONS });
+  const places = parts.map(([, ...rest]) => {
+    if (!rest.length) return null;
+    if (!/^[0-9]{1,5}$/.test(rest.join(PLACE).trim())) throw new MixProblem("noPlace");
+    return Number(rest[0]);
+  });
+  checkPlaces(places);
+  return { stations: parts.map(([mix]) => readMix(mix, names, { graded, mixes })), places };
+}
+
+/** Throws MixProblem where the places of a way do not rise. */
+export function checkPlaces(places) {
+  const named = places.filter((place) => place !== null);
+  if (named.length && places.length < 2) throw new MixProblem("noPlace");
+  const first = places[0] === null && named[0] === 0;
+  if (first || named.some((place, i) => i > 0 && place <= named[i - 1])) throw new MixProblem("notRising");
 }
 
 function readMix(text, names, { graded, mixes }) {
@@ -53,11 +72,11 @@ export function writeMix(mix, labels = [...mix.keys()]) {
 }
 
 /** Returns the canonical text of a way; "" where it asks for nothing. */
-export function writeWay(stations, labels) {
+export function writeWay(stations, labels, places = []) {
   const texts = stations.map((mix) => writeMix(mix, labels));
-  return texts.some(Boolean) && texts.length > 1
-    ? texts.map((text) => text || "none").join(` ${ARROW} `)
-    : texts[0];
+  if (!texts.some(Boolean) || texts.length < 2) return texts[0];
+  const placed = (text, i) => (Number.isInteger(places[i]) ? `${text} ${PLACE} ${places[i]}` : text);
+  return texts.map((text, i) => placed(text || "none", i)).join(` ${ARROW} `);
 }
 
 /** Returns what of a mix another model can be asked for; `card` is its answer of /v1/emotions. */

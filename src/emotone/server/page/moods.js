@@ -3,13 +3,16 @@
 import { paint } from "./colours.js";
 import { chip, copy, el, emotionOf, make } from "./dom.js";
 import { chineseNames, say, t } from "./i18n.js";
-import { fitting, folded, MixProblem, readWay } from "./mix.js";
+import { checkPlaces, fitting, folded, MixProblem, readWay } from "./mix.js";
 import { drawPlaces, listenToPad, mixAt, showPoint } from "./pad.js";
 import { labelsOf, mixText } from "./request.js";
 import { changed, state, watch } from "./state.js";
 
 /** As many emotions stand in sight; a model's further ones are folded away. */
 const IN_SIGHT = 7;
+const FIRST = ["anger", "disgust", "fear", "joy", "sadness", "surprise", "love"];
+const byFame = (labels) => [...FIRST.filter((label) => labels.includes(label)),
+  ...labels.filter((label) => !FIRST.includes(label))];
 let rows = new Map(); // label -> what shows its intensity
 let held; // the point while the pad moves it
 let typing = false; // whether the text is what changes the mix
@@ -19,6 +22,11 @@ const mixNow = () => state.stations[state.at];
 function setMix(mix) {
   state.stations[state.at] = mix;
   changed();
+}
+
+function setStations(stations, places = stations.map(() => null)) {
+  state.stations = stations;
+  state.places = places;
 }
 
 /** Sets an intensity; where a model takes no mixes, the other emotions go. */
@@ -72,12 +80,13 @@ function chipsOf(labels) {
 export function buildMoods() {
   const { card } = state;
   const labels = labelsOf(card);
-  state.stations = state.stations.map((mix) => fitting(mix, card)).slice(card?.vectors ? 0 : -1);
+  if (!card?.vectors) setStations(state.stations.slice(-1));
+  state.stations = state.stations.map((mix) => fitting(mix, card));
   state.at = Math.min(state.at, state.stations.length - 1);
   rows = new Map();
   el("emotions").replaceChildren();
   if (card?.graded) {
-    const sliders = card.data.filter((row) => labels.includes(row.id)).map(sliderOf);
+    const sliders = byFame(labels).map((label) => sliderOf(card.data.find((row) => row.id === label)));
     const summary = say(make("summary"), "more", { n: sliders.length - IN_SIGHT });
     el("emotions").append(...sliders.slice(0, IN_SIGHT));
     if (sliders.length > IN_SIGHT) {
@@ -87,7 +96,7 @@ export function buildMoods() {
   el("moods").hidden = el("zero").hidden = !labels.length;
   el("waybox").hidden = !card?.vectors;
   el("mix").placeholder = card?.mixes ? "joy:60 + fear:20" : labels[0] ?? "";
-  el("pad").hidden = !drawPlaces(labels, IN_SIGHT);
+  el("pad").hidden = !drawPlaces(byFame(labels), IN_SIGHT);
   changed();
 }
 
@@ -116,6 +125,23 @@ function showStations() {
     }));
   }
   for (const radio of group.querySelectorAll("input")) radio.checked = Number(radio.value) === state.at;
+  el("placebox").hidden = last === 0;
+  if (document.activeElement !== el("place")) el("place").value = state.places[state.at] ?? "";
+}
+
+/** Takes the token at which the shown station is reached; returns the sentence of what is wrong. */
+function takePlace() {
+  const place = el("place").value === "" ? null : el("place").valueAsNumber;
+  const places = state.places.with(state.at, place);
+  try {
+    if (!el("place").validity.valid) throw new MixProblem("noPlace");
+    checkPlaces(places);
+  } catch (problem) {
+    return t(problem.key);
+  }
+  state.places = places;
+  changed();
+  return "";
 }
 
 function show() {
@@ -141,9 +167,9 @@ export function takeText(text) {
   const known = pairs.filter(([, label]) => labels.includes(label));
   const names = new Map(known.map(([name, label]) => [folded(name), label]));
   try {
-    const stations = readWay(text, names, state.card ?? {});
+    const { stations, places } = readWay(text, names, state.card ?? {});
     if (stations.length > 1 && !state.card?.vectors) throw new MixProblem("noWay");
-    state.stations = stations;
+    setStations(stations, places);
   } catch (problem) {
     if (!(problem instanceof MixProblem)) throw problem;
     return t(problem.key, problem.values);
@@ -171,9 +197,10 @@ export function startMoods() {
     if (!el("mixproblem").textContent) el("mix").value = mixText();
   });
   el("copymix").addEventListener("click", () => copy(mixText()));
-  el("zero").addEventListener("click", () => { state.stations = [new Map()]; state.at = 0; changed(); });
+  el("place").addEventListener("input", () => { el("mixproblem").textContent = takePlace(); });
+  el("zero").addEventListener("click", () => { setStations([new Map()]); state.at = 0; changed(); });
   el("way").addEventListener("change", () => {
-    state.stations = el("way").checked ? [mixNow(), new Map(mixNow())] : [mixNow()];
+    setStations(el("way").checked ? [mixNow(), new Map(mixNow())] : [mixNow()]);
     state.at = state.stations.length - 1;
     changed();
   });

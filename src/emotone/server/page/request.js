@@ -1,12 +1,13 @@
 // From what the reader chose to the body of a request.
 
 import { el } from "./dom.js";
+import { empathyText } from "./empathy.js";
 import { t } from "./i18n.js";
 import { writeWay } from "./mix.js";
 import { state } from "./state.js";
 
 /** Returns the canonical text of the chosen mix; "" for none. */
-export const mixText = () => writeWay(state.stations, labelsOf(state.card));
+export const mixText = () => writeWay(state.stations, labelsOf(state.card), state.places);
 
 /** Returns the labels of a model that can be asked for; in grades, neutral is the lack of all. */
 export const labelsOf = (card) => (card?.data ?? []).map((row) => String(row.id))
@@ -48,6 +49,7 @@ export function bodyOf(turns, {
     })),
     emotion: mix || undefined,
     mood: halfLife && { half_life: halfLife },
+    empathy: (card?.empathy && empathyText()) || undefined,
     seed,
     temperature: number("temperature"),
     max_tokens: number("longest"),

@@ -11,6 +11,8 @@ export const state = {
   limits: {},
   /** Mixes (Map of label -> intensity): one, or the stations of a way. */
   stations: [new Map()],
+  /** Number of tokens at which each station is reached; null where none is chosen. */
+  places: [null],
   /** The station that the sliders show. */
   at: 0,
   /** The conversation: {role, content, mix}. */
