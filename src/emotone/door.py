@@ -11,15 +11,16 @@ from typing import Any
 
 from emotone import config as configs
 from emotone import systems
-from emotone.emotions import EKMAN, EmotionMix, MixText, Taxonomy
+from emotone.emotions import EKMAN, Auto, EmotionMix, MixText, Taxonomy
 from emotone.emotions.taxonomy import folded
 from emotone.errors import ConfigError, DataError, MixError, Unsupported, UsageError, unknown_name
+from emotone.judges.hearing import Hearing
 from emotone.protocols import NBestResponder, OneLanguageResponder, Responder, StreamingResponder
 from emotone.requests import check_request
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Post, Reply, Speaker
 
-#: The ways to ask for an emotion, such as "sadness:80" or {"joy": 60, "fear": 20}.
-AnyEmotion = str | Mapping[str, float] | MixText | EmotionMix | None
+#: The ways to ask for an emotion, such as "sadness:80", {"joy": 60, "fear": 20} or "auto".
+AnyEmotion = str | Mapping[str, float] | MixText | EmotionMix | Auto | None
 #: Asks `Door.replies` for every emotion of a system.
 ALL = "all"
 #: Takes a sentence for the user that is not a result.
@@ -149,7 +150,8 @@ class Door:
         Args:
             post: The text; or a dialogue, as a `Dialogue` or as messages like
                 [{"role": "user", "content": "hello"}], of which the last awaits the reply.
-            emotion: Such as "sadness:80", {"joy": 60, "fear": 20}, or None.
+            emotion: Such as "sadness:80", {"joy": 60, "fear": 20}, "valence:-40 arousal:70",
+                "auto:soothe" (see `emotone.emotions.auto`), or None.
             empathy: Such as "reaction:2 interpretation:1 exploration:0", for `emprl`.
             seed: The same seed gives the same reply.
             decoding: How to decode; its seed gives way to `seed`.
@@ -163,9 +165,12 @@ class Door:
         dialogue, decoding = dialogue_of(post), _decoding(decoding, seed)
         levels = _levels(empathy)
         responder = self._asked(dialogue, note)
-        mix = mix_of(emotion, responder.capabilities.taxonomy, note)
+        asked = asked_of(emotion, responder.capabilities.taxonomy, note)
+        hearing = Hearing(responder, dialogue, note)
         with self.turn.taken():
-            return responder.reply([dialogue], [mix], decoding=decoding, empathy=[levels])[0]
+            mix = hearing.mix(asked)
+            reply = responder.reply([dialogue], [mix], decoding=decoding, empathy=[levels])[0]
+        return hearing.tell(reply)
 
     def replies(
         self,
@@ -204,12 +209,13 @@ class Door:
             if taxonomy is None:
                 raise Unsupported("this system takes no emotion; leave --emotion all out")
             emotions = list(taxonomy.labels)
-        mixes = [mix_of(one, taxonomy, note) for one in emotions]
+        asked = [asked_of(one, taxonomy, note) for one in emotions]
+        hearing = Hearing(responder, dialogue, note)
         with self.turn.taken():
             return [
-                reply
-                for mix in mixes
-                for reply in _several(responder, dialogue, mix, n, decoding, levels)
+                hearing.tell(reply)
+                for one in asked
+                for reply in _several(responder, dialogue, hearing.mix(one), n, decoding, levels)
             ]
 
     def stream(
@@ -234,8 +240,9 @@ class Door:
         responder = self._asked(dialogue, note)
         if not isinstance(responder, StreamingResponder):
             raise Unsupported("this system does not stream; ask it for the whole reply")
-        mix = mix_of(emotion, responder.capabilities.taxonomy, note)
+        asked = asked_of(emotion, responder.capabilities.taxonomy, note)
         with self.turn.taken():  # a tokenizer, too, serves one thread at a time
+            mix = Hearing(responder, dialogue, note).mix(asked)
             pieces = responder.stream(dialogue, mix, decoding=decoding)
         return self._in_turn(pieces)
 
@@ -344,6 +351,27 @@ def unread(responder: Responder, text: str) -> str | None:
         if known * 4 <= words:
             return "of words that the model does not know"
     return None
+
+
+def asked_of(
+    emotion: AnyEmotion, taxonomy: Taxonomy | None, note: Note | None = None
+) -> EmotionMix | Auto | None:
+    """Read an emotion by a system's label set, as far as that goes without the post.
+
+    Returns:
+        What `mix_of` does; or `auto`, of which `Hearing.mix` makes a mix when it hears the post.
+
+    Raises:
+        UsageError: As `mix_of`; Unsupported if it is `auto` and the system takes no emotion.
+    """
+    if isinstance(emotion, str):
+        emotion = MixText.read(emotion)
+    auto = emotion.auto if isinstance(emotion, MixText) else emotion
+    if not isinstance(auto, Auto):
+        return mix_of(emotion, taxonomy, note)
+    if taxonomy is None:
+        raise Unsupported(f"this system takes no emotion, but {auto} was asked; leave it out")
+    return auto
 
 
 def mix_of(

@@ -128,6 +128,16 @@ class LikelihoodResponder(Responder, Protocol):
         ...
 
 
+@runtime_checkable
+class HearingResponder(Responder, Protocol):
+    """A responder that hears the emotion of a post by itself, for the emotion `auto`."""
+
+    @property
+    def ears(self) -> EmotionClassifier | None:
+        """What hears it, while nothing steers the model; None where it has no listener."""
+        ...
+
+
 class EmotionClassifier(Protocol):
     """A judge of emotion."""
 

@@ -17,7 +17,7 @@ from emotone.cli.progress import waiting
 
 if TYPE_CHECKING:
     from emotone.door import Door
-    from emotone.emotions import EmotionMix
+    from emotone.emotions import Auto, EmotionMix
     from emotone.types import Decoding, EmpathyLevels, Post
 
 #: Command -> what follows it, and what it does. A letter's case does not matter.
@@ -44,7 +44,7 @@ class _Chat:
     system: str
     door: Door
     decoding: Decoding
-    mix: EmotionMix | None = None
+    mix: EmotionMix | Auto | None = None
     levels: EmpathyLevels | None = None
     posts: list[Post] = field(default_factory=list)
     turn: int = 0
@@ -169,14 +169,16 @@ def _obey(talk: _Chat, command: str, rest: str) -> None:
         _save(talk, rest)
 
 
-def _ask_for(talk: _Chat, mix: EmotionMix | None, levels: EmpathyLevels | None) -> None:
+def _ask_for(talk: _Chat, mix: EmotionMix | Auto | None, levels: EmpathyLevels | None) -> None:
     """Take over what is asked of the replies, or refuse what the system lacks."""
+    from emotone.emotions import EmotionMix
     from emotone.requests import check_request
     from emotone.types import Dialogue
 
     any_post = [Dialogue.of("hello")]
     capabilities = talk.door.capabilities
-    check_request(talk.system, capabilities, any_post, [mix], [levels], talk.decoding)
+    fixed = mix if isinstance(mix, EmotionMix) else None  # what auto becomes is not known yet
+    check_request(talk.system, capabilities, any_post, [fixed], [levels], talk.decoding)
     talk.mix, talk.levels = mix, levels
 
 
@@ -219,8 +221,10 @@ def _answer(talk: _Chat, text: str) -> None:
 
 def _written(talk: _Chat, posts: list[Post]) -> tuple[str, bool]:
     """Print the reply to the last post; return it, and whether an interrupt cut it off."""
+    from emotone.emotions import Auto
     from emotone.types import Dialogue
 
+    note = options.note if isinstance(talk.mix, Auto) else None
     capabilities = talk.door.capabilities
     dialogue = Dialogue(tuple(posts if capabilities.history else posts[-1:]))
     seed, decoding = talk.decoding.seed + talk.turn, talk.decoding
@@ -228,7 +232,7 @@ def _written(talk: _Chat, posts: list[Post]) -> tuple[str, bool]:
     stopped = False
     try:
         if capabilities.streaming and talk.levels is None:
-            stream = talk.door.stream(dialogue, talk.mix, seed=seed, decoding=decoding)
+            stream = talk.door.stream(dialogue, talk.mix, seed=seed, decoding=decoding, note=note)
             with closing(stream):
                 for piece in stream:
                     pieces.append(piece)
@@ -236,7 +240,12 @@ def _written(talk: _Chat, posts: list[Post]) -> tuple[str, bool]:
         else:
             with waiting("writing the reply"):
                 reply = talk.door.reply(
-                    dialogue, talk.mix, empathy=talk.levels, seed=seed, decoding=decoding
+                    dialogue,
+                    talk.mix,
+                    empathy=talk.levels,
+                    seed=seed,
+                    decoding=decoding,
+                    note=note,
                 )
             pieces.append(reply.text)
             typer.echo(reply.text, nl=False)

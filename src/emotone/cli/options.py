@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emotone.emotions import EmotionMix, MixText
+from emotone.emotions import Auto, EmotionMix, MixText
 from emotone.errors import ConfigError
 from emotone.types import SEARCHES, Decoding
 
@@ -36,8 +36,9 @@ def _models() -> list[str]:
 
 def _emotions() -> list[str]:
     from emotone.emotions import EKMAN
+    from emotone.emotions.auto import AUTO
 
-    return [label for label in EKMAN.labels if label != EKMAN.neutral]
+    return [*(label for label in EKMAN.labels if label != EKMAN.neutral), AUTO]
 
 
 # What a shell offers when it completes (`emotone --install-completion`); it loads no weights.
@@ -61,7 +62,7 @@ Emotion = Annotated[
     typer.Option(
         "--emotion",
         "-e",
-        help="Such as 'sadness:80' or 'joy:60 + fear:20'.",
+        help="Such as 'sadness:80', 'joy:60 + fear:20', 'valence:-40 arousal:70' or 'auto'.",
         autocompletion=_emotions,
     ),
 ]
@@ -170,11 +171,13 @@ def read_emotion(text: str | None) -> MixText | None:
     return None if text is None else MixText.read(text)
 
 
-def emotion_of(emotion: str | MixText | None, capabilities: Capabilities) -> EmotionMix | None:
+def emotion_of(
+    emotion: str | MixText | None, capabilities: Capabilities
+) -> EmotionMix | Auto | None:
     """Look an emotion up in a system's labels, and note aliases on stderr."""
-    from emotone.door import mix_of
+    from emotone.door import asked_of
 
-    return mix_of(emotion, capabilities.taxonomy, note)
+    return asked_of(emotion, capabilities.taxonomy, note)
 
 
 def read_empathy(text: str | None) -> EmpathyLevels | None:

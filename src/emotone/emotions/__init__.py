@@ -1,4 +1,4 @@
-"""Emotions as values: label sets, the tables between them, and the mix grammar.
+"""Emotions as values: label sets, the tables between them, the mix grammar, axes and `auto`.
 
 An emotion always names its label set, because the sets of the field differ: `joy` of Ekman is
 `happiness` for NLPCC and one of several happy labels for EmpatheticDialogues. Maps between sets
@@ -7,6 +7,7 @@ are written out in `tables`; nothing is matched by likeness of strings.
 
 from __future__ import annotations
 
+from emotone.emotions.auto import Auto
 from emotone.emotions.mix import FULL, EmotionMix, MixText
 from emotone.emotions.sets import (
     CPED,
@@ -42,6 +43,7 @@ __all__ = [
     "NLPCC2013",
     "SMP2020",
     "TAXONOMIES",
+    "Auto",
     "Emotion",
     "EmotionMix",
     "MixText",

@@ -11,6 +11,8 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any, Self
 
+from emotone.emotions import vad
+from emotone.emotions.auto import Auto
 from emotone.emotions.sets import EKMAN
 from emotone.emotions.taxonomy import Emotion, Taxonomy, folded
 from emotone.errors import MixError
@@ -22,6 +24,8 @@ _PART = re.compile(r"(?P<name>[^:+]+?)\s*(?::\s*(?P<value>\S.*?))?\s*")
 #: What people put between emotions instead of a plus; before a digit it may be a decimal comma.
 _OTHER_JOINT = re.compile(r"[,;、&|/]\s*[^\W\d]|\d\s+[^\W\d]")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+#: Axes may stand side by side, as coordinates do: "valence:-40 arousal:70".
+_NEXT_AXIS = re.compile(rf"(?<=[\d.])\s+(?=(?:{'|'.join(vad.AXES)})\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class EmotionMix:
                     f"the emotion {name!r} has the intensity {value!r}; give names and numbers, "
                     "such as {'joy': 60}"
                 )
-        parts = [(taxonomy.parse(name), float(value)) for name, value in intensities.items()]
-        return cls(_in_order(parts, taxonomy))
+        parts = tuple((name, float(value)) for name, value in intensities.items())
+        return cls(MixText(parts).within(taxonomy)[0].parts)
 
     def intensities(self) -> dict[str, float]:
         """Return label -> intensity."""
@@ -110,10 +114,13 @@ class MixText:
     So a wrong mix is refused before the system is loaded that knows the labels.
 
     Args:
-        parts: Pairs of name and intensity in [-100, 100], as written.
+        parts: Pairs of name and intensity in [-100, 100], as written; or of axis and value, where
+            a point of `emotone.emotions.vad` stands for the mix that lies there.
+        auto: How the mix is chosen when a post is heard; the parts are then ().
     """
 
     parts: tuple[tuple[str, float], ...]
+    auto: Auto | None = None
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -125,6 +132,9 @@ class MixText:
         plain = unicodedata.normalize("NFKC", text).strip()
         if not plain:
             raise MixError("the emotion is empty; write one like 'joy:60' or 'joy:60 + fear:20'")
+        if (auto := Auto.read(plain)) is not None:
+            return cls((), auto)
+        plain = _NEXT_AXIS.sub(" + ", plain)
         if _OTHER_JOINT.search(plain):
             raise MixError(
                 f"cannot read {text!r} as emotions; join them with +, as in 'joy:60 + fear:20'"
@@ -150,12 +160,20 @@ class MixText:
         """Look the names up in a label set.
 
         Returns:
-            The mix, and one note for each alias, such as "'happy' read as joy".
+            The mix, and one note for each alias, such as "'happy' read as joy", or for a point.
 
         Raises:
             UnknownName: If a name is not in the set.
-            MixError: If two names mean one emotion.
+            MixError: If two names mean one emotion, axes stand beside emotions or far from all, or
+                the emotion is `auto` and so needs a post to hear.
         """
+        if self.auto is not None:
+            raise MixError(f"{self.auto} is chosen by the post; here name an emotion, as 'joy:60'")
+        if point := self._point(taxonomy):
+            mix = EmotionMix.of(vad.nearest(point, taxonomy), taxonomy)
+            place = vad.coordinates(mix.intensities(), taxonomy)
+            lies = vad.as_text({a: round(v) for a, v in zip(vad.AXES, place, strict=True)})
+            return mix, (f"'{vad.as_text(point)}' read as {mix}, which lies at {lies}",)
         parts = [(taxonomy.parse(name), intensity) for name, intensity in self.parts]
         notes = [
             f"{name!r} read as {emotion.label}"
@@ -163,6 +181,18 @@ class MixText:
             if folded(name) != emotion.label
         ]
         return EmotionMix(_in_order(parts, taxonomy)), tuple(notes)
+
+    def _point(self, taxonomy: Taxonomy) -> dict[str, float]:
+        """Return axis -> value where the parts name axes, and {} where they name emotions."""
+        axes = [name for name in vad.AXES if name not in taxonomy.labels]
+        point = {folded(name): value for name, value in self.parts if folded(name) in axes}
+        if point and len(point) < len(self.parts):
+            axis = next(iter(point))
+            raise MixError(
+                f"{axis} is an axis and stands beside an emotion or twice; give either axes, as in"
+                " 'valence:-40 arousal:70', or emotions, as in 'joy:60 + fear:20'"
+            )
+        return {axis: point[axis] for axis in vad.AXES if axis in point}
 
 
 def _in_order(

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from emotone import config as configs
 from emotone import systems
-from emotone.door import AnyEmotion, Note, mix_of, open_door
-from emotone.emotions import EmotionMix, MixText
+from emotone.door import AnyEmotion, Note, asked_of, open_door
+from emotone.emotions import Auto, EmotionMix, MixText
 from emotone.errors import DataError, UsageError, number_of
 from emotone.evaluation import resume
 from emotone.evaluation.inputs import examples_for, source_lines
 from emotone.evaluation.records import reply_line
 from emotone.files import check_writable, is_stream, open_stream, room_for
+from emotone.judges.hearing import Hearing
 from emotone.protocols import Responder
 from emotone.requests import check_request
 from emotone.types import Decoding, EmpathyLevels, Example
@@ -80,7 +81,7 @@ def generate_file(
         EmotoneError: If a file cannot be read or written, the system lacks what is asked, or the
             output was begun with other settings.
     """
-    asked = MixText.read(emotion) if isinstance(emotion, str) else emotion
+    written = MixText.read(emotion) if isinstance(emotion, str) else emotion
     levels = EmpathyLevels.parse(empathy) if isinstance(empathy, str) else empathy
     decoding = decoding or Decoding()
     lines = source_lines(source)
@@ -92,11 +93,11 @@ def generate_file(
     share = share_of(examples, shard)
     languages = dict.fromkeys(example.lang for _, example in share)
     responders = {one: door.speaking(one) for one in languages or door.languages[:1]}
-    mixes: dict[str, EmotionMix | None] = {}
-    dropped = any(example.emotion for _, example in share) and asked is None
+    asked: dict[str, EmotionMix | Auto | None] = {}
+    dropped = any(example.emotion for _, example in share) and written is None
     for language, responder in responders.items():
         taxonomy = responder.capabilities.taxonomy
-        mixes[language] = mix_of(asked, taxonomy, note)
+        asked[language] = asked_of(written, taxonomy, note)
         check_request(system, responder.capabilities, [], [], [levels], decoding)
     if note and dropped and not any(r.capabilities.taxonomy for r in responders.values()):
         note(f"{system} takes no emotion; those of the examples are left out")
@@ -106,7 +107,7 @@ def generate_file(
             lines,
             system=system,
             model=model,
-            emotion=" or ".join(dict.fromkeys(str(m) for m in mixes.values() if m)) or None,
+            emotion=" or ".join(dict.fromkeys(str(one) for one in asked.values() if one)) or None,
             lang=lang,
             empathy=levels,
             decoding=decoding,
@@ -127,7 +128,7 @@ def generate_file(
                 responders[language],
                 list(rows),
                 out,
-                emotion=mixes[language],
+                emotion=asked[language],
                 empathy=levels,
                 decoding=decoding,
                 batch=batch,
@@ -209,7 +210,7 @@ def generate(
     examples: Sequence[tuple[int, Example]],
     out: TextIO,
     *,
-    emotion: EmotionMix | None = None,
+    emotion: EmotionMix | Auto | None = None,
     empathy: EmpathyLevels | None = None,
     decoding: Decoding,
     batch: int = 16,
@@ -225,7 +226,8 @@ def generate(
         responder: The system.
         examples: Places in the file and examples.
         out: Where lines go; flushed after each batch.
-        emotion: Overrides the examples' own emotions; None keeps them.
+        emotion: Overrides the examples' own emotions, `auto` by what is heard in each post; None
+            keeps them.
         empathy: Empathy levels of every reply; None asks for none, whatever the examples' own are.
         decoding: How to decode; its seed is the first row's.
         batch: Most rows at once; only rows that follow each other share a batch.
@@ -239,7 +241,11 @@ def generate(
     written = 0
     for rows in _runs(waiting, batch):
         start = rows[0][0]
-        mixes = [emotion if emotion is not None else e.emotion for _, e in rows]
+        hearings = [Hearing(responder, e.dialogue) for _, e in rows]
+        mixes = [
+            e.emotion if emotion is None else hearing.mix(emotion)
+            for (_, e), hearing in zip(rows, hearings, strict=True)
+        ]
         if responder.capabilities.taxonomy is None and emotion is None:
             mixes = [None for _ in rows]
         replies = responder.reply(
@@ -248,8 +254,8 @@ def generate(
             empathy=[empathy] * len(rows),
             decoding=dataclasses.replace(decoding, seed=decoding.seed + start),
         )
-        for (_, example), reply in zip(rows, replies, strict=True):
-            out.write(reply_line(example, reply) + "\n")
+        for (_, example), hearing, reply in zip(rows, hearings, replies, strict=True):
+            out.write(reply_line(example, hearing.tell(reply)) + "\n")
         out.flush()
         written += len(rows)
         if progress:

@@ -122,6 +122,11 @@ class Engine:
             return None
         return self._vectors.displacement(raw_scale={k: v * scale for k, v in doses.items()})
 
+    def rest(self) -> None:
+        """Push nothing until the next pass, so that the model can be read as it is."""
+        if self._live is not None:
+            self._live.rest()
+
     def _hear(self, running: Sequence[Row]) -> None:
         metered = [c for w in self._writing if w.job.meter for c in w.candidates]
         if not metered or (heard := self._live.heard()) is None:
@@ -174,8 +179,7 @@ class Engine:
             row.push = self._push(moods.between(writing.doses, writing.places, at), scale)
 
     def _finish(self, writing: _Writing) -> None:
-        if self._live is not None:
-            self._live.rest()  # what chooses reads the model as it is
+        self.rest()  # what chooses reads the model as it is
         written = [candidate.row.draft.written() for candidate in writing.candidates]
         try:
             reply = writing.task.finish(written)

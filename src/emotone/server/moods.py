@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from emotone.door import Note, mix_of
+from emotone.door import Note, asked_of, mix_of
 from emotone.emotions import FULL, EmotionMix, MixText, Taxonomy
 from emotone.errors import MixError
+from emotone.judges.hearing import Hearing
 from emotone.lm.batching import Row
 
 ARROW = "->"
@@ -51,8 +52,20 @@ class Feeling:
     places: tuple[int | None, ...] = ()
     earlier: tuple[tuple[MixText, float], ...] = ()
 
-    def within(self, taxonomy: Taxonomy | None, note: Note | None) -> list[EmotionMix | None]:
+    @property
+    def hears(self) -> bool:
+        """Whether the post must be heard."""
+        return any(frame is not None and frame.auto is not None for frame in self.frames)
+
+    def within(
+        self, taxonomy: Taxonomy | None, note: Note | None, hearing: Hearing | None = None
+    ) -> list[EmotionMix | None]:
         """Look the names up in a system's labels; one mix a frame.
+
+        Args:
+            taxonomy: The labels.
+            note: Called with each alias.
+            hearing: Hears the post for `auto`, which leaves nothing to later turns.
 
         Raises:
             UnknownName: If one is not there.
@@ -60,10 +73,15 @@ class Feeling:
         """
         faded: Counter[str] = Counter()
         for text, weight in self.earlier:
-            mix = mix_of(text, taxonomy, note)
+            mix = None if text.auto else mix_of(text, taxonomy, note)
             for label, value in mix.intensities().items() if mix else ():
                 faded[label] += value * weight  # pyright: ignore[reportArgumentType]
-        mixes = [None if frame is None else mix_of(frame, taxonomy, note) for frame in self.frames]
+        mixes = [
+            hearing.mix(asked_of(frame, taxonomy, note))
+            if hearing
+            else mix_of(frame, taxonomy, note)
+            for frame in self.frames
+        ]
         if not faded:
             return mixes
         return [_together(mix, faded, taxonomy) for mix in mixes]

@@ -21,6 +21,7 @@ from typing import Any
 from emotone.door import Door
 from emotone.emotions import EmotionMix
 from emotone.errors import EmotoneError, RunError
+from emotone.judges.hearing import Hearing
 from emotone.lm.batching import Task, unfit
 from emotone.lm.decode import cut
 from emotone.protocols import BatchResponder, Responder
@@ -233,8 +234,13 @@ class Worker:
         """Find out once who answers a request, in which moods and how, and let it wait."""
         try:
             responder = self.door(job.served).responder_for(job.dialogue.posts[-1].text)
-            taxonomy = responder.capabilities.taxonomy
-            frames = [_without(m, job.withhold) for m in job.feeling.within(taxonomy, job.note)]
+            hearing = Hearing(responder, job.dialogue, job.note)
+            for engine in self._engines.values() if job.feeling.hears else ():
+                if engine is not None:
+                    engine.rest()  # what hears the post reads the model as it is
+            moods = job.feeling.within(responder.capabilities.taxonomy, job.note, hearing)
+            job.emit = _telling(job.emit, hearing)
+            frames = [_without(mix, job.withhold) for mix in moods]
             engine, task = self._engine_of(job, responder, frames)
             if engine is None or task is None:
                 check(job, frames, steers=False, listens=False)
@@ -317,6 +323,17 @@ class Worker:
             if job.streaming:
                 job.emit(Piece(reply.text))
             job.emit(Finished(reply, 0))
+
+
+def _telling(emit: Callable[[Event], None], hearing: Hearing) -> Callable[[Event], None]:
+    """Let a reply say what was heard in its post."""
+
+    def told(event: Event) -> None:
+        if isinstance(event, Finished):
+            event = replace(event, reply=hearing.tell(event.reply))
+        emit(event)
+
+    return told
 
 
 def _without(mix: EmotionMix | None, withheld: frozenset[str]) -> EmotionMix | None:

@@ -1,6 +1,7 @@
 """From intensity, which people set, to dose, which multiplies an emotion's direction.
 
     dose_e = c_e(i_e)                                the calibrated curve of emotion e: `Curve.dose`
+    dose <- correct(dose)                        each part reaches what is asked: `steering.mixing`
     dose_e <- dose_e / sqrt(max(1, sum_e (dose_e / ceiling_e)^2))          in a mix: `mix_doses`
     h_l <- h_l + sum_e dose_e D_e,l                              `EmotionVectors.displacement`
 
@@ -10,7 +11,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from emotone.errors import SteeringError
@@ -59,7 +60,11 @@ class Curve:
         return self.dose(100.0 if sign >= 0 else -100.0)
 
 
-def mix_doses(intensities: Mapping[str, float], curves: Mapping[str, Curve]) -> dict[str, float]:
+def mix_doses(
+    intensities: Mapping[str, float],
+    curves: Mapping[str, Curve],
+    correct: Callable[[Doses], Doses] | None = None,
+) -> dict[str, float]:
     """Turn the intensities of a mix into doses, in multiples of each direction.
 
     Doses are scaled down together where their root sum of squares, each in units of its own
@@ -69,11 +74,14 @@ def mix_doses(intensities: Mapping[str, float], curves: Mapping[str, Curve]) -> 
     Args:
         intensities: Label -> intensity in [-100, 100].
         curves: The curve of each of these labels, and maybe of others.
+        correct: Turns the doses that the emotions have alone into those of the mix, of the same
+            signs, before they are scaled; None leaves them.
     """
-    doses: dict[str, float] = {}
+    doses: Doses = {label: curves[label].dose(i) for label, i in intensities.items()}
+    if correct is not None:
+        doses = correct(doses)
     load = 0.0
     for label, intensity in intensities.items():
-        doses[label] = curves[label].dose(intensity)
         ceiling = curves[label].ceiling(intensity)
         load += (doses[label] / ceiling) ** 2 if ceiling else 0.0
     scale = 1.0 if load <= 1.0 else load**-0.5

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from emotone.data import everyday
 from emotone.data.text import Lang
-from emotone.emotions import EVERYDAY, Taxonomy
+from emotone.emotions import EVERYDAY
 from emotone.emotions.taxonomy import folded
 from emotone.errors import DataError, UsageError, number_of
 from emotone.identity import digest
@@ -34,11 +34,11 @@ from emotone.steering.calibrate import Limits, SweepSettings
 from emotone.steering.card import VectorsCard
 from emotone.steering.companion import CompanionSettings, Exchange, learn
 from emotone.steering.dose import Curve
+from emotone.steering.ears import NOTHING, Ears
 from emotone.steering.fingerprint import fingerprint
-from emotone.steering.listen import Listener, listener_logprobs, train_listener
+from emotone.steering.listen import Listener, train_listener
 from emotone.steering.record import response_means
 from emotone.steering.vectors import EmotionVectors
-from emotone.types import Dialogue, EmotionScores
 
 if TYPE_CHECKING:
     from emotone.models import CausalLM
@@ -237,36 +237,9 @@ def with_moods(vectors: EmotionVectors) -> EmotionVectors:
 # -- a mood of one's own --------------------------------------------------------------------------
 
 
-class OwnListener:
-    """A judge of one mood: the model's own readout, taught on the mood's texts and neutral ones.
-
-    It says how far a push goes, not whether people would hear the mood.
-    """
-
-    def __init__(self, lm: CausalLM, listener: Listener, label: str, system: str) -> None:
-        self._lm, self._listener, self._system = lm, listener, system
-        self.name = f"listener of {label}"
-        self.taxonomy = Taxonomy("own", listener.labels, {})
-
-    def classify(
-        self,
-        texts: Sequence[str],
-        posts: Sequence[str | None] | None = None,  # noqa: ARG002 - it hears replies alone
-    ) -> list[EmotionScores]:
-        """Score each text."""
-        head = prompt_ids(self._lm.tokenizer, _asked(), self._system)
-        pairs = [(head, text or ".") for text in texts]
-        logprobs = listener_logprobs(self._lm.model, self._lm.tokenizer, self._listener, pairs)
-        labels = self._listener.labels
-        return [
-            EmotionScores(labels[int(row.argmax())], dict(zip(labels, row.tolist(), strict=True)))
-            for row in logprobs.exp()
-        ]
-
-
 def define(
     lm: CausalLM, vectors: EmotionVectors, name: str, texts: Sequence[str], lang: Lang = "en"
-) -> tuple[EmotionVectors, OwnListener]:
+) -> tuple[EmotionVectors, Ears]:
     """Make the vector of a mood from texts in it.
 
     Args:
@@ -277,7 +250,9 @@ def define(
         lang: Their language.
 
     Returns:
-        The mood alone, uncalibrated, and the judge that may calibrate it.
+        The mood alone, uncalibrated, and the judge that may calibrate it: the model's own readout,
+        taught on the mood's texts and neutral ones. It says how far a push goes, not whether people
+        would hear the mood.
 
     Raises:
         DataError: If there are too few texts.
@@ -293,7 +268,7 @@ def define(
     if not name.replace("-", "").replace("_", "").isalpha() or folded(name) != name:
         raise UsageError(f"{name!r} cannot be a mood; use small letters, '-' and '_'")
     vectors.check_model(lm.model)
-    head = prompt_ids(lm.tokenizer, _asked(), vectors.card.system_prompt)
+    head = prompt_ids(lm.tokenizer, NOTHING, vectors.card.system_prompt)
     neutral = [line.replies[_NEUTRAL] for line in contrast(lang) if _NEUTRAL in line.replies][:200]
     read = response_means(
         lm.model, lm.tokenizer, [(head, t) for t in (*texts, *neutral)], site=vectors.card.site
@@ -317,9 +292,4 @@ def define(
         notes={"texts": f"{len(texts)} texts of the user"},
     )
     alone = EmotionVectors({name: direction * share[:, None]}, card)
-    return alone, OwnListener(lm, listener, name, vectors.card.system_prompt)
-
-
-def _asked() -> Dialogue:
-    """What texts without a post of their own are read as answers to."""
-    return Dialogue.of("...")
+    return alone, Ears(lm, listener, vectors.card.system_prompt, f"listener of {name}")

@@ -21,6 +21,7 @@ from emotone.lm.likelihood import reply_nats
 from emotone.steering.apply import Applied
 from emotone.steering.choose import CandidateStates, choose, emotion_scores
 from emotone.steering.dose import Doses, strength
+from emotone.steering.ears import Ears
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Decoding, JudgeName
 
@@ -68,6 +69,16 @@ class Mood:
         """What is done to the model in a running batch (`steering.live`)."""
         card = self.vectors.card
         return Applied("hooks", card.site, card.positions, "add", self.vectors.blocks)
+
+    def ears(self, system: str) -> Ears | None:
+        """Return what hears posts by the model itself; None without a listener.
+
+        Args:
+            system: System prompt of the replies.
+        """
+        listener = self.vectors.listener
+        name = f"listener of {self.lm.name}"
+        return None if listener is None else Ears(self.lm, listener, system, name)
 
     def doses(self, emotions: Sequence[EmotionMix | None]) -> list[Doses]:
         """Turn mixes into doses; an empty one for a row without an emotion."""

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,7 @@ from emotone.steering.dose import Doses, mix_doses
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.layers import SITES, blocks
 from emotone.steering.listen import Listener
+from emotone.steering.mixing import Mixing, reaching
 from emotone.steering.positions import Positions
 from emotone.steering.vector_file import (
     VectorFile,
@@ -44,12 +46,15 @@ class EmotionVectors:
         listener: Reads these emotions off the model's own activations; None for none.
         sense: Reads off them how much sense a reply makes, in classes "0", "1" and "2"; None for
             none.
+        mixing: How the doses of a mix follow from those that its emotions have alone; no part of
+            the file.
     """
 
     directions: Mapping[str, Tensor]
     card: VectorsCard
     listener: Listener | None = None
     sense: Listener | None = None
+    mixing: Mixing = "gram"
 
     def __post_init__(self) -> None:
         """Refuse damaged or inconsistent tensors."""
@@ -206,7 +211,8 @@ class EmotionVectors:
                     f"the vector of {label} is not calibrated; run `emotone vectors calibrate`, "
                     "or steer with raw_scale="
                 )
-        return mix_doses(intensities, self.card.curves)
+        correct = partial(reaching, directions=self.directions, norms=self.card.norms)
+        return mix_doses(intensities, self.card.curves, correct if self.mixing == "gram" else None)
 
     def displacement(
         self, mix: EmotionMix | None = None, *, raw_scale: Doses | None = None

@@ -45,6 +45,7 @@ from emotone.protocols import EmotionClassifier
 from emotone.requests import check_request
 from emotone.steering.calibrate import SweepSettings, calibrated, sweep
 from emotone.steering.dose import Curve
+from emotone.steering.ears import Ears
 from emotone.steering.find import (
     give_adapters,
     vectors_fitting,
@@ -53,6 +54,7 @@ from emotone.steering.find import (
 )
 from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
+from emotone.steering.mixing import Mixing
 from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
@@ -81,6 +83,8 @@ class Config:
             a folder; "auto" takes the one that chooses in the model's language where it is
             installed, "" none.
         batch: Rows a forward pass, candidates included.
+        mixing: "gram" lets each part of a mix reach what was asked (`steering.mixing`), "sum" adds
+            the pushes that its emotions have alone.
     """
 
     vectors: str = ""
@@ -90,6 +94,7 @@ class Config:
     candidates: int = 4
     sense: str = ""
     batch: int = 32
+    mixing: Mixing = "gram"
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -109,6 +114,7 @@ class Steered:
         config: Config,
         sense: Callable[[], SenseJudge | None] = lambda: None,
     ) -> None:
+        vectors = replace(vectors, mixing=config.mixing)
         self._open_sense = sense
         self._mood = Mood(lm, vectors, config.batch)
         self._lm = lm
@@ -174,6 +180,11 @@ class Steered:
             dialogue = opened(dialogue, emotion)
         prompt = system_prompt(self._system, emotion if self._config.told else None)
         return prompt_ids(self._lm.tokenizer, dialogue, prompt)
+
+    @property
+    def ears(self) -> Ears | None:
+        """What hears a post by the model itself; None without a listener."""
+        return self._mood.ears(self._system)
 
     @cached_property
     def _sense(self) -> SenseJudge | None:

@@ -16,6 +16,7 @@ from emotone.steering.card import VectorsCard
 from emotone.steering.dose import Curve
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
+from emotone.steering.mixing import reaching
 from emotone.steering.vectors import EmotionVectors
 from emotone.systems import steered
 from unit.steering.families import family
@@ -87,11 +88,23 @@ def test_a_mix_never_exceeds_what_one_emotion_may_use(a, b, c):
     assert sum((doses[k] / ceilings[k]) ** 2 for k in doses) <= 1 + 1e-9
 
 
-def test_a_small_mix_is_the_plain_sum():
+def test_a_small_mix_is_corrected_or_the_plain_sum_as_is_set():
     x = toy()
-    mixed = x.displacement(EmotionMix.parse("joy:40 + sadness:30"))
+    mix = EmotionMix.parse("joy:40 + sadness:30")
+    plain = dataclasses.replace(x, mixing="sum").displacement(mix)
     alone = [x.displacement(EmotionMix.parse(m)) for m in ("joy:40", "sadness:30")]
-    assert torch.allclose(mixed, alone[0] + alone[1])
+    assert torch.allclose(plain, alone[0] + alone[1])
+    asked = {"joy": pytest.approx(0.32), "sadness": pytest.approx(0.24)}
+    assert dataclasses.replace(x, mixing="sum").doses(mix) == asked
+    assert x.doses(mix) == reaching({"joy": 0.32, "sadness": 0.24}, x.directions, x.card.norms)
+    assert x.doses(mix) != asked
+
+
+def test_one_emotion_is_the_same_in_either_way_of_mixing():
+    x = toy()
+    for text in ("joy:40", "joy:-100", "joy:40 + sadness:0"):
+        mix = EmotionMix.parse(text)
+        assert x.doses(mix) == dataclasses.replace(x, mixing="sum").doses(mix)
 
 
 def test_an_emotion_without_vector_is_refused_with_the_list():

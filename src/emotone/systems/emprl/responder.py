@@ -28,6 +28,7 @@ from emotone.requests import check_request
 from emotone.rl.causal import chat_prompt
 from emotone.rl.seq2seq import source_ids
 from emotone.steering.choose import NO_REPLY
+from emotone.steering.ears import Ears
 from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.systems.emprl.config import ReplySettings
 from emotone.systems.emprl.folder import Card
@@ -167,6 +168,11 @@ class EmpRL:
         seed = candidate_seed(decoding.seed, 0)
         lm = self._lm
         return stream(lm.model, lm.tokenizer, prompt, decoding, seed, stop=self._stop)
+
+    @property
+    def ears(self) -> Ears | None:
+        """What hears a post by the model itself; None without a listener."""
+        return self._mood.ears(self._card.system) if self._mood else None
 
     @cached_property
     def _identifier(self) -> EmpathyReader:
