@@ -1,8 +1,9 @@
 """Put the trained systems into the zoo, with cards.
 
 `python -m recipes.recurrent.pack RUNS` packs the first seed's run of each system and language. The
-two systems that take an emotion then learn a second time, from what is clear (`clear.py` and
-`configs/*/*-clear.toml`), and `python -m recipes.recurrent.pack --second FOLDER` packs what came of
+two systems that take an emotion then learn a second time, in English from what is clear (`clear.py`
+and `configs/*/en-clear.toml`), in Chinese all three from that and from everyday (`parallel.py` and
+`configs/*/zh-parallel.toml`); `python -m recipes.recurrent.pack --second FOLDER` packs what came of
 it, folders `<system>-<lang>`. `python -m recipes.recurrent.pack` writes the cards anew, from
 docs/results/recurrent-shipped.json.
 
@@ -18,9 +19,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from emotone.data import everyday
 from emotone.data.reading import Problems
 from emotone.data.source import read_file
-from emotone.data.text import tokens
+from emotone.data.text import Lang, tokens
 from emotone.recurrent.folder import CONFIG, pack_folder
 from recipes.compare.files import RESULTS, ROOT, ZOO, filled, read_results
 from recipes.recurrent.folders import MAIN
@@ -31,10 +33,13 @@ from recipes.recurrent.table import row_values
 
 FIGURES = RESULTS / "recurrent-shipped.json"
 LEAST = 5
-SECOND = (
-    "These are rows and steps of the second stage, on what the labelling judge is sure of; the"
-    " first was on the whole pool, as in docs/systems/recurrent-results.md."
-)
+SECOND = {
+    "en": "These are rows and steps of the second stage, on what the labelling judge is sure of;"
+    " the first was on the whole pool, as in docs/systems/recurrent-results.md.",
+    "zh": "These are rows and steps of the last stage, on what the labelling judge is sure of and"
+    " on lines of everyday, written by hand in each emotion; it begins from an A-Seq2Seq that has"
+    " learnt the whole pool and these lines.",
+}
 USES = {
     "a_seq2seq": "the yardstick that takes no emotion, for comparison",
     "ecm": "replies of one post in one of its emotions, for research and play",
@@ -44,19 +49,25 @@ LIMITS = {
     "en": "It was trained on some 60,000 short exchanges, most of them of crowd workers who talk"
     " about feelings. Its replies are short, often generic and sometimes beside the point.",
     "zh": "It was trained on some 38,000 short exchanges from weibos, television and translated"
-    " lessons, few of which are angry, sad or disgusted: those three emotions often do not show,"
-    " and sentences are often broken or beside the point.",
+    " lessons, and on 2,500 everyday posts answered in each emotion. Sentences are often broken or"
+    " beside the point.",
 }
 
 
-def words(lang: str) -> set[str]:
-    """Words that may be given away: those of the training texts that come often enough."""
+def words(lang: Lang) -> set[str]:
+    """Words that may be given away: ours, and those that come often enough in others' texts."""
     counts: Counter[str] = Counter()
     for part in ("train", "texts"):
         for example in read_file(ROOT / f"out/pairs/{lang}/{part}.jsonl", Problems()):
             for text in (example.dialogue.posts[-1].text, example.reply or ""):
                 counts.update(tokens(text, lang))
-    return {word for word, count in counts.items() if count >= LEAST}
+    ours = {
+        word
+        for line in everyday.lines(lang)
+        for text in (line.post, *line.replies.values())
+        for word in tokens(text, lang)
+    }
+    return ours | {word for word, count in counts.items() if count >= LEAST}
 
 
 def pack(runs: Path) -> None:
@@ -70,9 +81,10 @@ def pack(runs: Path) -> None:
 
 
 def pack_second(folder: Path) -> None:
-    """Pack models of the second stage, whose words are those of the first."""
+    """Pack models of a later stage."""
     for source in sorted(p.parent for p in folder.glob("*/manifest.json")):
-        pack_folder(source, ZOO / source.name)
+        lang: Lang = "zh" if source.name.endswith("zh") else "en"
+        pack_folder(source, ZOO / source.name, words=words(lang))
         _without_replies(ZOO / source.name)
 
 
@@ -110,7 +122,7 @@ def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list
         rows=manifest["pairs"],
         judges=", ".join(manifest["judges"]),
         steps=manifest["training"]["best_step"],
-        second="" if system == "a_seq2seq" else f" {SECOND}",
+        second="" if name == "a_seq2seq-en" else f" {SECOND[lang]}",
         licences="; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items()),
         least=LEAST,
         limits=LIMITS[lang],

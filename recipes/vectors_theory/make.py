@@ -3,8 +3,8 @@
 `python -m recipes.vectors_theory.make --paper out/vectors-paper/vectors.safetensors` measures three
 sets of vectors: the paper's, which `emotone evaluate vectors smollm2 -o out/vectors-paper` makes,
 those that were fitted to the bare model, and those of the companion. It writes
-docs/results/vectors-theory.json and docs/systems/vectors-theory.md. A set that is in the folder of
---work, measured on as many posts, is not measured again. On one core a set takes ten minutes.
+docs/results/vectors-theory.json and docs/systems/vectors-theory.md, of the sets that --sets names.
+A killed run goes on with what the folder of --work holds. A set takes some ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAGE = Path("docs/systems/vectors-theory.md")
 #: Name -> what it is; the paper's is a file.
 SETS = {
     "paper": "the paper's: mean differences of the model's own answers to EmotionQuery",
-    "smollm2": "fitted to written replies, model frozen",
+    "smollm2": "fitted to written replies while the model is frozen",
     "smollm2-companion": "learned together with adapters",
 }
 
@@ -43,18 +43,20 @@ def lines() -> list[everyday.Line]:
 
 
 def measured(name: str, file: str, posts: int, more: int, work: Path) -> dict[str, Any]:
-    """Measure one set of vectors, or read what was measured before."""
+    """Measure one set of vectors, or read what was measured on as many posts or more."""
     kept = work / f"{name}.json"
     vectors = open_vectors(file)
     if kept.exists():
         row = json.loads(kept.read_text(encoding="utf-8"))
-        if (row["vectors"], row["posts"], row["posts_fisher"]) == (vectors.digest(), posts, more):
+        enough = row["posts"] >= posts and row["posts_fisher"] >= more
+        if enough and row["vectors"] == vectors.digest():
             return row
     lm = load_causal_lm(MODEL)
     give_adapters(lm.model, vectors, file)
     every = lines()
-    row = measure(Bench(lm, vectors, every[:posts]), Bench(lm, vectors, every[:more]))
     work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(lm, vectors, every[:posts], work / f"{name}.known.json")
+    row = measure(bench, Bench(lm, vectors, every[:more]))
     write_json(kept, row)
     return row
 
@@ -66,17 +68,14 @@ def main() -> None:
     parser.add_argument("--posts", type=int, default=10)
     parser.add_argument("--posts-fisher", type=int, default=60)
     parser.add_argument("--work", type=Path, default=Path("out/vectors-theory"))
-    parser.add_argument("--only", choices=SETS, help="Measure one set and write no page.")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     asked = parser.parse_args()
     sets: dict[str, Any] = {}
-    for name, what in SETS.items():
-        if asked.only in (None, name):
-            file = asked.paper if name == "paper" else name
-            row = measured(name, file, asked.posts, asked.posts_fisher, asked.work)
-            sets[name] = {"what": what, **row}
-    if asked.only:
-        return
-    settings = {"posts": asked.posts, "posts_fisher": asked.posts_fisher, "texts": "everyday, dev"}
+    for name in asked.sets:
+        file = asked.paper if name == "paper" else name
+        row = measured(name, file, asked.posts, asked.posts_fisher, asked.work)
+        sets[name] = {"what": SETS[name], **row}
+    settings = {"sets": asked.sets, "texts": "everyday, dev"}
     result = {"model": MODEL, "sets": sets, "manifest": manifest(settings=settings)}
     write_json(RESULT, result)
     PAGE.write_text(page(result), encoding="utf-8")

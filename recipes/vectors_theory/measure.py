@@ -11,9 +11,11 @@ Source: Dong et al. 2025 (arXiv 2502.04075), the claims of its theory as quoted 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from emotone.data import everyday
+from emotone.files import write_json
+from emotone.identity import digest
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import FRIEND, NO_SYSTEM, prompt_ids
 from emotone.models import CausalLM
@@ -38,8 +42,9 @@ NEUTRAL = "neutral"
 SMALL = (-0.5, -0.25, 0.0, 0.25, 0.5)
 #: Multiples beyond, of which the table of the paper is made.
 LARGE = (-1.0, 1.0, 2.0, 4.0)
-#: Multiples at which two vectors are added.
+#: Multiples at which two vectors are added, and which are.
 MIXED = (0.5, 1.0)
+PAIRS = (("anger", "disgust"), ("fear", "sadness"), ("joy", "sadness"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +55,14 @@ class Bench:
         lm: The model, adapted where the vectors need it.
         vectors: The vectors.
         lines: Posts with a reply in each emotion and a neutral one.
-        known: Likelihoods that were read before.
+        place: File of the likelihoods read so far, so that a killed run goes on; None for none.
     """
 
     lm: CausalLM
     vectors: EmotionVectors
     lines: Sequence[everyday.Line]
-    known: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    place: Path | None = None
+    known: dict[str, float] = field(default_factory=dict[str, float], repr=False)
 
     def prompts(self) -> list[list[int]]:
         """Return what the model reads before each reply."""
@@ -66,12 +72,17 @@ class Bench:
 
     def loglik(self, label: str, doses: Doses) -> float:
         """Return the mean over posts of the log-likelihood a token of the replies in an emotion."""
-        key = (label, str(sorted(doses.items())))
+        identity = [self.vectors.digest(), [line.post for line in self.lines], label]
+        key = digest([*identity, sorted(doses.items())])
+        if not self.known and self.place is not None and self.place.exists():
+            self.known.update(json.loads(self.place.read_text(encoding="utf-8")))
         if key not in self.known:
             mood = Mood(self.lm, self.vectors)
             replies = [line.replies[label] for line in self.lines]
             nats = mood.nats(self.prompts(), [doses] * len(replies), replies)
             self.known[key] = float(np.mean([-total / tokens for total, tokens in nats]))
+            if self.place is not None:
+                write_json(self.place, self.known)
         return self.known[key]
 
     def score(self, label: str, doses: Doses) -> float:
@@ -123,10 +134,9 @@ def additivity(bench: Bench) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     plain = {label: bench.score(label, {}) for label in EMOTIONS}
-    pairs = list(zip(EMOTIONS, [*EMOTIONS[1:], EMOTIONS[0]], strict=True))
     for alpha in MIXED:
         rows: list[tuple[str, str, float, float]] = []
-        for one, other in pairs:
+        for one, other in PAIRS:
             for label in (one, other):
                 alone = [bench.score(label, {k: alpha}) - plain[label] for k in (one, other)]
                 both = bench.score(label, {one: alpha, other: alpha}) - plain[label]

@@ -19,12 +19,14 @@ Dong et al. 2025 argue by a first-order expansion: adding `alpha EV` raises the 
 line while alpha is small, emotions add up, the vector lies along Fisher's direction, and it leaves
 what is said alone, since its projection on the gradient of the content is about 0. The
 [page of the system](steered.md) has the equations. This page holds the claims against
-{model}, with three sets of vectors.
+{model}, with the sets of vectors below.
 
 It is made by `python -m recipes.vectors_theory.make`. The texts are plain development posts of
-[everyday](../everyday.md) with a reply in each emotion: {posts} for likelihoods and gradients,
-{fisher} for covariances. These are small numbers, without intervals, on one model of 135M
-parameters; nothing here says that a larger model does the same.
+[everyday](../everyday.md) with a reply in each emotion, as many as the table of the sets says: the
+first number is for likelihoods and gradients, the second for covariances. These are very few,
+without intervals, on one model of 135M parameters; nothing here says that a larger model does the
+same. The fitted sets learned from other posts of such texts, and by this very likelihood, so that
+their numbers are no surprise; the paper's vectors never saw any.
 
 The score needs no judge and no sampling. Over posts x with replies y:
 
@@ -33,21 +35,20 @@ s_e(alpha) = mean over x of  log p(y_e | x; h + alpha EV) / |y_e|
                            - log p(y_neutral | x; h + alpha EV) / |y_neutral|
 ```
 
-| set | what | site | columns |
-|---|---|---|---|
+| set | what | site | columns | posts |
+|---|---|---|---|---|
 """
 
 
 def page(result: Mapping[str, Any]) -> str:
     """Write the page of a result."""
     sets: Mapping[str, Any] = result["sets"]
-    first = next(iter(sets.values()))
-    lines = [
-        HEAD.format(
-            model=result["model"], posts=first["posts"], fisher=first["posts_fisher"]
-        ).rstrip()
+    lines = [HEAD.format(model=result["model"]).rstrip()]
+    lines += [
+        f"| {name} | {s['what']} | {s['site']} | {s['positions']} |"
+        f" {s['posts']} and {s['posts_fisher']} |"
+        for name, s in sets.items()
     ]
-    lines += [f"| {n} | {s['what']} | {s['site']} | {s['positions']} |" for n, s in sets.items()]
     lines += ["", "## Which claims hold", ""]
     lines += _table(
         ("claim", "holds where", *sets),
@@ -74,7 +75,7 @@ def page(result: Mapping[str, Any]) -> str:
     lines += [
         "## Mixes add up",
         "",
-        "Five pairs of emotions, each added at the same multiple, and both scores of each: the"
+        "Three pairs of emotions, each added at the same multiple, and both scores of each: the"
         " slope of the mix's effect on the sum of what each does alone (1 where they add up), and"
         " the mean gap between them as a share of the mean sum.",
         "",
@@ -110,7 +111,9 @@ def page(result: Mapping[str, Any]) -> str:
         "",
         "The gradient of a reply's log-likelihood by a displacement at the vector's own site and"
         " columns. First-order change at one times the vector, in nats a token, for the neutral"
-        " replies and for those in the emotion, and the vector's cosine with both gradients.",
+        " replies and for those in the emotion, and the vector's cosine with both gradients. A"
+        " cosine within chance of the neutral gradient says something only where that with the"
+        " emotion's own is beyond chance.",
         "",
     ]
     lines += _table(

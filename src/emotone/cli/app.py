@@ -12,6 +12,7 @@ from emotone.cli import (
     data,
     data_ememory,
     doctor,
+    evaluate,
     generate,
     judge,
     models,
@@ -87,3 +88,4 @@ app.add_typer(judge.app, name="judge")
 app.add_typer(study.app, name="study")
 app.add_typer(models.app, name="models")
 app.add_typer(vectors.app, name="vectors")
+app.add_typer(evaluate.app, name="evaluate")

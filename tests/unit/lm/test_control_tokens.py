@@ -213,6 +213,7 @@ def test_texts_are_encoded_in_one_place_only() -> None:
                 ):
                     called.add(f"{path.relative_to(root).as_posix()}: {name}")
     assert called == {
+        "evaluation/nli.py: self._tokenizer",  # pairs for a classifier, as transformers reads them
         "judges/trunk.py: self.tokenizer",  # of the suffix, which is a setting
         "lm/chat.py: tokenizer.apply_chat_template",  # rendered, not encoded
         "models/template.py: tokenizer",  # of one letter
