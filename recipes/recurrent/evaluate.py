@@ -27,7 +27,7 @@ from emotone.metrics import Instruments
 from emotone.metrics.asked import asked_emotion
 from emotone.metrics.base import Pair, replies_and_posts
 from emotone.metrics.pooling import ROUNDS, Sampled
-from recipes.compare.files import RESULTS, write_results
+from recipes.compare.files import RESULTS, read_results, write_results
 from recipes.compare.rows import Row, number, of_likelihoods, of_replies, row_of_texts
 from recipes.recurrent.contrasts import compared
 from recipes.recurrent.folders import DECODINGS, Run, deal, find, neutral_of, one_each, replies
@@ -102,6 +102,9 @@ def main() -> None:
     given = arguments.parse_args()
     langs: dict[str, Any] = {}
     judges: dict[str, Any] = {}
+    if given.lang and given.result.is_file():  # the other language stays as it was measured
+        before = read_results(given.result)
+        langs, judges = before["langs"], before["manifest"]["judges"]
     for lang in given.lang or ("zh", "en"):
         runs = tuple(r for r in find(given.runs) if r.lang == lang)
         if not runs:

@@ -44,9 +44,10 @@ HERE = Path(__file__).parent
 SHIPPED = (
     "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
     " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
-    " the package does it today. ECM and Emo-Seq were trained a second time, on the examples"
-    " with a clear label (decision 0017); their pairs and steps are those of that stage, so"
-    " here the systems differ in more than their equations."
+    " the package does it today. The English ECM and Emo-Seq were trained a second time, on the"
+    " examples with a clear label (decision 0017), the Chinese three on these and on lines of"
+    " everyday (decision 0029); their pairs and steps are those of that stage, so in English the"
+    " systems differ in more than their equations."
 )
 TRAINED = (
     "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y) with a"

@@ -13,6 +13,7 @@ from emotone.cli import (
     data_ememory,
     doctor,
     evaluate,
+    export,
     generate,
     judge,
     models,
@@ -24,6 +25,7 @@ from emotone.cli import (
     study,
     train,
     vectors,
+    verify,
 )
 
 app = typer.Typer(
@@ -81,6 +83,8 @@ app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
+app.command("export")(export.export)
+app.command("verify")(verify.verify)
 data.data_app.command("ememory")(data_ememory.ememory)
 app.add_typer(data.data_app, name="data")
 app.add_typer(blind.app, name="blind")

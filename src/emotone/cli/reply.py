@@ -60,7 +60,7 @@ def reply(
     levels = options.read_empathy(empathy)
     if stream and (as_json or count > 1 or asked == ALL or levels):
         raise UsageError("--stream prints one reply as it comes; leave out --json, -n, --empathy")
-    doses = None if raw is None else _doses(raw)
+    doses = None if raw is None else raw_doses(raw)
     if doses is not None and (emotion or empathy or stream or count > 1):
         raise UsageError("--raw bypasses calibration; leave out --emotion, --empathy, --stream, -n")
     door = options.open_door(system, model, device, settings, lang)
@@ -98,7 +98,7 @@ def reply(
             typer.echo(f"{named.label}: {answer}" if named else answer.text)
 
 
-def _doses(text: str) -> dict[str, float]:
+def raw_doses(text: str) -> dict[str, float]:
     """Read raw doses such as "joy=2 + fear=-1"."""
     doses: dict[str, float] = {}
     for part in text.split(" + "):

@@ -311,37 +311,53 @@ def calibrate(
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="MODEL_EMOTION.json of the paper, or safetensors."),
+        typer.Argument(
+            metavar="FILE...", help="The paper's MODEL_EMOTION.json, .gguf, .pt or safetensors."
+        ),
     ],
     output: _Output,
     model: Annotated[str, typer.Option("--model", "-m", help="The model they were made for.")],
     site: Annotated[
-        str, typer.Option("--site", help="attn_out (the paper's), resid or mlp_out.")
-    ] = "attn_out",
+        str | None,
+        typer.Option("--site", help="attn_out, resid or mlp_out; that of such files."),
+    ] = None,
     positions: Annotated[
-        str, typer.Option("--positions", help="last (the paper's), all, prompt or generated.")
-    ] = "last",
+        str | None,
+        typer.Option("--positions", help="last, all, prompt or generated; those of such files."),
+    ] = None,
+    block: Annotated[
+        int | None, typer.Option("--block", help="Move this block alone, from 0 on.")
+    ] = None,
     device: options.Device = "auto",
 ) -> None:
     """Take over vectors that others published, unscaled, for raw doses."""
     from emotone.errors import unknown_name
     from emotone.files import check_writable
     from emotone.models import load_causal_lm
-    from emotone.steering.layers import SITES
+    from emotone.steering.layers import SITES, blocks
     from emotone.steering.positions import POSITIONS
-    from emotone.steering.published import of_paper, read_published
+    from emotone.steering.published import made_for, of_paper, read_published
 
-    if site not in SITES:
+    if site is not None and site not in SITES:
         raise unknown_name("site", site, SITES)
-    if positions not in POSITIONS:
+    if positions is not None and positions not in POSITIONS:
         raise unknown_name("positions", positions, POSITIONS)
-    directions = read_published(files)
+    own_site, own_positions = made_for(files)
     output.parent.mkdir(parents=True, exist_ok=True)
     check_writable(output)
+    read_published(files)  # says what is wrong with them before weights are loaded
     lm = load_causal_lm(model, device=device)
-    of_paper(lm, directions, site=site, positions=positions).save(output)
+    directions = read_published(files, depth=len(blocks(lm.model)))
+    of_paper(
+        lm,
+        directions,
+        site=site or own_site,
+        positions=positions or own_positions,
+        block=block,
+    ).save(output)
     typer.echo(output)
-    options.note(f"try: emotone reply ... -m {model} --set vectors={output} --raw joy=2")
+    label = next(iter(directions))
+    options.note(f"try: emotone reply ... -m {model} --set vectors={output} --raw {label}=2")
 
 
 def _measured(
