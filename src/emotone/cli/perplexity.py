@@ -32,6 +32,7 @@ def perplexity(
     the examples.
     """
     from emotone.cli.progress import bar
+    from emotone.emotions import Auto
     from emotone.errors import UsageError, number_of
     from emotone.evaluation import perplexity as work
     from emotone.evaluation.inputs import examples_for, source_lines
@@ -53,6 +54,10 @@ def perplexity(
         )
     responder = door.speaking(languages[0])
     mix = options.emotion_of(asked, responder.capabilities)
+    if isinstance(mix, Auto):
+        raise UsageError(
+            f"{mix} chooses an emotion for each post; perplexity is measured in one, so name it"
+        )
     work.check_likelihoods(responder)
     referenced = [e for e in examples if e.reply and e.reply.strip()]
     if len(referenced) < len(examples):

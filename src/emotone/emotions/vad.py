@@ -168,7 +168,8 @@ def _mix(
         for chosen in combinations(towards, count)
     ]
     # Of equal costs, to a hundredth of a point, the mix that asks least.
-    best = min(mixes, key=lambda one: (round(cost(one), 2), sum(one.values())), default={})
+    nothing: dict[str, float] = {}
+    best = min(mixes, key=lambda one: (round(cost(one), 2), sum(one.values())), default=nothing)
     return best if best and cost(best) < NEARER * length(goal) else {}
 
 

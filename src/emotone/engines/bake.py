@@ -42,7 +42,7 @@ def bake(lm: CausalLM, mood: OneMood, engine: str, place: Path) -> None:
     """
     mood.vectors.check_model(lm.model)
     if not mood.vectors.card.adapters:  # merged ones are no numbers of a short type
-        lm.model.to(_stored_dtype(lm))
+        lm.model.to(dtype=_stored_dtype(lm))  # pyright: ignore
     if any(mood.doses.values()):
         _set_biases(lm.model, mood, engine)
     elif not mood.vectors.card.adapters:

@@ -66,7 +66,7 @@ def write_control_vector(
         writer.add_string(f"{_ARCHITECTURE}.model_hint", family)
         writer.add_uint32(f"{_ARCHITECTURE}.layer_count", len(moved))
         writer.add_name(mood.emotion or "raw doses")
-        writer.add_license(record["licence"])
+        writer.add_license(str(record["licence"]))
         writer.add_string("emotone.record", json.dumps(record, ensure_ascii=False))
         for block in moved:
             writer.add_tensor(f"direction.{block}", displacement[block].float().numpy())

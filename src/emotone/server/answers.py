@@ -59,7 +59,8 @@ def check_fields(body: Request, settings: Settings) -> list[str]:
     """
     extra = extra_fields(body)
     for name in REFUSED:
-        if extra.get(name) not in (None, 0, False, [], {}, "none", "auto", "", 1):
+        value = extra.get(name)  # `best_of` may be 1, which Python takes for True
+        if value is True or value not in (None, 0, [], {}, "none", "auto", "", 1):
             raise UsageError(f"the field {name} is not offered here; leave it out")
     unknown = sorted(set(extra) - set(REFUSED) - FORGOTTEN)
     if unknown and settings.strict:

@@ -10,7 +10,6 @@ Three tiers do the same addition at different cost, and the cheapest exact one i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from emotone.errors import SteeringError, Unsupported
 from emotone.steering.attach import ATTACH, OPERATIONS, Operation, Tier
-from emotone.steering.layers import Site, blocks, fold_target, unwrapped
+from emotone.steering.layers import Site, blocks, fold_target, unwrapped, width
 from emotone.steering.positions import POSITIONS, Columns, Positions
 from emotone.steering.selftest import verify
 
@@ -98,7 +97,6 @@ def steering(
     )
     if attachment.counts is True:
         attachment.copies = copies
-        _forget_compiled()
     with claimed(model):
         try:
             attachment.attach()
@@ -126,13 +124,6 @@ def claimed(model: nn.Module) -> Iterator[None]:
         _steered.discard(model)
 
 
-def _forget_compiled() -> None:
-    """Let torch.compile look at its modules again: what it compiled before knows no hooks."""
-    dynamo = sys.modules.get("torch._dynamo")
-    if dynamo is not None and dynamo.utils.counters["frames"]["ok"]:
-        dynamo.reset()
-
-
 def _check(
     model: nn.Module, displacement: Tensor, depth: int, positions: str, operation: str
 ) -> None:
@@ -140,12 +131,12 @@ def _check(
         raise Unsupported(f"positions {positions!r} is unknown; use one of {', '.join(POSITIONS)}")
     if operation not in OPERATIONS:
         raise Unsupported(f"operation {operation!r} is unknown; use one of {', '.join(OPERATIONS)}")
-    width = int(model.config.hidden_size)  # pyright: ignore
+    size = width(model)
     shape = tuple(displacement.shape)
-    if len(shape) not in (2, 3) or shape[-2:] != (depth, width):
+    if len(shape) not in (2, 3) or shape[-2:] != (depth, size):
         raise SteeringError(
-            f"the displacement has shape {shape}, the model needs [{depth}, {width}] or "
-            f"[rows, {depth}, {width}]; use vectors that were made for this model"
+            f"the displacement has shape {shape}, the model needs [{depth}, {size}] or "
+            f"[rows, {depth}, {size}]; use vectors that were made for this model"
         )
     if not torch.isfinite(displacement).all():
         raise SteeringError("the displacement holds NaN or infinity; use an undamaged vector file")

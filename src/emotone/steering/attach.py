@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emotone.errors import SteeringError, Unsupported
-from emotone.steering.layers import Site, decoder, fold_target, site_module
+from emotone.steering.layers import Site, decoder, fold_target, site_module, stream
 from emotone.steering.positions import Columns
 from emotone.steering.record import hidden
 
@@ -140,15 +141,14 @@ class HookAttachment:
         columns: Columns,
         operation: Operation,
     ) -> None:
-        self._decoder = decoder(model)
+        self._model, self._decoder = model, decoder(model)
         self._modules = [site_module(model, listed[i], site) for i in chosen]
         self._chosen = chosen
         self._columns = columns
         self.operation = operation
+        self._stream = stream(model) if site == "resid" else None
         reference = next(model.parameters())
         self._dtype, self._device = reference.dtype, reference.device
-        self._rows = torch.empty(0)
-        self._spread: Tensor | None = None
         self._handles: list[Any] = []
         self._fired = [0] * len(chosen)
         self._passes = 0
@@ -159,21 +159,22 @@ class HookAttachment:
 
     def set(self, displacement: Tensor) -> None:
         """Change what is added, [L, d] or [B, L, d]."""
-        self._displacement = displacement
         rows = displacement if displacement.dim() == 3 else displacement[None]
-        # One row of memory a block: [L, B, 1, d], so that a hook only takes an index.
-        self._rows = (
-            rows[:, list(self._chosen)].to(self._device, self._dtype).transpose(0, 1).unsqueeze(2)
-        )
-        self._spread = None
+        # One row of memory a block, [L, B, 1, d], so that a hook only takes an index.
+        self._rows = rows[:, list(self._chosen)].transpose(0, 1).unsqueeze(2)
+        device = "cpu" if self._device.type == "meta" else self._device
+        self._pushes = list(self._rows.to(device, self._dtype))
 
     def attach(self) -> None:
         """Register every hook."""
-        self._handles.append(
-            self._decoder.register_forward_pre_hook(self._before, with_kwargs=True)
-        )
+        _forget_compiled()
+        for module, before in ((self._model, self._enter), (self._decoder, self._before)):
+            self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
         for slot, module in enumerate(self._modules):
             self._handles.append(module.register_forward_hook(self._hook(slot)))
+
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self._columns.before_model(module, args, kwargs)
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         self._passes += 1
@@ -183,13 +184,13 @@ class HookAttachment:
         plain = self._columns.positions == "all" and self.operation == "add"
 
         def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
-            state = hidden(output)
-            if state.dtype != self._dtype:  # Mamba keeps its residual stream in float32
-                self._dtype = state.dtype
-                self.set(self._displacement)
-            push = self._for_rows(state.shape[0])[slot]
+            every = hidden(output)
+            state = every if self._stream is None else every[self._stream]
+            push = self._push(slot, state)
             self._fired[slot] += 1
             moved = state + push if plain else self._general(state, push)
+            if self._stream is not None:
+                moved = torch.stack([*every[: self._stream], moved, *every[self._stream + 1 :]])
             return (moved, *output[1:]) if isinstance(output, tuple) else moved
 
         return hook
@@ -205,20 +206,32 @@ class HookAttachment:
             moved = (moved.float() * (own / new)).to(state.dtype)
         return moved if mask is None else torch.where(mask, moved, state)
 
-    def _for_rows(self, count: int) -> Tensor:
-        given = self._rows.shape[1]
+    def _push(self, slot: int, state: Tensor) -> Tensor:
+        """Return what is added to a block's state [B, T, d], as [1 or B, 1, d]."""
+        push, count = self._pushes[slot], state.shape[0]
+        # Embeddings may be in another type than blocks, and blocks on several devices.
+        if (
+            push.dtype != state.dtype
+            or push.device != state.device
+            or push.shape[0] not in (1, count)
+        ):
+            push = self._for_rows(slot, count).to(state.device, state.dtype)
+            self._pushes[slot] = push
+        return push
+
+    def _for_rows(self, slot: int, count: int) -> Tensor:
+        rows = self._rows[slot]
+        given = rows.shape[0]
         if given in (1, count):
-            return self._rows
-        if self._spread is None or self._spread.shape[1] != count:
-            copies = self.copies or [count // given] * given
-            if sum(copies) != count:
-                raise SteeringError(
-                    f"the model runs {count} rows, the mixes are for {given}; "
-                    "give one mix, or as many mixes as prompts"
-                )
-            rows = torch.tensor(copies, device=self._device)
-            self._spread = self._rows.repeat_interleave(rows, dim=1)
-        return self._spread
+            return rows
+        copies = self.copies or [count // given] * given
+        if sum(copies) != count:
+            self._columns.refuse(
+                f"the model runs {count} rows, the mixes are for {given}; "
+                "give one mix, or as many mixes as prompts",
+                SteeringError,
+            )
+        return rows.repeat_interleave(torch.tensor(copies, device=rows.device), dim=0)
 
     def detach(self) -> None:
         """Remove every hook that was registered."""
@@ -235,14 +248,28 @@ class HookAttachment:
         """Return how often each chosen block acted."""
         return list(self._fired)
 
+    @property
+    def passes(self) -> int:
+        """How often the decoder ran."""
+        return self._passes
+
     def finish(self) -> None:
-        """Raise if the model ran and a chosen block did not act."""
+        """Raise if a pass was refused, or the model ran and a chosen block did not act."""
+        if self._columns.refusal is not None:
+            raise self._columns.refusal
         silent = [i for i, n in zip(self._chosen, self._fired, strict=True) if n == 0]
         if self._passes and silent:
             raise SteeringError(
                 f"the model ran {self._passes} passes, but blocks {silent} were never steered; "
                 "use a model whose blocks are called as modules"
             )
+
+
+def _forget_compiled() -> None:
+    """Let torch.compile look at its modules again: what it compiled before knows no hooks."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None and dynamo.convert_frame.input_codes.seen:
+        dynamo.reset()
 
 
 Attachment = BiasAttachment | HookAttachment

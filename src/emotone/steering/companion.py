@@ -31,7 +31,7 @@ from emotone.lm.chat import prompt_ids
 from emotone.lm.head import logits
 from emotone.models.token_ids import text_ids
 from emotone.steering.fit import displaced, frozen
-from emotone.steering.layers import Site, blocks, site_module
+from emotone.steering.layers import Site, blocks, site_module, width
 from emotone.training.adapters import Adapters, adapter_weights, add_adapters, has_adapters
 from emotone.training.optim import scheduled
 from emotone.training.run import Run, Task, prepared
@@ -288,9 +288,9 @@ class Pupil:
             add_adapters(model, adapters or Adapters(), seed=seed)
         device = next(model.parameters()).device
         modules = [site_module(model, block, site) for block in blocks(model)]
-        width = int(model.config.hidden_size)  # pyright: ignore
-        unit = (norms.to(device) / width**0.5)[:, None]
-        free = nn.Parameter(torch.zeros(len(labels), len(modules), width, device=device))
+        size = width(model)
+        unit = (norms.to(device) / size**0.5)[:, None]
+        free = nn.Parameter(torch.zeros(len(labels), len(modules), size, device=device))
         if start is not None:
             with torch.no_grad():
                 free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)

@@ -8,7 +8,7 @@ import json
 import torch
 from torch import Tensor, nn
 
-from emotone.steering.layers import blocks
+from emotone.steering.layers import blocks, text_config
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -20,7 +20,7 @@ def fingerprint(model: nn.Module) -> str:
     model counts as its base. Calibration was measured on the base, so intensities may act a
     little more or less strongly on the adapted one.
     """
-    config = model.config
+    config = text_config(model)
     digest = hashlib.sha256()
     shape = [
         getattr(config, k, None)

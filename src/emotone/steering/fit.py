@@ -29,7 +29,7 @@ from emotone.identity import digest
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
 from emotone.models.token_ids import text_ids
-from emotone.steering.layers import Site, blocks, site_module
+from emotone.steering.layers import Site, blocks, site_module, width
 from emotone.steering.record import hidden
 from emotone.training.optim import set_lr
 from emotone.training.run import Run, Task, prepared
@@ -138,10 +138,10 @@ def fit(
         )
     device = next(model.parameters()).device
     modules = [site_module(model, block, site) for block in blocks(model)]
-    width = int(model.config.hidden_size)  # pyright: ignore
-    unit = (norms.to(device) / width**0.5)[None, :, None]
+    size = width(model)
+    unit = (norms.to(device) / size**0.5)[None, :, None]
     # In units of an activation's root mean square, so that one step size suits every block.
-    free = nn.Parameter(torch.zeros(len(labels), len(modules), width, device=device))
+    free = nn.Parameter(torch.zeros(len(labels), len(modules), size, device=device))
     if start is not None:
         with torch.no_grad():
             free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)

@@ -18,7 +18,7 @@ class Architecture:
     """Paths inside one family of models.
 
     Args:
-        blocks: Path of the list of blocks, from the model.
+        blocks: Path of the list of blocks, from the decoder.
         attention: Path of the attention module, from a block.
         mlp: Path of the feed-forward module, from a block.
         attention_out: Path of the linear map that ends the attention, from a block.
@@ -28,7 +28,7 @@ class Architecture:
         multiplier: Name of the config entry that scales both branches, or "".
     """
 
-    blocks: str = "model.layers"
+    blocks: str = "layers"
     attention: str = "self_attn"
     mlp: str = "mlp"
     attention_out: str = "self_attn.o_proj"
@@ -54,14 +54,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gemma3_text": _POST_NORM,
     "olmo2": _POST_NORM,
     "gpt_neox": Architecture(
-        blocks="gpt_neox.layers",
         attention="attention",
         attention_out="attention.dense",
         mlp_out="mlp.dense_4h_to_h",
     ),
     "phi": Architecture(attention_out="self_attn.dense", mlp_out="mlp.fc2"),
     "gpt2": Architecture(
-        blocks="transformer.h",
+        blocks="h",
         attention="attn",
         attention_out="attn.c_proj",
         mlp_out="mlp.c_proj",
@@ -70,39 +69,75 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside of peft's wrapper, with its adapters; any other model as it is."""
+    """Return the model inside of peft's or torch.compile's wrapper; any other as it is."""
+    compiled: Any = getattr(model, "_orig_mod", None)
+    if isinstance(compiled, nn.Module):
+        return unwrapped(compiled)
     inner: Any = getattr(model, "get_base_model", None)
-    return inner() if callable(inner) else model  # pyright: ignore[reportReturnType]
+    return unwrapped(inner()) if callable(inner) else model  # pyright: ignore[reportArgumentType]
+
+
+def text_config(model: nn.Module) -> Any:
+    """Return the config in which the sizes of the blocks stand.
+
+    In a model that also sees or hears it is a part of the model's config.
+    """
+    config: Any = getattr(decoder(model), "config", None) or getattr(model, "config", None)
+    part: Any = getattr(config, "get_text_config", None)
+    return part(decoder=True) if callable(part) else config
+
+
+def width(model: nn.Module) -> int:
+    """Return the size d of the activation that a block hands on."""
+    return int(text_config(model).hidden_size)
+
+
+def stream(model: nn.Module) -> int | None:
+    """Return which of several parallel activations is the block's own, or None where there is one.
+
+    A block of Gemma 3n hands on [streams, B, T, d]: one computed activation, and predictions of it
+    in bases of their own, where a displacement would mean something else.
+    """
+    return getattr(text_config(model), "altup_active_idx", None)
 
 
 def architecture(model: nn.Module) -> Architecture | None:
     """Return the known paths of a model's family, or None for an unknown family."""
-    kind = getattr(getattr(model, "config", None), "model_type", "")
-    return ARCHITECTURES.get(kind)
+    return ARCHITECTURES.get(getattr(text_config(model), "model_type", ""))
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
     """Return the transformer blocks in order.
 
-    Known families by the table; else the one list of modules whose length is the number of
-    layers in the config.
+    Known families by the table; else the one list of modules in the decoder whose length is the
+    number of layers in the config. Where there are more, the one of checkpointed layers, which is
+    what transformers makes of its blocks.
 
     Raises:
         Unsupported: If no such list, or more than one, is found.
     """
-    model = unwrapped(model)
+    inner = decoder(model)
     known = architecture(model)
     if known is not None:
-        return list(model.get_submodule(known.blocks))  # pyright: ignore[reportArgumentType]
-    count = getattr(getattr(model, "config", None), "num_hidden_layers", None)
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+        return list(inner.get_submodule(known.blocks))  # pyright: ignore[reportArgumentType]
+    config = text_config(model)
+    count = getattr(config, "num_hidden_layers", None)
+    lists = [m for m in inner.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if len(lists) > 1:
+        lists = [m for m in lists if all(_is_checkpointed(block) for block in m)]
+        # What also sees or hears inside of the decoder has its blocks deeper down.
+        lists = [m for m in lists if any(m is child for child in inner.children())] or lists
     if len(lists) != 1:
-        kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+        kind = getattr(config, "model_type", type(model).__name__)
         raise Unsupported(
             f"cannot tell the blocks of a {kind!r} model ({len(lists)} lists of {count} modules); "
             f"add its paths to ARCHITECTURES, which knows {', '.join(ARCHITECTURES)}"
         )
     return list(lists[0])
+
+
+def _is_checkpointed(block: nn.Module) -> bool:
+    return any(kind.__name__ == "GradientCheckpointingLayer" for kind in type(block).__mro__)
 
 
 def site_module(model: nn.Module, block: nn.Module, site: Site) -> nn.Module:
@@ -137,9 +172,12 @@ def fold_target(model: nn.Module, block: nn.Module, site: Site) -> tuple[nn.Modu
     if type(target) is not nn.Linear and type(target).__name__ != "Conv1D":
         # Quantised maps differ in how they treat a bias, and an adapter's map holds it inside.
         return None
+    weight: Any = target.weight
+    if weight.is_meta or not weight.is_floating_point():
+        return None  # what is offloaded is loaded anew in each pass, without our bias
     divisor = 1.0
     if site == "resid" and known.multiplier:
-        divisor = float(getattr(model.config, known.multiplier))  # pyright: ignore
+        divisor = float(getattr(text_config(model), known.multiplier))
     return target, divisor
 
 
@@ -147,7 +185,8 @@ def decoder(model: nn.Module) -> nn.Module:
     """Return the module under the language-model head, the one that sees ids and cache."""
     model = unwrapped(model)
     direct: Any = getattr(model, "get_decoder", None)  # OPT's head calls it past its base model
-    if callable(direct) and isinstance(module := direct(), nn.Module):
-        return module
+    module = direct() if callable(direct) else None
+    if isinstance(module, nn.Module) and not isinstance(module, nn.Linear):  # ModernBERT's head
+        return unwrapped(module)
     inner = getattr(model, "base_model", model)
     return inner if isinstance(inner, nn.Module) else model

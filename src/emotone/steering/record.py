@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from emotone.lm.batch import pad, pad_pairs
 from emotone.models.token_ids import text_ids
-from emotone.steering.layers import Site, blocks, decoder, site_module
+from emotone.steering.layers import Site, blocks, decoder, site_module, width
 
 
 def hidden(output: Any) -> Tensor:
@@ -186,7 +186,7 @@ def block_means(
             responses = [text_ids(tokenizer, pairs[i][1]) for i in part]
             texts.append((part, *_within(list(prompt), responses, max_tokens)))
     texts.sort(key=lambda text: len(text[1]))
-    means = torch.zeros(len(pairs), int(model.config.hidden_size))  # pyright: ignore
+    means = torch.zeros(len(pairs), width(model))
     filler = tokenizer.pad_token_id or 0
     while texts:
         count, size = 0, 0

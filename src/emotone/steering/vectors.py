@@ -23,7 +23,7 @@ from emotone.steering.attach import Operation, Tier
 from emotone.steering.card import VectorsCard
 from emotone.steering.dose import Doses, mix_doses
 from emotone.steering.fingerprint import fingerprint
-from emotone.steering.layers import SITES, blocks
+from emotone.steering.layers import SITES, blocks, width
 from emotone.steering.listen import Listener
 from emotone.steering.mixing import Mixing, reaching
 from emotone.steering.positions import Positions
@@ -326,11 +326,11 @@ class EmotionVectors:
         Raises:
             SteeringError: If depth, width or fingerprint differ.
         """
-        depth, width = next(iter(self.directions.values())).shape
-        have = (len(blocks(model)), int(model.config.hidden_size))  # pyright: ignore
-        if have != (depth, width) or fingerprint(model) != self.card.fingerprint:
+        depth, size = next(iter(self.directions.values())).shape
+        have = (len(blocks(model)), width(model))
+        if have != (depth, size) or fingerprint(model) != self.card.fingerprint:
             raise SteeringError(
-                f"these vectors were made for {self.card.model} ({depth} blocks of width {width}), "
+                f"these vectors were made for {self.card.model} ({depth} blocks of width {size}), "
                 f"the model given is another one ({have[0]} blocks of width {have[1]}); "
                 "extract vectors for it with `emotone vectors extract`"
             )

@@ -116,7 +116,7 @@ def test_llama_cpp_begins_with_block_1(tmp_path: Path):
     keep = torch.tensor([[0.0], [1.0], [1.0]])
     directions = {label: row * keep for label, row in mood.vectors.directions.items()}
     later = replace(mood.vectors, directions=directions)
-    moved = OneMood(later, mood.emotion, mood.doses)
+    moved = one_mood(later, mood.emotion)
     assert write_control_vector(path, moved, reader="llama.cpp", family="llama") == 0
     assert same(pushed(model, read_gguf(path)[0]), steered(model, moved))
 
