@@ -233,9 +233,9 @@ def _observe(
     try:
         mask = torch.ones_like(ids)
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.clone()
-    except torch.OutOfMemoryError:
-        raise
     except (TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError) as error:
+        if type(error).__module__ != "builtins":  # such as memory that is full: it says what it is
+            raise
         raise Unsupported(
             f"the model does not run on a few token ids alone ({_first_line(error)}); steer a "
             "causal language model that does"

@@ -81,6 +81,11 @@ def test_the_data_of_the_header_are_those_of_the_file(path: Path):
     elif path.stem.endswith("clear"):
         assert "`python -m recipes.recurrent.clear`" in text
         assert config(path).start == Path(f"out/{path.parent.name}-{data.lang}")
+    elif path.stem.endswith(("start", "parallel")):
+        assert "`python -m recipes.recurrent.clear`" in text
+        assert f"`python -m recipes.recurrent.parallel {data.lang}`" in text
+        begins = None if path.stem.endswith("start") else f"out/a_seq2seq-{data.lang}-start"
+        assert config(path).start == (begins and Path(begins))
     elif path.stem == "synthetic":
         assert f"`emotone data prepare synthetic --output {data.train.parent}`" in text
     else:
