@@ -41,7 +41,7 @@ def test_a_point_prints_as_the_mix_that_it_became(run, tiny):
 
 
 def test_chat_hears_each_message(run, tiny):
-    lines = "one\n/emotion auto:mirror:40\ntwo\n/emotion auto:miror\n/emotion\nthree\n"
+    lines = "one\n/emotion auto:mirror:40\ntwo\n/emotion auto:mirrr\n/emotion\nthree\n"
     code, _, err = run("chat", *STEERED[:-2], "--max-tokens", "3", "-e", "auto", stdin=lines)
     assert code == 0
     assert err.count("is heard in the post") == 2
