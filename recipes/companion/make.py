@@ -87,6 +87,9 @@ class Plan:
         steps: Step of likelihood -> its settings, and the step that it goes on from.
         rated: What the ratings of its replies are named.
         posts_file: Posts of these replies, a line each.
+        moods: Step whose pushes of moods ship, "" for the last, and their dose at 100. Few Chinese
+            lines are in a mood, and Adam goes on moving a push whose lines do not come: after the
+            second step moods were no language any more.
     """
 
     lang: Lang
@@ -96,6 +99,7 @@ class Plan:
     steps: Mapping[str, tuple[CompanionSettings, str]]
     rated: str
     posts_file: str
+    moods: tuple[str, float] = ("", 1.0)
 
     @property
     def posts(self) -> list[str]:
@@ -140,6 +144,7 @@ PLANS: Mapping[str, Plan] = {
         },
         "companion-zh-2",
         "posts_zh.txt",
+        ("one", 0.6),
     ),
 }
 
@@ -279,6 +284,13 @@ def truncate(lm: CausalLM, rank: int) -> float:
 
 def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
     lm, pushes = companion(plan, step)
+    curves = dict.fromkeys(LABELS, STRAIGHT)
+    first, dose = plan.moods
+    if first:
+        earlier = load_file(plan.out / first / PUSHES)
+        for mood in set(pushes) - set(everyday.EMOTIONS):
+            pushes[mood] = earlier[mood]
+            curves[mood] = Curve(((-100.0, -0.5 * dose), (0.0, 0.0), (100.0, dose)))
     if rank < ADAPTERS.rank:
         print(f"rank {rank} keeps {truncate(lm, rank):.3f} of the energy", flush=True)
     for _, layer in adapted_layers(lm.model):
@@ -312,7 +324,7 @@ def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
         method="companion",
         data=digest([[line.post, dict(line.replies)] for line in lines(plan.lang)]),
         norms=tuple(round(float(n), 4) for n in activations),
-        curves=dict.fromkeys(LABELS, STRAIGHT),
+        curves=curves,
         notes={
             "licence": "Apache-2.0",
             "texts": "everyday, plain and moods, of its splits train-a, train-b and train-c",
@@ -350,7 +362,7 @@ def calibrate(plan: Plan, folder: Path) -> None:
     curves = {k: at_full(curve) for k, curve in measured.card.curves.items()}
     card = replace(
         vectors.card,
-        curves=dict.fromkeys(vectors.labels, STRAIGHT) | curves,
+        curves={**vectors.card.curves, **curves},
         measured=measured.card.measured,
     )
     print({label: curve.knots for label, curve in curves.items()})
