@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotone.cli import options
-from emotone.cli.reply import raw_doses
 from emotone.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -30,10 +29,7 @@ def export(
     model: Annotated[str, typer.Argument(help="Catalogue name, folder or hub id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file or new folder.")],
     emotion: options.Emotion = None,
-    raw: Annotated[
-        str | None,
-        typer.Option("--raw", help="Multiples of the vectors, uncalibrated: 'joy=2 + fear=-1'."),
-    ] = None,
+    raw: options.Raw = None,
     vectors: Annotated[
         str,
         typer.Option("--vectors", help="Vector file, folder or shipped set; those of the model."),
@@ -64,7 +60,7 @@ def export(
         raise unknown_name("format", format_, FORMATS)
     if without_first and format_ != "gguf-control-vector":
         raise UsageError("--without-first is for gguf-control-vector alone; leave it out")
-    doses = None if raw is None else raw_doses(raw)
+    doses = options.read_doses(raw)
     if embedding is not None:
         if format_ != "adapter" or doses is None or emotion is not None or vectors:
             raise UsageError("--embedding goes with the format adapter and --raw 'joy=1' alone")

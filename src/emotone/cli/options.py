@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotone.emotions import Auto, EmotionMix, MixText
-from emotone.errors import ConfigError
+from emotone.errors import ConfigError, MixError
 from emotone.types import SEARCHES, Decoding
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ def _decoding_parameters() -> list[inspect.Parameter]:
 
 
 _DECODING = _decoding_parameters()
+Raw = Annotated[
+    str | None,
+    typer.Option("--raw", help="Multiples of the vectors, uncalibrated: 'joy=2 + fear=-1'."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -178,6 +183,23 @@ def emotion_of(
     from emotone.door import asked_of
 
     return asked_of(emotion, capabilities.taxonomy, note)
+
+
+def read_doses(text: str | None) -> dict[str, float] | None:
+    """Read raw doses such as "joy=2 + fear=-1"; None where none are asked."""
+    if text is None:
+        return None
+    doses: dict[str, float] = {}
+    for part in text.split(" + "):
+        name, sign, number = part.strip().partition("=")
+        try:
+            dose = float(number)
+        except ValueError:
+            dose = math.nan
+        if not sign or not math.isfinite(dose) or name in doses:
+            raise MixError(f"cannot read {text!r} as raw doses; write 'joy=2' or 'joy=2 + fear=-1'")
+        doses[name.strip()] = dose
+    return doses
 
 
 def read_empathy(text: str | None) -> EmpathyLevels | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotone.cli import options
-from emotone.errors import MixError, Unsupported, UsageError
+from emotone.errors import Unsupported, UsageError
 from emotone.protocols import RawResponder
 
 if TYPE_CHECKING:
@@ -38,10 +37,7 @@ def reply(
         bool,
         typer.Option("--stream", help="Print while it is written; one candidate, so no choice."),
     ] = False,
-    raw: Annotated[
-        str | None,
-        typer.Option("--raw", help="Multiples of the vectors, uncalibrated: 'joy=2 + fear=-1'."),
-    ] = None,
+    raw: options.Raw = None,
     as_json: options.Json = False,
     *,
     decoding: options.Decoding,
@@ -60,7 +56,7 @@ def reply(
     levels = options.read_empathy(empathy)
     if stream and (as_json or count > 1 or asked == ALL or levels):
         raise UsageError("--stream prints one reply as it comes; leave out --json, -n, --empathy")
-    doses = None if raw is None else raw_doses(raw)
+    doses = options.read_doses(raw)
     if doses is not None and (emotion or empathy or stream or count > 1):
         raise UsageError("--raw bypasses calibration; leave out --emotion, --empathy, --stream, -n")
     door = options.open_door(system, model, device, settings, lang)
@@ -96,21 +92,6 @@ def reply(
         else:
             named = answer.emotion.only if asked == ALL and answer.emotion else None
             typer.echo(f"{named.label}: {answer}" if named else answer.text)
-
-
-def raw_doses(text: str) -> dict[str, float]:
-    """Read raw doses such as "joy=2 + fear=-1"."""
-    doses: dict[str, float] = {}
-    for part in text.split(" + "):
-        name, sign, number = part.strip().partition("=")
-        try:
-            dose = float(number)
-        except ValueError:
-            dose = math.nan
-        if not sign or not math.isfinite(dose) or name in doses:
-            raise MixError(f"cannot read {text!r} as raw doses; write 'joy=2' or 'joy=2 + fear=-1'")
-        doses[name.strip()] = dose
-    return doses
 
 
 def _read() -> str:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from emotone.cli import options
-from emotone.cli.reply import raw_doses
 
 
 def verify(
@@ -21,10 +20,7 @@ def verify(
         str, typer.Option("--model", "-m", help="The same model here: name, folder or hub id.")
     ],
     emotion: options.Emotion = None,
-    raw: Annotated[
-        str | None,
-        typer.Option("--raw", help="Multiples of the vectors, uncalibrated: 'joy=2 + fear=-1'."),
-    ] = None,
+    raw: options.Raw = None,
     vectors: Annotated[
         str, typer.Option("--vectors", help="Vector file, folder or shipped set of the mood.")
     ] = "",
@@ -69,7 +65,7 @@ def verify(
 
     settings = Settings(tokens, tolerance)
     server = Server(url, os.environ.get("EMOTONE_API_KEY", ""))
-    doses = None if raw is None else raw_doses(raw)
+    doses = options.read_doses(raw)
     mood = None
     loaded, source = None, ""
     if emotion is not None or doses is not None or vectors:
