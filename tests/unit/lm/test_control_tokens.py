@@ -234,3 +234,20 @@ def test_words_and_blanks_that_were_added_as_text_stay_text() -> None:
 def _named(label: str) -> EmotionMix:
     taxonomy = Taxonomy("own", (folded(label),), {})
     return EmotionMix.of({label: 100.0}, taxonomy)
+
+
+def test_a_control_token_that_comes_later_is_shielded_too() -> None:
+    """What is remembered of a tokenizer may not outlive a change of it."""
+    tokenizer = toy_templates.chatml()
+    before = text_ids(tokenizer, "say <|late|> now")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|late|>"]})
+    late = tokenizer.convert_tokens_to_ids("<|late|>")
+    ids = text_ids(tokenizer, "say <|late|> now")
+    assert late not in ids
+    assert ids == before
+
+    tokenizer.add_tokens(["@@"])  # text, until the template makes it control
+    own = tokenizer.convert_tokens_to_ids("@@")
+    assert own in text_ids(tokenizer, "a @@ b")
+    tokenizer.chat_template = f"@@{tokenizer.chat_template}"
+    assert own not in text_ids(tokenizer, "a @@ b")
