@@ -65,14 +65,39 @@ from recipes.everyday.candidates import write_rows
 PUSHES = "displacements.safetensors"
 LABELS = tuple(label for label in EVERYDAY.labels if label != EVERYDAY.neutral)
 ADAPTERS = LowRank()
-#: Files that were not written yet when the first step ran.
-LATER = ("en-p14", *(f"en-p{n}" for n in range(18, 99)), *(f"en-hp{n}" for n in range(3, 99)))
+#: Files by what was written before the steps: the first, the second and third, the fourth.
+SECOND = ("en-p14", *(f"en-p{n}" for n in range(18, 31)))
+FOURTH = tuple(f"en-p{n}" for n in range(31, 37))
 SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
 #: Candidates of each emotion that readers rate.
 CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
 SHIPPED_RANK = 16
+FIFTH = tuple(f"en-p{n}" for n in range(37, 43))
+#: At a half dose a reply is half of an emotion, or a whole one half of the time.
+HALF: Mapping[str, Any] = {"dose": (0.2, 1.2), "fade": 0.75}
 STRAIGHT = Curve(((-100.0, -0.5), (0.0, 0.0), (100.0, 1.0)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training.
+
+    Args:
+        settings: See `CompanionSettings`.
+        before: Step that it goes on from, "" for the base model.
+        without: Files that it does not learn from: they were not written yet.
+        only: Files that it learns from; none for all.
+    """
+
+    settings: CompanionSettings
+    before: str = ""
+    without: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def learns(self, writer: str) -> bool:
+        """Tell whether it learns from a file."""
+        return writer not in self.without and (not self.only or writer in self.only)
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,7 @@ class Plan:
         model: Name of the base model.
         system: System prompt that it is taught with.
         out: Folder of the steps.
-        steps: Step of likelihood -> its settings, and the step that it goes on from.
+        steps: Step of likelihood -> how it goes.
         rated: What the ratings of its replies are named.
         posts_file: Posts of these replies, a line each.
         moods: Step whose pushes of moods ship, "" for the last, and their dose at 100. Few Chinese
@@ -96,7 +121,7 @@ class Plan:
     model: str
     system: str
     out: Path
-    steps: Mapping[str, tuple[CompanionSettings, str]]
+    steps: Mapping[str, Step]
     rated: str
     posts_file: str
     moods: tuple[str, float] = ("", 1.0)
@@ -120,11 +145,32 @@ PLANS: Mapping[str, Plan] = {
         FRIENDS["en"],
         Path("out/companion"),
         {
-            "one": (CompanionSettings(steps=230, threads=2), ""),
-            "two": (CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2), "one"),
-            "three": (
+            "one": Step(CompanionSettings(steps=230, threads=2), without=SECOND + FOURTH + FIFTH),
+            "two": Step(
+                CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2),
+                "one",
+                without=FOURTH + FIFTH,
+            ),
+            "three": Step(
                 CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2),
                 "two",
+                without=FOURTH + FIFTH,
+            ),
+            "four": Step(
+                CompanionSettings(
+                    steps=75, lr=3e-4, push_lr=5e-3, warmup=5, seed=4, threads=2, **HALF
+                ),
+                "three",
+                only=FOURTH,
+            ),
+            "five": Step(
+                CompanionSettings(steps=140, warmup=5, seed=5, threads=2, **HALF),
+                "four",
+                only=FIFTH,
+            ),
+            "six": Step(
+                CompanionSettings(steps=720, linear=730, warmup=5, seed=6, threads=2, **HALF),
+                "five",
             ),
         },
         "companion-3",
@@ -136,10 +182,9 @@ PLANS: Mapping[str, Plan] = {
         FRIENDS["zh"],
         Path("out/companion-zh"),
         {
-            "one": (CompanionSettings(steps=380, linear=400, threads=2), ""),
-            "two": (
-                CompanionSettings(steps=130, linear=140, warmup=5, seed=1, threads=1),
-                "one",
+            "one": Step(CompanionSettings(steps=380, linear=400, threads=2)),
+            "two": Step(
+                CompanionSettings(steps=130, linear=140, warmup=5, seed=1, threads=1), "one"
             ),
         },
         "companion-zh-2",
@@ -149,13 +194,12 @@ PLANS: Mapping[str, Plan] = {
 }
 
 
-def lines(lang: Lang = "en", *, later: bool = True) -> list[everyday.Line]:
+def lines(lang: Lang = "en") -> list[everyday.Line]:
     """Plain lines, with turns before them or none, and those of moods."""
     return [
         line
         for line in everyday.lines(lang, splits=["train-a", "train-b", "train-c"])
-        if (line.register == "plain" or line.kind in ("moods", "history"))
-        and (later or line.writer not in LATER)
+        if line.register == "plain" or line.kind in ("moods", "history")
     ]
 
 
@@ -194,22 +238,23 @@ def keep(plan: Plan, lm: CausalLM, pushes: Mapping[str, torch.Tensor], step: str
 
 
 def taught(plan: Plan, step: str) -> None:
-    settings, before = plan.steps[step]
-    lm, start = companion(plan, before, trainable=True) if before else (base(plan), None)
-    chosen = lines(plan.lang, later=bool(before) or plan.lang != "en")
+    how = plan.steps[step]
+    lm, start = companion(plan, how.before, trainable=True) if how.before else (base(plan), None)
+    chosen = [line for line in lines(plan.lang) if how.learns(line.writer)]
+    taught = {label for line in chosen for label in line.replies}
     pushes = learn(
         lm.model,
         lm.tokenizer,
         [Exchange(line.dialogue, line.replies) for line in chosen],
-        [label for label in LABELS if any(label in line.replies for line in chosen)],
+        [label for label in LABELS if label in taught],
         norms(plan),
         system=plan.system,
-        settings=settings,
+        settings=how.settings,
         adapters=ADAPTERS,
         start=start,
         checkpoint=plan.out / step,
     )
-    keep(plan, lm, pushes, step)
+    keep(plan, lm, {**(start or {}), **pushes}, step)
 
 
 def answer(plan: Plan, step: str, folder: Path) -> None:

@@ -56,6 +56,9 @@ class CompanionSettings:
         linear: Step at which both are 0; 0 for no fall.
         clip: Largest norm of the adapters' gradient.
         dose: Least and greatest dose of a push.
+        fade: Below this dose a push is not sure of its emotion: at dose c the neutral reply stands
+            in place of the emotion's with probability 1 - c / fade, so that a half dose is an
+            emotion that is there half of the time, or half of one. 0 keeps every reply.
         seed: Seed of the order of posts and of doses.
         save_every: Steps between checkpoints.
         threads: Threads of the CPU; 0 leaves what is set.
@@ -69,6 +72,7 @@ class CompanionSettings:
     linear: int = 0
     clip: float = 1.0
     dose: tuple[float, float] = (0.6, 1.2)
+    fade: float = 0.0
     seed: int = 0
     save_every: int = 25
     threads: int = 0
@@ -79,6 +83,7 @@ class CompanionSettings:
             ("steps", self.steps >= 1, "1 or more"),
             ("batch", self.batch >= 1, "1 or more"),
             ("dose", 0 < self.dose[0] <= self.dose[1], "two rising numbers above 0"),
+            ("fade", self.fade >= 0, "0 or more"),
         ):
             check_setting(self, "companion", name, right, allowed)
 
@@ -256,7 +261,9 @@ class Pupil:
         model: The model, with adapters, all else of it frozen.
         labels: Emotions, in the order of their displacements.
         low_rank: Weights of the adapters by name.
-        free: Displacements in units of `unit`, [E, L, d].
+        free: Displacement of each emotion in units of `unit`, [L, d]. A parameter each, since
+            Adam goes on moving one whose gradient is zero, and not one that has none: the push of
+            a mood whose lines seldom come would drift away between them.
         unit: Root mean square of an activation of each block, [L, 1].
         modules: Where they are added, a module a block.
         depends_on: What else decides the outcome, for the identity of a run.
@@ -265,7 +272,7 @@ class Pupil:
     model: Any
     labels: tuple[str, ...]
     low_rank: Mapping[str, nn.Parameter]
-    free: nn.Parameter
+    free: tuple[nn.Parameter, ...]
     unit: Tensor
     modules: Sequence[nn.Module]
     depends_on: Mapping[str, Any]
@@ -290,10 +297,11 @@ class Pupil:
         modules = [site_module(model, block, site) for block in blocks(model)]
         size = width(model)
         unit = (norms.to(device) / size**0.5)[:, None]
-        free = nn.Parameter(torch.zeros(len(labels), len(modules), size, device=device))
-        if start is not None:
-            with torch.no_grad():
-                free.copy_(torch.stack([start[k] for k in labels]).to(device) / unit)
+        nothing = torch.zeros(len(modules), size, device=device)
+        free = tuple(
+            nn.Parameter(nothing.clone() if start is None else start[k].to(device) / unit)
+            for k in labels
+        )
         learned = adapter_weights(model) if low_rank else {}
         for weight in learned.values():
             weight.requires_grad_(True)
@@ -307,10 +315,8 @@ class Pupil:
 
     def nats(self, batch: Packed) -> Tensor:
         """Negative log-likelihood of each learned token, in nats, in the order of the batch."""
-        device = self.free.device
-        batch = Packed(*(t.to(device) for t in batch))
-        none = self.free.new_zeros(1, *self.free.shape[1:])
-        table = torch.cat([none, self.free * self.unit])
+        batch = Packed(*(t.to(self.unit.device) for t in batch))
+        table = torch.stack([torch.zeros_like(self.free[0]), *self.free]) * self.unit
 
         def push(block: int) -> Tensor:
             return nn.functional.embedding(batch.emotion, table[:, block]) * batch.dose[..., None]
@@ -346,7 +352,8 @@ class Pupil:
             Label -> displacement at dose 1, [L, d] float32.
         """
         optimizer = torch.optim.Adam(
-            [{"params": list(self.low_rank.values())}, {"params": [self.free]}], betas=(0.9, 0.98)
+            [{"params": list(self.low_rank.values())}, {"params": list(self.free)}],
+            betas=(0.9, 0.98),
         )
         rates = (settings.lr, settings.push_lr)
         rhythm = RunSettings(
@@ -355,7 +362,7 @@ class Pupil:
             patience=0,
             clip=settings.clip,
             threads=settings.threads,
-            device=self.free.device.type,  # pyright: ignore
+            device=self.unit.device.type,  # pyright: ignore
         )
         row: dict[str, float] = {}
 
@@ -365,12 +372,16 @@ class Pupil:
                 group["lr"] = scheduled(rate, state.step, settings.warmup, settings.linear)
             value, row = loss(state.step)
             value.backward()
+            for push in self.free:
+                if push.grad is not None and not push.grad.any():
+                    push.grad = None
             if settings.clip:
                 nn.utils.clip_grad_norm_(self.low_rank.values(), settings.clip)
             optimizer.step()
             optimizer.zero_grad()
 
-        parameters = {**self.low_rank, "displacements": self.free}
+        pushes = {f"displacement.{k}": p for k, p in zip(self.labels, self.free, strict=True)}
+        parameters = {**self.low_rank, **pushes}
         with prepared(rhythm, checkpoint) as (team, request):
             Run(
                 Task(
@@ -394,8 +405,10 @@ class Pupil:
                     {},
                 ),
             ).train()
-        fitted = (self.free.detach() * self.unit).float().cpu()
-        return dict(zip(self.labels, fitted, strict=True))
+        return {
+            label: (push.detach() * self.unit).float().cpu()
+            for label, push in zip(self.labels, self.free, strict=True)
+        }
 
 
 def _draw(
@@ -422,6 +435,22 @@ def _draw(
     at = starts[place] * settings.batch
     doses = random.Random(f"{settings.seed}/{step}/doses")
     return [
-        (prompt, [(of, doses.uniform(*settings.dose) if of else 0.0, ids) for of, ids in replies])
+        (prompt, [_dosed(of, ids, dict(replies).get(0), settings, doses) for of, ids in replies])
         for prompt, replies in (tokens[i] for i in order[at : at + settings.batch])
     ]
+
+
+def _dosed(
+    of: int,
+    ids: list[int],
+    neutral: list[int] | None,
+    settings: CompanionSettings,
+    doses: random.Random,
+) -> tuple[int, float, list[int]]:
+    """Draw a reply's dose, and whether the neutral reply stands in its place at it."""
+    if not of:
+        return of, 0.0, ids
+    dose = doses.uniform(*settings.dose)
+    if neutral is not None and settings.fade and doses.random() >= dose / settings.fade:
+        return of, dose, neutral
+    return of, dose, ids

@@ -208,3 +208,51 @@ def test_vectors_come_with_their_adapters_or_not_at_all(tmp_path):
     (folder / WEIGHTS).write_bytes(b"other")
     with pytest.raises(CheckpointError, match="belong to adapters"):
         give_adapters(tiny_causal_lm().model, opened, str(folder))
+
+
+def test_a_push_whose_replies_do_not_come_stays_where_it_is():
+    lm = tiny_causal_lm()
+    start = dict(companion_vectors(lm).directions)
+    rows = [EXCHANGES[0], replace(EXCHANGES[1], replies={"joy": "Wonderful!"})]
+
+    def after(steps):
+        model = tiny_causal_lm()
+        return learn(
+            model.model,
+            model.tokenizer,
+            rows,
+            ("joy", "anger"),
+            torch.ones(3),
+            system="S",
+            settings=CompanionSettings(steps=steps, batch=1, warmup=0, seed=seed),
+            adapters=ADAPTERS,
+            start=start,
+        )
+
+    # A pass is two steps; a seed whose first step is the post with both, the second that with joy.
+    tokens = tokens_of(lm, {"joy": 1, "anger": 2}, 1.0)
+    bare = [(prompt, [(of, ids) for of, _, ids in replies]) for prompt, replies in tokens]
+    seed = next(
+        s
+        for s in range(20)
+        if _draw(bare, CompanionSettings(batch=1, seed=s), 0)[0][0] == tokens[0][0]
+    )
+    first, second = after(1), after(2)
+    assert not torch.equal(first["anger"], start["anger"])
+    assert torch.equal(first["anger"], second["anger"])
+    assert not torch.equal(first["joy"], second["joy"])
+
+
+def test_below_the_fade_a_push_says_the_neutral_reply_as_often_as_its_dose_is_short_of_it():
+    tokens = [([1, 2], [(0, [7]), (1, [8]), (2, [9])])] * 8
+    settings = CompanionSettings(batch=8, dose=(0.01, 1.0), fade=0.5)
+    drawn = [
+        (of, dose, ids[0])
+        for step in range(400)
+        for _, replies in _draw(tokens, settings, step)
+        for of, dose, ids in replies
+    ]
+    assert all(ids == 7 and dose == 0 for of, dose, ids in drawn if not of)
+    assert all(ids == 7 + of for of, dose, ids in drawn if dose >= 0.5)
+    low = [ids == 7 for of, dose, ids in drawn if of and 0.2 <= dose <= 0.3]
+    assert sum(low) / len(low) == pytest.approx(0.5, abs=0.05)
