@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,13 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from serving import serving, until, worker_of
+from serving import PATIENCE, serving, until, worker_of
 
+from emotone.errors import RunError
+from emotone.server.app import build
 from emotone.server.settings import Settings
 from emotone.systems import echo, steered
+from emotone.web.listen import bind, listen
 
 POST = "My bus was late again."
 
@@ -143,3 +147,19 @@ def test_who_waits_when_the_worker_dies_is_told_at_once(tmp_path: Path):
         assert client.get("/v1/emotions").status_code == 503
         assert client.get("/health").json() == {"status": "dead", "running": 0, "waiting": 0}
         until(lambda: 'outcome="answered"' not in client.get("/metrics").text)
+
+
+def test_a_server_whose_worker_died_ends_as_a_failure(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("emotone.web.listen.LAST_WORDS", 1)
+    worker = worker_of({"tiny": echo.tiny()})
+    app, own, ready = build(Settings(), worker=worker), bind("127.0.0.1", 0), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(
+            listen, app, own, ready=lambda _: ready.set(), death=lambda: worker.death
+        )
+        assert ready.wait(PATIENCE)
+        until(lambda: worker.ready)
+        monkeypatch.setattr(worker, "_begin", sys.exit)
+        worker.call(lambda: None)
+        with pytest.raises(RunError, match="start the server again"):
+            ending.result(PATIENCE)

@@ -50,7 +50,7 @@ def serve(
     from emotone.errors import ModelMissing
 
     try:
-        from emotone.server.app import build
+        from emotone.server.app import build, worker_of
         from emotone.server.settings import read_settings
         from emotone.web.listen import bind, listen
     except ImportError as error:
@@ -72,4 +72,11 @@ def serve(
         typer.echo(address)
         options.note(f"a page is at {address}/, the API at {address}/v1; Ctrl-C ends it")
 
-    listen(build(settings, keys), own, ready=ready, open_page="/" if open_ else None)
+    worker = worker_of(settings)
+    listen(
+        build(settings, keys, worker=worker),
+        own,
+        ready=ready,
+        open_page="/" if open_ else None,
+        death=lambda: worker.death,
+    )

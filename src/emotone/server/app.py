@@ -54,6 +54,17 @@ class _Gate:
         await (refusal or self._app)(scope, receive, send)
 
 
+def worker_of(settings: Settings) -> Worker:
+    """Make the worker that settings ask for; the application starts it."""
+    return Worker(
+        chosen(settings.models),
+        device=settings.device,
+        rows=settings.rows,
+        waiting=settings.queue,
+        prefix_bytes=settings.prefix_bytes,
+    )
+
+
 def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None = None) -> App:
     """Build the application.
 
@@ -62,14 +73,8 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
         keys: API keys; () asks for none.
         worker: What answers; None makes one of the settings.
     """
-    served = chosen(settings.models) if worker is None else worker.served
-    hand = worker or Worker(
-        served,
-        device=settings.device,
-        rows=settings.rows,
-        waiting=settings.queue,
-        prefix_bytes=settings.prefix_bytes,
-    )
+    hand = worker or worker_of(settings)
+    served = hand.served
     meters = Meters(hand)
 
     @asynccontextmanager

@@ -13,6 +13,8 @@ from emotone.errors import RunError, UsageError
 
 #: Seconds that requests have to end after the first SIGTERM or interrupt; the second ends at once.
 DRAIN = 30
+#: Seconds in which a server that cannot answer any more says so, before it ends.
+LAST_WORDS = 5
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -44,6 +46,7 @@ def listen(
     *,
     ready: Callable[[str], None],
     open_page: str | None = None,
+    death: Callable[[], BaseException | None] = lambda: None,
 ) -> None:
     """Serve an ASGI application; returns after SIGTERM or an interrupt, when requests ended.
 
@@ -52,6 +55,10 @@ def listen(
         own: The socket of `bind`.
         ready: Called with the address once requests are taken.
         open_page: Path of the page that is opened in the browser; None opens none.
+        death: What ended the application for good, if anything did; asked ten times a second.
+
+    Raises:
+        RunError: If the application died, so that who started the process starts it anew.
     """
     import uvicorn
 
@@ -59,6 +66,12 @@ def listen(
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     class Server(uvicorn.Server):
+        ticks = 0  # since the application died, ten a second
+
+        async def on_tick(self, counter: int) -> bool:
+            self.ticks += death() is not None
+            return await super().on_tick(counter) or self.ticks > 10 * LAST_WORDS
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
@@ -86,3 +99,5 @@ def listen(
         if main:
             signal.signal(signal.SIGTERM, before)
         own.close()
+    if (cause := death()) is not None:
+        raise RunError(f"what answers has ended ({cause!r}); start the server again") from cause
