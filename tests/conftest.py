@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -34,7 +35,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Whoever runs the tests gets the same examples each time; `make test-all` searches for new ones.
 # Time limits for one example fail on a busy machine; the whole suite is timed instead.
-settings.register_profile("repeat", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("repeat", deadline=None, max_examples=25, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("repeat")
 
@@ -67,16 +68,23 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", _refuse)
 
 
+_number = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def own_home(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Give each test an empty cache, and pip, which runs as a process of its own, no index.
 
+    The folder is only named: few tests write to it, and thousands of folders take seconds to make.
     A test marked `model` needs the default model and therefore keeps the user's cache and index.
     """
     if request.node.get_closest_marker("model") is None:
-        monkeypatch.setenv("EMOTONE_HOME", str(tmp_path / "emotone-home"))
+        home = tmp_path_factory.getbasetemp() / "homes" / str(next(_number))
+        monkeypatch.setenv("EMOTONE_HOME", str(home))
         monkeypatch.setenv("PIP_NO_INDEX", "1")
 
 

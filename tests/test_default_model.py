@@ -7,6 +7,7 @@ import pytest
 from emotone.emotions import EKMAN
 from emotone.models import DEFAULT, installed
 from emotone.steering.vectors import EmotionVectors
+from emotone.types import Decoding
 
 pytestmark = pytest.mark.model
 
@@ -31,10 +32,10 @@ def test_shipped_vectors_are_small_calibrated_and_complete():
 
 
 def test_the_same_seed_says_the_same_and_another_emotion_something_else(door):
-    post = "I start a new job on Monday."
-    first = door.reply(post, "joy:80", seed=3)
-    assert first.text == door.reply(post, "joy:80", seed=3).text
-    assert first.text != door.reply(post, "fear:80", seed=3).text
+    post, short = "I start a new job on Monday.", Decoding(max_tokens=12)
+    first = door.reply(post, "joy:80", seed=3, decoding=short)
+    assert first.text == door.reply(post, "joy:80", seed=3, decoding=short).text
+    assert first.text != door.reply(post, "fear:80", seed=3, decoding=short).text
     assert first.applied["tier"] == "hooks"  # from the last token of the prompt on
     assert len(first.applied["blocks"]) == 30
 

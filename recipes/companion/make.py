@@ -3,16 +3,20 @@
 1. one    all plain posts that nothing is judged by, at a constant rate        out/companion/one
 2. two    the same with the posts written since, at a falling rate             out/companion/two
 3. three  once more and a half, since the loss was still falling               out/companion/three
-4. answer four replies to each of posts.txt in each emotion, for readers       out/companion/answers
-5. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
-6. pack   three: fewer ranks, listeners of emotion and sense                   the shipped folder
-7. sweep  doses, classified by the labelling judge                             the shipped folder
+4. four   600 newer posts, by three at rank 16; doses from .2                  out/companion/four
+5. five   1,100 posts that are newer still, at a constant rate                 out/companion/five
+6. six    all posts once, the newest 1,000 among them, at a falling rate       out/companion/six
+7. answer replies to posts that nobody answered, in each emotion, for readers  out/companion/answers
+8. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
+9. pack   six: listeners of emotion and sense                                  the shipped folder
+10. sweep doses, classified by the labelling judge                             the shipped folder
 
 `--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, two steps, no preferences.
 
-`python -m recipes.companion.make one` and so on (30, 40, 65, 15, 10, 5, 10 minutes on two cores);
-a killed step goes on. Between answer and prefer come `recipes.everyday.sheets` and readers. All
-texts are of `everyday`, so that everybody may use the result. In the environment,
+`python -m recipes.companion.make one` and so on (30, 40, 65, 6, 11, 60, 15, 10, 5, 10 minutes on
+two cores); a killed step goes on. What three leaves is packed at rank 16 before four goes on.
+Between answer and pack come `recipes.everyday.sheets` and readers. All texts are of `everyday`, so
+that everybody may use the result. In the environment,
 `MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=16000000000` saves a fifth of the time:
 the memory of the logits is then not asked of the system anew each step.
 """
@@ -70,8 +74,10 @@ SECOND = ("en-p14", *(f"en-p{n}" for n in range(18, 31)))
 FOURTH = tuple(f"en-p{n}" for n in range(31, 37))
 SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
-#: Candidates of each emotion that readers rate.
-CANDIDATES = {"love": 2, EVERYDAY.neutral: 2}
+#: Candidates of each emotion that readers rate: several to few posts tell which of a post's replies
+#: is best, one each to many posts what makes sense anywhere.
+FOUR = {**dict.fromkeys(everyday.EMOTIONS, 4), "love": 2, EVERYDAY.neutral: 2}
+ONE = dict.fromkeys(everyday.EMOTIONS, 1)
 SHIPPED_RANK = 16
 FIFTH = tuple(f"en-p{n}" for n in range(37, 43))
 #: At a half dose a reply is half of an emotion, or a whole one half of the time.
@@ -110,8 +116,8 @@ class Plan:
         system: System prompt that it is taught with.
         out: Folder of the steps.
         steps: Step of likelihood -> how it goes.
-        rated: What the ratings of its replies are named.
-        posts_file: Posts of these replies, a line each.
+        rated: Name of ratings of its replies -> file of the posts, a line each, and candidates of
+            each emotion.
         moods: Step whose pushes of moods ship, "" for the last, and their dose at 100. Few Chinese
             lines are in a mood, and Adam goes on moving a push whose lines do not come: after the
             second step moods were no language any more.
@@ -122,14 +128,12 @@ class Plan:
     system: str
     out: Path
     steps: Mapping[str, Step]
-    rated: str
-    posts_file: str
+    rated: Mapping[str, tuple[str, Mapping[str, int]]]
     moods: tuple[str, float] = ("", 1.0)
 
-    @property
-    def posts(self) -> list[str]:
+    def posts(self, rated: str) -> list[str]:
         """Posts of the replies that readers rate; nothing learns from a reply to them."""
-        path = Path(__file__).with_name(self.posts_file)
+        path = Path(__file__).with_name(self.rated[rated][0])
         return path.read_text(encoding="utf-8").splitlines()
 
     @property
@@ -173,8 +177,7 @@ PLANS: Mapping[str, Plan] = {
                 "five",
             ),
         },
-        "companion-3",
-        "posts.txt",
+        {"companion-3": ("posts.txt", FOUR), "companion-6": ("posts_more.txt", ONE)},
     ),
     "zh": Plan(
         "zh",
@@ -187,8 +190,7 @@ PLANS: Mapping[str, Plan] = {
                 CompanionSettings(steps=130, linear=140, warmup=5, seed=1, threads=1), "one"
             ),
         },
-        "companion-zh-2",
-        "posts_zh.txt",
+        {"companion-zh-2": ("posts_zh.txt", FOUR)},
         ("one", 0.6),
     ),
 }
@@ -257,23 +259,23 @@ def taught(plan: Plan, step: str) -> None:
     keep(plan, lm, {**(start or {}), **pushes}, step)
 
 
-def answer(plan: Plan, step: str, folder: Path) -> None:
+def answer(plan: Plan, step: str, name: str, folder: Path) -> None:
     """Write candidates, shuffled, as `recipes.everyday.sheets` takes them."""
     lm, pushes = companion(plan, step)
     merge_adapters(lm.model)
     card = VectorsCard(plan.model, fingerprint(base(plan).model), positions="last")
     mood = Mood(lm, EmotionVectors(pushes, card), batch=64)
     emotions = everyday.EMOTIONS
-    asked = [(n, post, e) for n, post in enumerate(plan.posts, 1) for e in emotions]
+    asked = [(n, post, e) for n, post in enumerate(plan.posts(name), 1) for e in emotions]
     written = mood.write_candidates(
         [prompt_ids(lm.tokenizer, Dialogue.of(post), plan.system) for _, post, _ in asked],
         [{e: 1.0} if e in LABELS else {} for *_, e in asked],
-        [CANDIDATES.get(e, 4) for *_, e in asked],
+        [plan.rated[name][1][e] for *_, e in asked],
         Decoding(seed=40_000),
     )
     rows = [
-        {"id": f"{plan.rated}:{n}/{e}-{i}", "split": "train-c", "post": post, "reply": reply.text,
-         "system": plan.rated, "emotion": e}
+        {"id": f"{name}:{n}/{e}-{i}", "split": "train-c", "post": post, "reply": reply.text,
+         "system": name, "emotion": e}
         for (n, post, e), candidates in zip(asked, written, strict=True)
         for i, reply in enumerate(candidates.replies)
     ]  # fmt: skip
@@ -284,7 +286,7 @@ def answer(plan: Plan, step: str, folder: Path) -> None:
 
 def ratings(plan: Plan) -> list[everyday.Rating]:
     """Replies of the companion to our posts, as readers rated them; none before they did."""
-    return [r for r in everyday.ratings(plan.lang, splits=["train-c"]) if r.system == plan.rated]
+    return [r for r in everyday.ratings(plan.lang, splits=["train-c"]) if r.system in plan.rated]
 
 
 def prefer_rated(plan: Plan, step: str, before: str) -> None:
@@ -351,7 +353,10 @@ def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
     block = listener.block
     sense = None
     if rated := ratings(plan):
-        prompts = {p: prompt_ids(lm.tokenizer, Dialogue.of(p), plan.system) for p in plan.posts}
+        prompts = {
+            post: prompt_ids(lm.tokenizer, Dialogue.of(post), plan.system)
+            for post in {r.post for r in rated}
+        }
         pairs = [(prompts[r.post], r.reply) for r in rated]
         sense = train_listener(
             block_means(lm.model, lm.tokenizer, pairs, block),
@@ -419,6 +424,7 @@ def main() -> None:
     args.add_argument("step", help="a step of likelihood, or answer, prefer, pack or sweep")
     args.add_argument("--lang", choices=list(PLANS), default="en")
     args.add_argument("--of", help="the step that answers, is preferred from, or is packed")
+    args.add_argument("--rated", help="what the replies of answer are named")
     args.add_argument("--rank", type=int, default=SHIPPED_RANK)
     args.add_argument("--to", type=Path)
     given = args.parse_args()
@@ -427,7 +433,8 @@ def main() -> None:
     if given.step in plan.steps:
         taught(plan, given.step)
     elif given.step == "answer":
-        answer(plan, of, given.to or plan.out / "answers")
+        name = given.rated or list(plan.rated)[-1]
+        answer(plan, of, name, given.to or plan.out / "answers")
     elif given.step == "prefer":
         prefer_rated(plan, "prefer", of)
     elif given.step == "pack":

@@ -2,10 +2,12 @@
 
 `python -m recipes.recurrent.parallel zh` writes out/pairs/zh-start, which is the whole pool and the
 lines, and out/pairs/zh-parallel, which is what is clear in it and the lines; `clear.py` has to come
-before. A-Seq2Seq learns the first, and all three systems go on from it with the second.
+before. A-Seq2Seq learns the first, and all three systems go on from it with the second. Lines whose
+post is like one of `posts_{en,zh}.txt` are in neither, for the page of replies shows those.
 
 In the pool of `emotone data prepare` a post has one reply, mostly a calm one (of 37,600 Chinese
-pairs 121 are disgusted), so that no system sees what an emotion changes. Here it is: the same post
+pairs 121 are disgusted, of 60,000 English ones 629), so that no system sees what an emotion
+changes. Here it is: the same post
 in each emotion of the taxonomy, written to be heard and to make sense. All three systems
 learn from the same rows.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from emotone.data import everyday
 from emotone.data.corpora.everyday import CORPUS
@@ -26,7 +28,9 @@ from emotone.emotions import EVERYDAY, TAXONOMIES, EmotionMix, Taxonomy
 from emotone.files import write_json
 from emotone.types import Dialogue, Example
 from recipes.compare.files import ROOT
+from recipes.everyday.check import LIKE, like_posts
 from recipes.recurrent.clear import TAXONOMY
+from recipes.recurrent.everyday import posts
 
 #: Emotions of everyday that stand for one of the taxonomy; fear is "other" in NLPCC, and left out.
 ASKED = {
@@ -42,8 +46,10 @@ def by_hand(lang: Lang, *, dev: bool) -> Iterator[Example]:
     """Yield the lines of everyday, a reply each, in the systems' taxonomy."""
     taxonomy = TAXONOMIES[TAXONOMY[lang]]
     splits: tuple[everyday.Split, ...] = (*TRAIN, "dev") if dev else TRAIN
-    for line in everyday.lines(lang, kinds=["rich", "plain"], splits=splits):
-        if (line.writer in DEV[lang]) is not dev:
+    lines = everyday.lines(lang, kinds=["rich", "plain"], splits=splits)
+    shown = _like_shown(lines, lang)
+    for line in lines:
+        if (line.writer in DEV[lang]) is not dev or line.id in shown:
             continue
         for label in ASKED[lang]:
             if label in line.replies:
@@ -51,6 +57,15 @@ def by_hand(lang: Lang, *, dev: bool) -> Iterator[Example]:
                     f"everyday-{line.id}-{label}", Dialogue.of(line.post),
                     _of(label, taxonomy), line.replies[label], lang,
                 )  # fmt: skip
+
+
+def _like_shown(lines: Sequence[everyday.Line], lang: Lang) -> set[str]:
+    """Ids of lines whose post is like one that the page of replies shows."""
+    page = [
+        everyday.Line(f"page:{i}", lang, "plain", "plain", None, post, {})
+        for i, post in enumerate(posts(lang))
+    ]
+    return {line.id for line, _ in like_posts(lines, page, LIKE)}
 
 
 def _of(label: str, taxonomy: Taxonomy) -> EmotionMix:
@@ -66,15 +81,15 @@ def main() -> None:
     for name, source in (("start", lang), ("parallel", f"{lang}-clear")):
         out, pairs = ROOT / f"out/pairs/{lang}-{name}", ROOT / f"out/pairs/{source}"
         out.mkdir(parents=True, exist_ok=True)
-        for part in ("train", "texts"):
-            rows = list(read_file(pairs / f"{part}.jsonl", Problems()))
-            write_jsonl([*rows, *hand] if part == "train" else rows, out / f"{part}.jsonl")
+        pool = list(read_file(pairs / "train.jsonl", Problems()))
+        write_jsonl([*pool, *hand], out / "train.jsonl")
+        write_jsonl(read_file(pairs / "texts.jsonl", Problems()), out / "texts.jsonl")
         write_jsonl(by_hand(lang, dev=True), out / "dev.jsonl")
         facts = json.loads((pairs / "pool.json").read_text(encoding="utf-8"))
         facts["everyday"] = len(hand)
         facts["licences"]["everyday"] = CORPUS.licence
         write_json(out / "pool.json", facts)
-        print(out.name, len(rows), len(hand))
+        print(out.name, len(pool), len(hand))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ class Ecm:
     """A tiny ECM that the tests train again and again."""
 
     folder: Path
+    #: What was made for all tests, by name.
+    shared: dict[str, Path]
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
-    made: int = 0
 
     def run(self, *arguments: object) -> str:
         """Run a command that must end well; return what it printed."""
@@ -92,18 +93,38 @@ class Ecm:
 
     def train(self, *settings: str, out: Path | None = None, more: tuple[object, ...] = ()) -> Path:
         """Train with some settings; return the model folder."""
-        self.made += 1
-        out = out or self.folder / f"run-{self.made}"
+        out = out or self.folder / f"run-{len(list(self.folder.iterdir()))}"
         given = [word for setting in settings for word in ("--set", setting)]
         self.run("train", "ecm", "-c", self.folder / "tiny.toml", "-o", out, *given, *more)
         return out
 
+    def once(self, name: str, make: Callable[[], Path]) -> Path:
+        """Make something that no test changes, for the first that asks for it."""
+        if name not in self.shared:
+            self.shared[name] = make()
+        return self.shared[name]
+
+    def plain(self) -> Path:
+        """The model folder of a training without further settings."""
+        return self.once("plain", self.train)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """A folder with a pool and a config, and what is made in it for all tests."""
+    folder = tmp_path_factory.mktemp("ecm")
+    synthetic.write(folder / "pool", 200, NLPCC)
+    (folder / "tiny.toml").write_text(TINY.format(pool=folder / "pool"), "utf-8")
+    return folder, {}
+
 
 @pytest.fixture
-def ecm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ecm:
-    synthetic.write(tmp_path / "pool", 200, NLPCC)
-    (tmp_path / "tiny.toml").write_text(TINY.format(pool=tmp_path / "pool"), "utf-8")
-    return Ecm(tmp_path, monkeypatch, capsys)
+def ecm(
+    place: tuple[Path, dict[str, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Ecm:
+    return Ecm(*place, monkeypatch, capsys)
 
 
 def settings(there: str) -> list[str]:
@@ -145,7 +166,7 @@ def part(there: str, tensor: str) -> None:
     @row(there)
     def test(ecm: Ecm) -> None:
         (name,) = settings(there)
-        plain = weights(ecm.train())
+        plain = weights(ecm.plain())
         assert tensor in plain
         # A list of words without a memory for it is refused.
         less = ["parts.words="] if name == "parts.external" else []
@@ -186,10 +207,12 @@ width("`--imemory_size`", {"parts.memory": 9}, "internal.weight", (6, 9))
 @row("`--category`")
 def category(ecm: Ecm) -> None:
     (name,) = settings("`--category`")
-    run = ecm.train(f"{name}=nlpcc")
+    run = ecm.plain()
     assert (manifest(run)["taxonomy"], len(weights(run)["internal.weight"])) == ("nlpcc", 6)
-    ecm.run("data", "prepare", "synthetic", "-o", ecm.folder / "pool")  # Ekman's seven
-    run = ecm.train(f"{name}=ekman")
+    pool = ecm.folder / "ekman"
+    ecm.run("data", "prepare", "synthetic", "-o", pool)  # Ekman's seven
+    files = (f"data.train={pool}/train.jsonl", f"data.dev={pool}/dev.jsonl")
+    run = ecm.train(f"{name}=ekman", *files, f"parts.words={pool}/ememory.json")
     assert (manifest(run)["taxonomy"], len(weights(run)["internal.weight"])) == ("ekman", 7)
 
 
@@ -271,7 +294,7 @@ def limit(ecm: Ecm) -> None:
 @row("`--use_fp16`")
 def half(ecm: Ecm) -> None:
     (name,) = settings("`--use_fp16`")
-    exact, rough = ecm.train(), ecm.train(f"{name}=bf16")
+    exact, rough = ecm.plain(), ecm.train(f"{name}=bf16")
     one, two = log(exact)[0]["loss"], log(rough)[0]["loss"]
     assert one != two
     assert one == pytest.approx(two, rel=0.01)
@@ -308,13 +331,18 @@ EMEMORY = [[], ["喜欢", "躲"], ["难过"], ["恶心"], ["倒霉", "没有的�
 
 def chinese(ecm: Ecm, *more: str) -> Path:
     """Train on the sample as a person with ECM's files would."""
-    folder = ecm.folder
-    (folder / "train").write_text(json.dumps(ESTC, ensure_ascii=False), "utf-8")
-    (folder / "vocab40000.ememory").write_text(json.dumps(EMEMORY, ensure_ascii=False), "utf-8")
-    for side in ("train", "dev"):
-        ecm.run(
-            "data", "prepare", "ecm", "--from", folder / "train", "-o", folder / f"{side}.jsonl"
-        )
+
+    def prepared() -> Path:
+        folder = ecm.folder
+        (folder / "train").write_text(json.dumps(ESTC, ensure_ascii=False), "utf-8")
+        (folder / "vocab40000.ememory").write_text(json.dumps(EMEMORY, ensure_ascii=False), "utf-8")
+        for side in ("train", "dev"):
+            ecm.run(
+                "data", "prepare", "ecm", "--from", folder / "train", "-o", folder / f"{side}.jsonl"
+            )
+        return folder
+
+    folder = ecm.once("prepared", prepared)
     return ecm.train(
         *("data.lang=zh", f"data.train={folder}/train.jsonl", f"data.dev={folder}/dev.jsonl"),
         *(f"parts.words={folder}/vocab40000.ememory", *more),
@@ -334,7 +362,7 @@ def data_dir(ecm: Ecm) -> None:
 @row("data file, `data/train`")
 def data_file(ecm: Ecm) -> None:
     assert "`emotone data prepare ecm`" in ROWS["data file, `data/train`"]
-    run = chinese(ecm)
+    run = ecm.once("chinese", lambda: chinese(ecm))
     assert (manifest(run)["pairs"], manifest(run)["lang"]) == (5, "zh")
     first = json.loads((ecm.folder / "train.jsonl").read_text("utf-8").splitlines()[0])
     assert (first["emotion"], first["reply"]) == ("like:100", "快找个地方躲一下吧")
@@ -344,7 +372,7 @@ def data_file(ecm: Ecm) -> None:
 def ememory_file(ecm: Ecm) -> None:
     (name,) = settings("`ememory` file")
     assert name == "parts.words"
-    run = chinese(ecm)
+    run = ecm.once("chinese", lambda: chinese(ecm))
     assert manifest(run)["emotion_words"] == EMEMORY
     said = answer(ecm, run, "终于放假啦！", "喜欢")
     assert said["emotion"] == "like:100"
@@ -365,7 +393,7 @@ def word_vectors(ecm: Ecm) -> None:
 
 @row("word splitting, `split()`")
 def splitting(ecm: Ecm) -> None:
-    run = chinese(ecm)
+    run = ecm.once("chinese", lambda: chinese(ecm))
     words = json.loads((run / "vocab.json").read_text("utf-8"))
     assert {"下雨", "放假", "开心"} <= set(words)
     asked = ("终于放假啦！", "终于 放假 啦 ！", "终 于 放 假 啦 ！")
@@ -386,17 +414,22 @@ def answer(ecm: Ecm, run: Path, text: str, emotion: str, *more: str) -> dict[str
 @row("`--decode`")
 def decode(ecm: Ecm) -> None:
     assert "`emotone reply`" in ROWS["`--decode`"]
-    run = ecm.train()
+    run = ecm.plain()
     sad, glad = (answer(ecm, run, "i saw a cat .", e, "--greedy") for e in ("sadness", "joy"))
     assert (sad["emotion"], glad["emotion"]) == ("sadness:100", "happiness:100")
     assert sad["logprob"] != glad["logprob"]
 
 
-@row("`--decode_file`")
-def decode_file(ecm: Ecm) -> None:
-    run, out = ecm.train(), ecm.folder / "replies.jsonl"
+def replies(ecm: Ecm) -> Path:
+    run, out = ecm.plain(), ecm.folder / "replies.jsonl"
     command = ("generate", "--system", "ecm", "--model", run, "--device", "cpu")
     ecm.run(*command, "-i", ecm.folder / "pool" / "test.jsonl", "-o", out, "--max-tokens", "4")
+    return out
+
+
+@row("`--decode_file`")
+def decode_file(ecm: Ecm) -> None:
+    out = ecm.once("replies", lambda: replies(ecm))
     made = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert len(made) == len((ecm.folder / "pool" / "test.jsonl").read_text("utf-8").splitlines())
     assert {one["system"] for one in made} == {"ecm"}
@@ -405,9 +438,8 @@ def decode_file(ecm: Ecm) -> None:
 
 @row("`--decode_bleu`")
 def decode_bleu(ecm: Ecm) -> None:
-    decode_file(ecm)
-    out = ecm.folder / "scores.json"
-    ecm.run("score", "-i", ecm.folder / "replies.jsonl", "--metrics", "bleu", "-o", out)
+    made, out = ecm.once("replies", lambda: replies(ecm)), ecm.folder / "scores.json"
+    ecm.run("score", "-i", made, "--metrics", "bleu", "-o", out)
     assert '"bleu"' in out.read_text("utf-8")
 
 
@@ -415,7 +447,7 @@ def decode_bleu(ecm: Ecm) -> None:
 def beams(ecm: Ecm) -> None:
     there = "`--beam_search`, `--beam_size`"
     assert ROWS[there] == "`--beams 20`"
-    run = ecm.train()
+    run = ecm.plain()
     found = answer(ecm, run, "i saw a cat .", "joy", *ROWS[there].strip("`").split())
     assert found["applied"]["search"] == "beam"
     assert found["applied"]["beams"] == 20

@@ -11,7 +11,7 @@ import pytest
 
 from emotone.data import everyday
 from emotone.emotions import TAXONOMIES
-from emotone.judges import names, open_judge, open_sense, sense_judges
+from emotone.judges import names, open_judge, open_sense, sense_judges, trunk
 from emotone.judges.card import read_card, read_texts, text_digest
 from emotone.models import catalog, installed, zoo
 
@@ -36,13 +36,20 @@ CASES = [
 @pytest.fixture(scope="module")
 def opened():
     made = {}
+    trunks = {}
 
     def open_once(name: str, taxonomy: str):
         card = read_card(zoo.folder("judges", name))
         if card.kind == "encoder" and card.settings["trunk"]["backbone"] not in installed():
             pytest.skip(f"{card.settings['trunk']['backbone']} is not in the cache")
         if (name, taxonomy) not in made:
-            made[name, taxonomy] = open_judge(name, taxonomy)
+            with pytest.MonkeyPatch.context() as patch:
+                if name in trunks:  # seconds to load, and its change is merged into it already
+                    patch.setattr(trunk, "open_trunk", lambda *_, **__: trunks[name])
+                    patch.setattr(trunk, "merge", lambda *_: None)
+                made[name, taxonomy] = open_judge(name, taxonomy)
+            if card.kind == "encoder":
+                trunks[name] = made[name, taxonomy].trunk
         return made[name, taxonomy]
 
     return open_once
@@ -124,6 +131,7 @@ def test_plain_feelings_are_heard(opened, name: str, taxonomy: str):
     assert b.probabilities[angry] > a.probabilities[angry]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sense_judges())
 def test_sense_is_judged_by_post_and_reply_together(name: str):
     card = read_card(zoo.folder("sense", name))

@@ -38,7 +38,7 @@ def prose(page: Path) -> str:
 
 def test_pages_were_found():
     assert len(PAGES) > 15
-    assert any(blocks(page, "python") for page in PAGES)
+    assert len(WITH_EXAMPLES) > 5
 
 
 # -- examples run --------------------------------------------------------------------------------
@@ -97,7 +97,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 _LABELLED = (("I can't believe we won!", "joy"), ("Leave me alone!", "anger"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+WITH_EXAMPLES = [page for page in PAGES if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
 @pytest.mark.usefixtures("stand_in")
 def test_python_examples_run_as_written(page: Path):
     """All blocks of a page run in order and share their names, as a reader would type them."""

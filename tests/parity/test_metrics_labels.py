@@ -13,7 +13,7 @@ from emotone.metrics.significance import interval, paired_test
 from emotone.types import MECHANISMS
 from unit.metrics.doubles import TELLS, CountIdentifier, build, pair, random_corpus
 
-CORPORA = 1000
+CORPORA = 250
 CLOSE = 1e-9
 
 

@@ -33,11 +33,19 @@ def test_a_socket_between_processes_of_this_machine_still_works(
             assert line.recv(5) == b"hello"
 
 
-def test_the_cache_is_a_new_folder_inside_the_test_s_own(tmp_path: Path):
+HOMES: set[Path] = set()
+
+
+@pytest.mark.parametrize("time", ["once", "again"])
+def test_the_cache_of_each_test_is_a_new_folder(
+    tmp_path_factory: pytest.TempPathFactory, time: str
+):
     from emotone.models import cache_root
 
-    assert tmp_path in cache_root().parents
+    assert tmp_path_factory.getbasetemp() in cache_root().parents
     assert not cache_root().exists()
+    assert cache_root() not in HOMES
+    HOMES.add(cache_root())
 
 
 def test_the_hub_is_offline_for_libraries_and_processes():

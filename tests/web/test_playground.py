@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import math
 import re
 import shlex
 import shutil
@@ -35,7 +36,8 @@ from starlette.responses import (  # noqa: E402
 from starlette.routing import Mount, Route  # noqa: E402
 from starlette.staticfiles import StaticFiles  # noqa: E402
 
-from emotone.emotions import EVERYDAY, MixText  # noqa: E402
+from emotone.emotions import EVERYDAY, TAXONOMIES, Auto, MixText, vad  # noqa: E402
+from emotone.emotions.auto import DEFAULT_POLICY, POLICIES  # noqa: E402
 from emotone.errors import EmotoneError  # noqa: E402
 from emotone.server import care, moods  # noqa: E402
 from emotone.server.app import _HTTP  # noqa: E402
@@ -1106,6 +1108,315 @@ def test_it_talks_to_the_real_server(visit: Any):
         expect(page.locator("#modelnote")).to_contain_text("takes no emotion")
         send(page, "the very same")
         expect(written(page, 2).locator("> .text")).to_have_text("the very same")
+    finally:
+        stop()
+
+
+# -- the post chooses ------------------------------------------------------------------------------
+
+
+class Hears(Fake):
+    """A server that hears sadness in every post, and answers it in love where it is asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix: str | None = "love:80"
+        self.heard_as = "sadness"
+
+    def told(self, body: dict[str, Any]) -> dict[str, Any]:
+        asked = str(body.get("emotion", ""))
+        if not asked.startswith("auto:"):
+            return super().told(body)
+        says = f"{self.heard_as} is heard in the post (0.87); {asked} answers"
+        notes = [f"{says} in {self.mix}" if self.mix else f"{says} plainly", "another note"]
+        auto = {
+            "asked": asked, "heard": self.heard_as, "probability": 0.8731, "by": "listener",
+            "chosen": self.mix,
+        }  # fmt: skip
+        mix = {"emotion": self.mix, "applied": {"auto": auto}}
+        return super().told(body) | mix | {"notes": notes}
+
+
+@pytest.fixture
+def hears() -> Iterator[Hears]:
+    fake = Hears()
+    fake.address, stop = serve(fake.app())
+    yield fake
+    stop()
+
+
+HANDS = ("#pad", "#emotions", "#waybox")
+
+
+def test_the_post_chooses_while_the_switch_is_on(visit: Any, hears: Hears):
+    page = visit(address=hears.address)
+    page.fill("#mix", "joy:60")
+    page.check("#auto")
+    expect(page.locator("#mix")).to_have_value("auto:soothe:80")
+    for part in HANDS:
+        expect(page.locator(part)).to_be_hidden()
+    page.get_by_role("radio", name="Cheer up").check(force=True)
+    set_slider(page, "Intensity", 60)
+    expect(page.locator("#mix")).to_have_value("auto:cheer:60")
+    page.get_by_role("radio", name="Feel with me").check(force=True)
+    send(page)
+    facts = written(page).locator(".facts")
+    expect(facts).to_contain_text("heard in the post: sadness 87% · answered in love 80 · steered")
+    expect(written(page).locator(".note")).to_have_text("another note")  # the facts say the other
+    assert hears.last["emotion"] == "auto:mirror:60"
+    expect(page.locator("#turns .user .small")).to_have_text("auto:mirror:60")
+    page.click("#language")
+    expect(facts).to_contain_text("从你的话中听到：悲伤 87% · 以喜爱 80 回复")
+    expect(page.get_by_role("radio", name="感同身受")).to_be_checked()
+    hears.mix = None
+    send(page)
+    expect(written(page, 2).locator(".facts")).to_contain_text("悲伤 87% · 不带情绪地回复")
+    page.uncheck("#auto")
+    expect(page.locator("#mix")).to_have_value("joy:60")
+    for part in HANDS:
+        expect(page.locator(part)).to_be_visible()
+    page.check("#auto")
+    expect(page.locator("#mix")).to_have_value("auto:mirror:60")
+    page.click("#zero")
+    expect(page.locator("#mix")).to_have_value("")
+    expect(page.locator("#auto")).not_to_be_checked()
+
+
+def test_links_code_and_columns_carry_the_switch(visit: Any, hears: Hears):
+    page = visit(address=hears.address)
+    page.fill("#mix", "auto:60")
+    expect(page.locator("#auto")).to_be_checked()
+    expect(page.get_by_role("radio", name="Soothe")).to_be_checked()
+    page.press("#mix", "Tab")
+    expect(page.locator("#mix")).to_have_value("auto:soothe:60")
+    page.click("#code summary")
+    for name in ("curl", "Python", "JavaScript"):
+        page.get_by_role("radio", name=name).check(force=True)
+        expect(page.locator("#snippet")).to_contain_text("auto:soothe:60")
+    page.click("#tab-compare")
+    page.fill("#comparepost", "hello")
+    page.get_by_label("Several systems").check()
+    page.check("#rivals input[value=slow]", force=True)
+    page.click("#go")
+    articles = page.locator("#columns article")
+    expect(articles.filter(has_text="heard in the post")).to_have_count(2)
+    asked = {body["model"]: body.get("emotion") for body in hears.asked}
+    assert asked == {"full": "auto:soothe:60", "slow": "auto:soothe:60", "classes": None}
+    page.click("#share")
+    other = visit("/#" + urlsplit(copied(page)).fragment, address=hears.address)
+    expect(other.locator("#auto")).to_be_checked()
+    expect(other.locator("#strength")).to_have_value("60")
+
+
+def test_models_that_cannot_hear_offer_no_switch(visit: Any, fake: Fake):
+    page = visit()
+    page.fill("#mix", "joy:60")
+    page.check("#auto")
+    page.select_option("#model", "warm")
+    expect(page.locator("#autobox")).to_be_hidden()
+    expect(page.locator("#mix")).to_have_value("joy:60")
+    page.fill("#mix", "auto")
+    expect(page.locator("#mixproblem")).to_have_text(
+        "This model hears no posts; choose the mood yourself."
+    )
+    send(page)
+    written(page)
+    assert fake.last["emotion"] == "joy:60"
+    for model in ("classes", "plain"):
+        page.select_option("#model", model)
+        expect(page.locator("#send")).to_be_enabled()
+        expect(page.locator("#autobox")).to_be_hidden()
+    page.select_option("#model", "full")
+    expect(page.locator("#auto")).to_be_checked()  # as it was left
+    expect(page.locator("#mix")).to_have_value("auto:soothe:80")
+
+
+def test_a_post_that_nothing_hears_gets_a_sentence(
+    visit: Any, fake: Fake, monkeypatch: pytest.MonkeyPatch
+):
+    from types import SimpleNamespace
+
+    from emotone.judges import hearing
+    from emotone.types import Dialogue
+
+    monkeypatch.setattr(hearing, "_judge_of", lambda lang: None)
+    page = visit(locale="zh-CN")
+    page.check("#auto")
+    for taxonomy, sentences in (
+        (EVERYDAY, ("这里没有什么能替此模型听出话中的情绪", "Nothing here hears the post")),
+        (None, ("此模型不接受情绪", "This model takes no emotion.")),
+    ):
+        deaf: Any = SimpleNamespace(capabilities=SimpleNamespace(taxonomy=taxonomy))
+        with pytest.raises(EmotoneError) as refused:
+            hearing.Hearing(deaf, Dialogue.of("你好")).mix(Auto.read("auto:soothe:80"))
+        fake.error, fake.code = str(refused.value), "unsupported"
+        for sentence in sentences:
+            send(page, "你好")
+            expect(page.locator("#banner")).to_contain_text(sentence)
+            page.click("#language")
+
+
+def test_the_page_reads_auto_as_the_library_does(visit: Any):
+    texts = [
+        *(
+            "auto",
+            "auto:60",
+            "auto:mirror",
+            "auto:cheer:60",
+            " Auto : Soothe : 62.5 ",
+            "ＡＵＴＯ：６０",
+        ),
+        *("auto:", "auto::60", "auto:60:soothe", "auto:soothe:60:1", "auto:soothe:x1"),
+        *("auto:-5", "auto:+5", "auto + joy", "joy:60 + auto", "auto:kind", "auto 60", "auto:0"),
+        *(" Auto : Soothe : 62.5 ", "auto:101"),
+    ]
+    read = """async (texts) => {
+      const { POLICIES, readWay, writeAuto } = await import("/page/mix.js");
+      const read = (text) => {
+        try {
+          const { auto } = readWay(text, new Map([["joy", "joy"]]));
+          return auto ? writeAuto(auto) : null;
+        } catch (problem) { return problem.key ? null : String(problem); }
+      };
+      return [texts.map(read), POLICIES];
+    }"""
+
+    def by_library(text: str) -> str | None:
+        try:
+            auto = MixText.read(text).auto
+        except EmotoneError:
+            return None
+        return str(auto) if auto else None
+
+    heard, policies = visit().evaluate(read, texts)
+    assert heard == [by_library(text) for text in texts]
+    assert set(policies) == set(POLICIES)
+    assert policies[0] == DEFAULT_POLICY
+
+
+POINTS = [
+    *(
+        "valence:-40 arousal:70",
+        "valence:60",
+        "arousal:70",
+        "dominance:-80",
+        "valence",
+        "arousal:0",
+    ),
+    *("valence:-60 arousal:60 dominance:-60", "Valence: 55 + AROUSAL : -75", "valence:-30 joy:20"),
+    *("valence:80 dominance:70", "arousal:0", "valence:101", "valence:20 valence:10"),
+    *(
+        "valence:1 arousal:-1",
+        "joy:20 + valence:10",
+        "valence:90 arousal:90 dominance:90",
+        "arousal:-100",
+        "valence:x",
+    ),
+]
+
+
+def test_the_page_reads_a_point_as_the_library_does(visit: Any):
+    grid = [f"valence:{v} arousal:{a}" for v in range(-90, 91, 45) for a in range(-100, 101, 50)]
+    texts = POINTS + grid
+    read = """async ([texts, labels]) => {
+      const { readWay } = await import("/page/mix.js");
+      const { coordinates } = await import("/page/vad.js");
+      const names = new Map(labels.map((label) => [label, label]));
+      return texts.map((text) => {
+        try {
+          const [mix] = readWay(text, names).stations;
+          return [Object.fromEntries(mix), coordinates(mix, labels).map(Math.round)];
+        } catch (problem) { return problem.key ? null : String(problem); }
+      });
+    }"""
+    page = visit()
+    for taxonomy in TAXONOMIES.values():
+        expected: list[Any] = []
+        for text in texts if taxonomy is EVERYDAY else POINTS:
+            try:
+                mix = MixText.read(text).within(taxonomy)[0].intensities()
+            except EmotoneError:
+                expected.append(None)
+            else:
+                place = vad.coordinates(mix, taxonomy)
+                expected.append([mix, [math.floor(value + 0.5) for value in place]])
+        labels = [label for label in taxonomy.labels if label != "neutral"]
+        heard = page.evaluate(read, [texts[: len(expected)], labels])
+        assert heard == expected, taxonomy.name
+
+
+def test_a_point_in_text_moves_the_pads_point(visit: Any):
+    page = visit()
+    page.check("#auto")
+    page.fill("#mix", "valence:-40 arousal:70")
+    expect(page.locator("#auto")).not_to_be_checked()
+    expect(page.get_by_role("slider", name="How pleasant")).to_have_value("-39")
+    expect(page.get_by_role("slider", name="How lively")).to_have_value("70")
+    page.press("#mix", "Tab")
+    expect(page.locator("#mix")).to_have_value("anger:71 + surprise:21")
+    for text, problem in (
+        ("valence:20 joy:10", "cannot be read"),
+        ("joy:10 + valence:20", "stands beside an emotion"),
+        ("valence:0", "lies near that point"),
+        ("auto -> joy", "write it alone"),
+        ("auto:kind", "mirror, soothe or cheer"),
+    ):
+        page.fill("#mix", text)
+        expect(page.locator("#mixproblem")).to_contain_text(problem)
+    page.select_option("#model", "slow")  # has no calm and no boredom
+    expect(page.locator("#send")).to_be_enabled()
+    page.locator("#field").scroll_into_view_if_needed()
+    box = page.locator("#field").bounding_box()
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.9 * box["height"])
+    expect(page.locator("#mixproblem")).to_contain_text("lies near that point")
+    expect(page.locator("#mix")).to_have_value("")
+    page.select_option("#model", "classes")
+    page.fill("#mix", "valence:80 arousal:40")
+    page.press("#mix", "Tab")
+    expect(page.locator("#mix")).to_have_value("happiness:100")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_the_switch_fits_a_phone(visit: Any, locale: str):
+    size = {"width": 360, "height": 740}
+    page = visit(viewport=size, has_touch=True, is_mobile=True, locale=locale)
+    page.locator("#composer .sheet").tap()
+    page.locator("#auto").check()
+    expect(page.locator("#policies")).to_be_visible()
+    assert page.evaluate(SMALL) == []
+    assert page.evaluate(TOO_WIDE) == 0
+
+
+def test_what_was_heard_is_text(visit: Any, hears: Hears):
+    hears.heard_as, hears.mix = HOSTILE[0], f"{HOSTILE[1]}:80"
+    page = visit(address=hears.address)
+    alive = page.evaluate(LIVE)
+    page.check("#auto")
+    send(page)
+    expect(written(page).locator(".facts")).to_contain_text(f"{HOSTILE[0]} 87%")
+    assert page.evaluate(LIVE) == alive
+
+
+def test_the_real_server_says_what_it_heard(visit: Any, monkeypatch: pytest.MonkeyPatch):
+    from emotone.judges import hearing
+    from emotone.server.app import build
+    from emotone.server.settings import Settings
+    from emotone.systems import steered
+
+    monkeypatch.setattr(hearing, "_judge_of", lambda lang: None)
+    monkeypatch.setattr(hearing, "LEAST", 0.0)
+    worker = worker_of({"tiny": steered.tiny()})
+    address, stop = serve(build(Settings(max_tokens=16), worker=worker))
+    try:
+        page = visit(address=address)
+        page.fill("#seed", "7")  # with some seeds the tiny model ends at once
+        page.check("#auto")
+        for count, whole in enumerate((False, True), 1):
+            page.set_checked("#best", whole)
+            send(page)
+            facts = written(page, count).locator(".facts")
+            expect(facts).to_have_text(re.compile(r"^heard in the post: \w+ \d+% · answered "))
+            expect(written(page, count).locator(".note", has_text="is heard")).to_have_count(0)
     finally:
         stop()
 

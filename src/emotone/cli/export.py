@@ -32,7 +32,7 @@ def export(
     raw: options.Raw = None,
     vectors: Annotated[
         str,
-        typer.Option("--vectors", help="Vector file, folder or shipped set; those of the model."),
+        typer.Option("--vectors", help="Vectors or mood adapters: file, folder or shipped set."),
     ] = "",
     engine: Annotated[
         str,
@@ -66,6 +66,8 @@ def export(
             raise UsageError("--embedding goes with the format adapter and --raw 'joy=1' alone")
         _embedding_adapter(model, embedding, doses, output, device)
         return
+    if vectors and _mood_adapter(format_, vectors, emotion, doses, output):
+        return
     loaded, source = open_vectors_of(model, vectors)
     mood = one_mood(loaded, emotion, doses)
     if format_ in _FILES:
@@ -73,6 +75,37 @@ def export(
     else:
         _folder(format_, model, mood, source, engine, output, device)
     _done(output, mood.record())
+
+
+def _mood_adapter(
+    format_: str, vectors: str, emotion: str | None, doses: Mapping[str, float] | None, output: Path
+) -> bool:
+    """Write a mix of mood adapters with what they were learned on; False where there are none."""
+    from emotone.emotions import EmotionMix
+    from emotone.engines.mood_adapter import mood_record, write_mood_adapter
+    from emotone.errors import MixError, Unsupported
+    from emotone.steering.find import mood_file
+
+    file = mood_file(vectors)
+    if file is None:
+        return False
+    if format_ != "adapter":
+        raise Unsupported(
+            f"{vectors} holds mood adapters, which are low-rank maps and no vectors, so that"
+            f" {format_} cannot hold them; export the format adapter"
+        )
+    from emotone.steering.mood_adapters import open_mood_adapters
+
+    if emotion is not None and doses is not None:
+        raise MixError("give --emotion or --raw, not both")
+    adapters = open_mood_adapters(file)
+    if doses is None:
+        mix = EmotionMix.parse(emotion, adapters.taxonomy) if emotion else None
+        doses = adapters.doses(mix) if mix else {}
+    shared = file.parent if adapters.card.adapters else None
+    write_mood_adapter(adapters, doses, output, shared=shared)
+    _done(output, mood_record(adapters, doses))
+    return True
 
 
 def _file(format_: str, model: str, mood: OneMood, output: Path, without_first: bool) -> None:

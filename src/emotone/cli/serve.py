@@ -44,10 +44,28 @@ def serve(
         typer.Option("--care/--no-care", help="Treat posts that speak of self-harm with care."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="vllm: replies are written by a vLLM server behind this."),
+    ] = None,
+    url: Annotated[
+        str, typer.Option("--url", help="The vLLM server to join; without it one is started.")
+    ] = "",
+    moods: Annotated[
+        Path | None,
+        typer.Option("--moods", help="Mood adapters that vLLM serves: their file or folder."),
+    ] = None,
+    vllm: Annotated[
+        str,
+        typer.Option("--vllm", help="What starts vLLM, such as 'PATH/vllm serve --dtype float32'."),
+    ] = "vllm",
 ) -> None:
-    """Serve replies at /v1, and a page to play with at /. Ends by Ctrl-C."""
+    """Serve replies at /v1, and a page to play with at /. Ends by Ctrl-C.
+
+    With --engine vllm the replies are those of a vLLM server with the plug-in emotone-vllm.
+    """
     from emotone.emotions import MixText
-    from emotone.errors import ModelMissing
+    from emotone.errors import ModelMissing, UsageError
 
     try:
         from emotone.server.app import build, worker_of
@@ -66,6 +84,16 @@ def serve(
         "rate": rate, "device": device, "strict": strict, "care": care,
     }  # fmt: skip
     settings, keys = read_settings(config, flags)
+    if engine is not None or url or moods is not None:
+        if engine != "vllm" or moods is None:
+            raise UsageError(
+                f"the engine is {engine!r} with the moods {moods}; give --engine vllm and --moods"
+                " FILE"
+            )
+        from emotone.server.front import serve_before_vllm
+
+        serve_before_vllm(settings, keys, moods, url=url, command=vllm, ready=typer.echo)
+        return
     own = bind(settings.host, settings.port)
 
     def ready(address: str) -> None:

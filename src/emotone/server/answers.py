@@ -140,7 +140,7 @@ def ask(
     loop = asyncio.get_running_loop()
     served, in_name = _served(body.model, worker.served)
     decoding = decoding_of(body, longest, settings)
-    feeling = _feeling(body, messages, in_name, settings)
+    feeling = feeling_of(body, messages, in_name, settings)
     stop = [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
     if len(stop) > _STOPS or any(not s or len(s) > _STOP_LENGTH for s in stop):
         raise UsageError(f"give at most {_STOPS} stop texts of 1 to {_STOP_LENGTH} characters")
@@ -201,7 +201,7 @@ def _served(name: str, served: Mapping[str, Served]) -> tuple[Served, str]:
     return split_id(name or next(iter(served)), served)
 
 
-def _feeling(
+def feeling_of(
     body: Request, messages: Sequence[Message], in_name: str, settings: Settings
 ) -> moods.Feeling:
     """The mood of a request: its field, else the model name's, its last message's, the server's."""

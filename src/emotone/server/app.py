@@ -107,6 +107,12 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
 
     app.mount("/page", StaticFiles(directory=str(page)))
 
+    return dressed(app, settings, keys)
+
+
+def dressed(app: FastAPI, settings: Settings, keys: Sequence[str]) -> App:
+    """Put around an application what refuses strangers and says errors as OpenAI does."""
+
     @app.exception_handler(EmotoneError)
     async def ours(_: Request, error: EmotoneError) -> JSONResponse:
         return error_of(error)

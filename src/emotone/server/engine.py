@@ -120,7 +120,7 @@ class Engine:
     def _push(self, doses: Mapping[str, float], scale: float) -> Any:
         if self._live is None or not any(doses.values()) or not scale:
             return None
-        return self._vectors.displacement(raw_scale={k: v * scale for k, v in doses.items()})
+        return self._vectors.push({k: v * scale for k, v in doses.items()})
 
     def rest(self) -> None:
         """Push nothing until the next pass, so that the model can be read as it is."""

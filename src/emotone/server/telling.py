@@ -46,7 +46,7 @@ def router(worker: Worker, settings: Settings, meters: Meters) -> APIRouter:
             raise worker.unready()
         door = worker.door(served)
         responder = await asyncio.wrap_future(worker.call(lambda: door.responder))
-        return _emotions_of(served.name, responder, [lang for lang in door.languages if lang])
+        return emotions_of(served.name, responder, [lang for lang in door.languages if lang])
 
     @telling.get("/health")
     async def health() -> Response:
@@ -78,7 +78,8 @@ def router(worker: Worker, settings: Settings, meters: Meters) -> APIRouter:
     return telling
 
 
-def _emotions_of(name: str, responder: Any, languages: Sequence[str]) -> dict[str, Any]:
+def emotions_of(name: str, responder: Any, languages: Sequence[str]) -> dict[str, Any]:
+    """Build the answer of /v1/emotions."""
     capabilities = responder.capabilities
     taxonomy = capabilities.taxonomy
     vectors = getattr(responder, "vectors", None)
@@ -91,7 +92,7 @@ def _emotions_of(name: str, responder: Any, languages: Sequence[str]) -> dict[st
         card = {
             "model": vectors.card.model,
             "method": vectors.card.method,
-            "site": vectors.card.site,
+            "site": vectors.site,
             "positions": vectors.card.positions,
             "data": vectors.card.data,
             "licence": vectors.card.notes.get("licence"),

@@ -240,7 +240,7 @@ class Worker:
                     engine.rest()  # what hears the post reads the model as it is
             moods = job.feeling.within(responder.capabilities.taxonomy, job.note, hearing)
             job.emit = _telling(job.emit, hearing)
-            frames = [_without(mix, job.withhold) for mix in moods]
+            frames = [without(mix, job.withhold) for mix in moods]
             engine, task = self._engine_of(job, responder, frames)
             if engine is None or task is None:
                 check(job, frames, steers=False, listens=False)
@@ -336,7 +336,8 @@ def _telling(emit: Callable[[Event], None], hearing: Hearing) -> Callable[[Event
     return told
 
 
-def _without(mix: EmotionMix | None, withheld: frozenset[str]) -> EmotionMix | None:
+def without(mix: EmotionMix | None, withheld: frozenset[str]) -> EmotionMix | None:
+    """Leave emotions out of a mix; to have less of one is left."""
     if mix is None or not withheld:
         return mix
     parts = tuple((e, v) for e, v in mix.parts if e.label not in withheld or v <= 0)

@@ -39,8 +39,11 @@ def _no_number(name: str) -> NoReturn:
     raise json.JSONDecodeError(f"{name} is no number of JSON", "", 0)
 
 
-class _StrictRoute(APIRoute):
+class StrictRoute(APIRoute):
+    """A path whose bodies are JSON by the letter."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Build what reads a request."""
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
@@ -51,7 +54,7 @@ class _StrictRoute(APIRoute):
 
 def router(worker: Worker, settings: Settings, meters: Meters) -> APIRouter:
     """Build the paths that write."""
-    writing = APIRouter(route_class=_StrictRoute)
+    writing = APIRouter(route_class=StrictRoute)
 
     def begin(body: wire.Request, messages: Sequence[wire.Message], **more: Any) -> Ask:
         if not worker.ready:

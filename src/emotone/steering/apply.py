@@ -25,6 +25,9 @@ from emotone.steering.layers import Site, blocks, fold_target, unwrapped, width
 from emotone.steering.positions import POSITIONS, Columns, Positions
 from emotone.steering.selftest import verify
 
+Place = Site | Literal["maps"]
+"""Where something acts: a site of a block, or beside linear maps of it."""
+
 _steered: WeakSet[nn.Module] = WeakSet()
 
 
@@ -41,7 +44,7 @@ class Applied:
     """
 
     tier: Tier | Literal["none"]
-    site: Site
+    site: Place
     positions: Positions
     operation: Operation
     blocks: tuple[int, ...]

@@ -167,7 +167,7 @@ class HookAttachment:
 
     def attach(self) -> None:
         """Register every hook."""
-        _forget_compiled()
+        forget_compiled()
         for module, before in ((self._model, self._enter), (self._decoder, self._before)):
             self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
         for slot, module in enumerate(self._modules):
@@ -220,18 +220,10 @@ class HookAttachment:
         return push
 
     def _for_rows(self, slot: int, count: int) -> Tensor:
-        rows = self._rows[slot]
-        given = rows.shape[0]
-        if given in (1, count):
-            return rows
-        copies = self.copies or [count // given] * given
-        if sum(copies) != count:
-            self._columns.refuse(
-                f"the model runs {count} rows, the mixes are for {given}; "
-                "give one mix, or as many mixes as prompts",
-                SteeringError,
-            )
-        return rows.repeat_interleave(torch.tensor(copies, device=rows.device), dim=0)
+        try:
+            return rows_for(self._rows[slot], count, self.copies)
+        except SteeringError as error:
+            self._columns.refuse(str(error), SteeringError)
 
     def detach(self) -> None:
         """Remove every hook that was registered."""
@@ -265,7 +257,33 @@ class HookAttachment:
             )
 
 
-def _forget_compiled() -> None:
+def rows_for(rows: Tensor, count: int, copies: Sequence[int] | None) -> Tensor:
+    """Give each row that a model runs the push that it belongs to.
+
+    Args:
+        rows: A push for each row that was asked, or one for all, along the first axis.
+        count: Rows that the model runs.
+        copies: How many of them belong to each that was asked; None for as many of each.
+
+    Returns:
+        `rows` of one or of `count` pushes.
+
+    Raises:
+        SteeringError: If the numbers do not fit.
+    """
+    given = len(rows)
+    if given in (1, count):
+        return rows
+    copies = copies or [count // given] * given
+    if sum(copies) != count:
+        raise SteeringError(
+            f"the model runs {count} rows, the mixes are for {given}; "
+            "give one mix, or as many mixes as prompts"
+        )
+    return rows.repeat_interleave(torch.tensor(copies, device=rows.device), dim=0)
+
+
+def forget_compiled() -> None:
     """Let torch.compile look at its modules again: what it compiled before knows no hooks."""
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None and dynamo.convert_frame.input_codes.seen:

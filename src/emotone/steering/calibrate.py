@@ -25,7 +25,7 @@ from emotone.protocols import EmotionClassifier
 from emotone.steering.dose import Curve
 from emotone.steering.fluency import Embed, Fluency, distinct, known_share, repeated_share
 from emotone.steering.fluency import words as words_of
-from emotone.steering.vectors import EmotionVectors
+from emotone.steering.moods import AnyMoods
 from emotone.types import Dialogue
 
 #: A few dozen replies cannot tell judged probabilities closer than this apart.
@@ -285,8 +285,8 @@ def _rise(knots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def calibrated(
-    vectors: EmotionVectors, points: Mapping[str, Sequence[DosePoint]], limits: Limits, judge: str
-) -> EmotionVectors:
+    vectors: AnyMoods, points: Mapping[str, Sequence[DosePoint]], limits: Limits, judge: str
+) -> AnyMoods:
     """Return the vectors with a dose curve for each swept emotion and the sweep in their card.
 
     An emotion without a curve leaves the others theirs; `measured["uncalibrated"]` says why.

@@ -1,7 +1,7 @@
 """Which emotion vectors belong to a model: those named, those of its name, those of its weights.
 
 Vectors that were learned together with adapters (`emotone.steering.companion`) stand in the folder
-of these.
+of these, and so do mood adapters that were learned on top of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from emotone.errors import CheckpointError, SteeringError, unknown_name
 from emotone.files import sha256
 from emotone.models.catalog import entry, known
 from emotone.models.store import cache_root
-from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file, shipped_names
+from emotone.steering.mood_adapters import open_mood_adapters
+from emotone.steering.moods import Moods
+from emotone.steering.vector_file import (
+    ADAPTERS,
+    MOODS,
+    WITH_ADAPTERS,
+    kind_of,
+    shipped_file,
+    shipped_names,
+)
 from emotone.steering.vectors import EmotionVectors
 
 
@@ -26,6 +35,32 @@ def open_vectors(name: str) -> EmotionVectors:
         CheckpointError: If the file is damaged.
     """
     return EmotionVectors.load(_vector_path(name))
+
+
+def open_moods(name: str) -> Moods:
+    """Load vectors as `open_vectors` does, or mood adapters by their file or folder.
+
+    A folder that holds both is one of vectors; name the file of the adapters in it.
+    """
+    if (file := mood_file(name)) is not None:
+        return open_mood_adapters(file)
+    return open_vectors(name)
+
+
+def mood_file(name: str) -> Path | None:
+    """Return the file of mood adapters of a name, as `open_moods` takes it; None for vectors."""
+    path = Path(name)
+    if name in shipped_names():
+        return None
+    if path.is_dir():
+        file = path / MOODS
+        return file if file.is_file() and not (path / WITH_ADAPTERS).is_file() else None
+    return path if path.is_file() and kind_of(path) == ADAPTERS else None
+
+
+def moods_named(model: str, file: str = "") -> Moods | None:
+    """Load what `vectors_named` would, or the mood adapters that `file` names."""
+    return open_moods(file) if file else vectors_named(model)
 
 
 def vectors_named(model: str, file: str = "") -> EmotionVectors | None:
@@ -80,12 +115,12 @@ def vectors_of(model: str, *, companion: bool = True) -> str:
     return shipped
 
 
-def give_adapters(model: nn.Module, vectors: EmotionVectors, file: str) -> None:
-    """Merge into a model the adapters that its vectors need, if they need some.
+def give_adapters(model: nn.Module, vectors: Moods, file: str) -> None:
+    """Merge into a model the shared adapters that its vectors or mood adapters need, if some.
 
     Args:
         model: Changed in place.
-        vectors: As `open_vectors(file)` loaded them.
+        vectors: As `open_vectors(file)` or `open_moods(file)` loaded them.
         file: Where from.
 
     Raises:
@@ -95,7 +130,7 @@ def give_adapters(model: nn.Module, vectors: EmotionVectors, file: str) -> None:
         return
     from emotone.training.adapters import WEIGHTS, fold_adapters
 
-    folder = _vector_path(file).parent
+    folder = (mood_file(file) or _vector_path(file)).parent
     weights = folder / WEIGHTS
     if not weights.is_file() or sha256(weights) != vectors.card.adapters:
         raise CheckpointError(

@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from emotone.steering.apply import claimed
-from emotone.steering.attach import HookAttachment
-from emotone.steering.layers import Site, blocks, unwrapped
+from emotone.steering.layers import blocks, unwrapped
 from emotone.steering.listen import Listener
+from emotone.steering.moods import Moods
 from emotone.steering.positions import Columns, Positions
 from emotone.steering.record import hidden
-from emotone.steering.selftest import verify
-from emotone.steering.vectors import EmotionVectors
 
 
 class _Offsets(Columns):
@@ -49,26 +47,19 @@ class LiveSteering:
 
     Args:
         model: The model; steered by nothing else meanwhile.
-        vectors: Those of all rows: their site, positions and blocks.
+        vectors: Vectors or mood adapters; where they act is that of all rows.
 
     Raises:
         SteeringError: When it begins, if the model is steered already, or would not act as asked.
     """
 
-    def __init__(self, model: nn.Module, vectors: EmotionVectors) -> None:
+    def __init__(self, model: nn.Module, vectors: Moods) -> None:
         vectors.check_model(model)
         self._model = unwrapped(model)
         self._listed = blocks(self._model)
-        directions = torch.stack([vectors[label] for label in vectors.labels])
-        self._chosen = vectors.blocks
-        self._nothing = torch.zeros_like(directions[0])
-        self._test = directions.sum(0)
-        self._site: Site = vectors.card.site
+        self._nothing = vectors.push({})
         self._columns = _Offsets(vectors.card.positions)
-        self._attachment = HookAttachment(
-            self._model, self._nothing[None], self._listed, self._chosen, self._site,
-            self._columns, "add",
-        )  # fmt: skip
+        self._attachment, self._prove = vectors.attached(self._model, self._columns)
         self._set: list[int] = []
         self._listener = vectors.listener
         self._before = self._after = torch.empty(0)
@@ -80,10 +71,7 @@ class LiveSteering:
             handles: list[Any] = []
             try:
                 self._attachment.attach()
-                verify(
-                    self._model, self._attachment, self._listed, self._chosen, self._site,
-                    self._test[None],
-                )  # fmt: skip
+                self._prove()
                 self.rest()
                 handles += self._read_before()
                 yield self
@@ -93,7 +81,7 @@ class LiveSteering:
                 self._attachment.detach()
 
     def before(self, pushes: Sequence[Tensor | None], offsets: Tensor) -> None:
-        """Prepare a pass: see `emotone.lm.batching.Pusher`; pushes are [L, d] each.
+        """Prepare a pass: see `emotone.lm.batching.Pusher`; pushes are those of `Moods.push`.
 
         A push is known by its identity, so change one by giving another tensor.
         """

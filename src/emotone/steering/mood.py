@@ -1,4 +1,4 @@
-"""A mood on a chat model: emotion vectors over its replies, whoever trained it.
+"""A mood on a chat model: emotion vectors or mood adapters over its replies, whoever trained it.
 
 All that a system needs besides its prompts: doses of mixes, candidate replies under them, the
 choice among these, the likelihood of given replies, and the report of what was done.
@@ -22,7 +22,7 @@ from emotone.steering.apply import Applied
 from emotone.steering.choose import CandidateStates, choose, emotion_scores
 from emotone.steering.dose import Doses, strength
 from emotone.steering.ears import Ears
-from emotone.steering.vectors import EmotionVectors
+from emotone.steering.moods import Moods
 from emotone.types import Decoding, JudgeName
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mood:
-    """A chat model with emotion vectors.
+    """A chat model with emotion vectors or mood adapters.
 
     Args:
         lm: The model; its weights may be adapted, as long as embeddings and norms are those that
             the vectors were made with.
-        vectors: The vectors.
+        vectors: The vectors, or the adapters.
         batch: Rows a forward pass, candidates included.
 
     Raises:
@@ -57,7 +57,7 @@ class Mood:
     """
 
     lm: CausalLM
-    vectors: EmotionVectors
+    vectors: Moods
     batch: int = 32
 
     def __post_init__(self) -> None:
@@ -67,8 +67,8 @@ class Mood:
     @property
     def in_batch(self) -> Applied:
         """What is done to the model in a running batch (`steering.live`)."""
-        card = self.vectors.card
-        return Applied("hooks", card.site, card.positions, "add", self.vectors.blocks)
+        vectors = self.vectors
+        return Applied("hooks", vectors.site, vectors.card.positions, "add", vectors.blocks)
 
     def ears(self, system: str) -> Ears | None:
         """Return what hears posts by the model itself; None without a listener.
@@ -193,14 +193,14 @@ class Mood:
             told: What the prompt says of the emotion.
         """
         acted = applied is not None and any(doses.values())
-        displacement = self.vectors.displacement(raw_scale=doses)
+        push = self.vectors.push(doses)
         return {
             "tier": applied.tier if applied and acted else "none",
-            "site": self.vectors.card.site,
+            "site": self.vectors.site,
             "positions": self.vectors.card.positions,
             "blocks": list(applied.blocks) if applied and acted else [],
             "dose": {k: round(v, 4) for k, v in doses.items()},
-            "relative_dose": round(self.vectors.relative_dose(displacement), 4),
+            "relative_dose": round(self.vectors.relative_dose(push), 4),
             "candidates": candidates,
             "told": told,
             "vectors": self.vectors.card.data,
@@ -212,7 +212,7 @@ class Mood:
         return [{k: strength(v, curves.get(k)) for k, v in row.items()} for row in doses]
 
 
-def vector_judges(vectors: EmotionVectors) -> tuple[JudgeName, ...]:
+def vector_judges(vectors: Moods) -> tuple[JudgeName, ...]:
     """Name the judges that touched the vectors: who calibrated, who chose the training replies.
 
     The card names the second in its notes as "label judge", with source and licence in brackets,

@@ -6,7 +6,7 @@ From intensity to dose: `emotone.steering.dose`. Their file: `emotone.steering.v
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -16,17 +16,19 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from emotone.emotions import EKMAN, EVERYDAY, EmotionMix, Taxonomy
-from emotone.errors import MixError, SteeringError, UnknownName, Unsupported, unknown_name
-from emotone.steering.apply import Applied, steering
-from emotone.steering.attach import Operation, Tier
+from emotone.emotions import EmotionMix, Taxonomy
+from emotone.errors import MixError, SteeringError, Unsupported
+from emotone.steering.apply import Applied, Place, steering
+from emotone.steering.asked import Asked, calibrated_doses, doses_of_rows, no_such, taxonomy_of
+from emotone.steering.attach import HookAttachment, Operation, Tier
 from emotone.steering.card import VectorsCard
-from emotone.steering.dose import Doses, mix_doses
+from emotone.steering.dose import Doses
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.layers import SITES, blocks, width
 from emotone.steering.listen import Listener
 from emotone.steering.mixing import Mixing, reaching
-from emotone.steering.positions import Positions
+from emotone.steering.positions import Columns, Positions
+from emotone.steering.selftest import verify
 from emotone.steering.vector_file import (
     VectorFile,
     digest_vectors,
@@ -85,12 +87,14 @@ class EmotionVectors:
         return tuple(int(i) for i in longest.nonzero()[:, 0])
 
     @property
+    def site(self) -> Place:
+        """Where they act."""
+        return self.card.site
+
+    @property
     def taxonomy(self) -> Taxonomy:
         """The label set for parsing mixes, with the aliases that apply."""
-        names = set(self.labels)
-        known = next((t for t in (EKMAN, EVERYDAY) if names <= set(t.labels)), None)
-        aliases = {a: of for a, of in (known or EKMAN).aliases.items() if of in names}
-        return Taxonomy(known.name if known else "vectors", self.labels, aliases)
+        return taxonomy_of(self.labels, "vectors")
 
     def __iter__(self) -> Iterator[str]:
         """Yield the labels."""
@@ -103,14 +107,8 @@ class EmotionVectors:
             UnknownName: If there is no vector for the label.
         """
         if label not in self.directions:
-            raise self._no_vector(label)
+            raise no_such("emotion vector", label, self.labels)
         return self.directions[label]
-
-    def _no_vector(self, label: str) -> UnknownName:
-        advice = ""
-        if label == EKMAN.neutral:
-            advice = "For a reply without emotion, leave the emotion out."
-        return unknown_name("emotion vector", label, self.labels, advice=advice)
 
     # -- algebra -----------------------------------------------------------------------------
 
@@ -202,17 +200,14 @@ class EmotionVectors:
             UnknownName: If an emotion has no vector.
             Unsupported: If an emotion is not calibrated.
         """
-        intensities = mix.intensities()
-        for label in intensities:
-            if label not in self.directions:
-                raise self._no_vector(label)
-            if label not in self.card.curves:
-                raise Unsupported(
-                    f"the vector of {label} is not calibrated; run `emotone vectors calibrate`, "
-                    "or steer with raw_scale="
-                )
         correct = partial(reaching, directions=self.directions, norms=self.card.norms)
-        return mix_doses(intensities, self.card.curves, correct if self.mixing == "gram" else None)
+        return calibrated_doses(
+            mix, self.labels, self.card.curves, correct if self.mixing == "gram" else None
+        )
+
+    def push(self, doses: Doses) -> Tensor:
+        """Return what a running batch is given for a row (`steering.live`), [L, d] float32."""
+        return self.displacement(raw_scale=doses)
 
     def displacement(
         self, mix: EmotionMix | None = None, *, raw_scale: Doses | None = None
@@ -244,7 +239,7 @@ class EmotionVectors:
     def steer(
         self,
         model: nn.Module,
-        emotion: str | EmotionMix | Sequence[str | EmotionMix | None] | None = None,
+        emotion: Asked = None,
         *,
         raw_scale: Doses | Sequence[Doses] | None = None,
         positions: Positions | None = None,
@@ -276,7 +271,7 @@ class EmotionVectors:
             MixError: If both an emotion and raw_scale are given, or a list is empty.
         """
         self.check_model(model)
-        doses = self._doses_of_rows(emotion, raw_scale)
+        doses = doses_of_rows(emotion, raw_scale, self.doses, self.taxonomy)
         # One displacement for all rows where they agree: it is cheaper to add.
         same = all(row == doses[0] for row in doses)
         rows = [self.displacement(raw_scale=row) for row in (doses[:1] if same else doses)]
@@ -292,33 +287,20 @@ class EmotionVectors:
             copies=copies,
         )
 
-    def _doses_of_rows(
-        self,
-        emotion: str | EmotionMix | Sequence[str | EmotionMix | None] | None,
-        raw_scale: Doses | Sequence[Doses] | None,
-    ) -> Sequence[Doses]:
-        """Return the doses of each row, or of all rows in a list of one."""
-        doses: Sequence[Doses]
-        if raw_scale is not None:
-            if emotion is not None:
-                raise MixError("give an emotion or raw_scale, not both")
-            doses = [raw_scale] if isinstance(raw_scale, Mapping) else raw_scale
-        else:
-            if emotion is None or isinstance(emotion, str | EmotionMix):
-                emotion = [emotion]
-            mixes = map(self._mix, emotion)
-            doses = [{} if mix is None else self.doses(mix) for mix in mixes]
-        if not doses:
-            raise MixError("the list of emotions is empty; give one for each prompt")
-        return doses
+    def attached(
+        self, model: nn.Module, columns: Columns
+    ) -> tuple[HookAttachment, Callable[[], None]]:
+        """Return what ties the vectors to a model row by row, and what proves it once attached.
 
-    def _mix(self, emotion: str | EmotionMix | None) -> EmotionMix | None:
-        if isinstance(emotion, str):
-            try:
-                return EmotionMix.parse(emotion, self.taxonomy)
-            except UnknownName as error:
-                raise UnknownName(f"{error} (these are the emotions that have a vector)") from None
-        return emotion
+        Args:
+            model: The model, without wrappers.
+            columns: Which columns of a pass are steered.
+        """
+        listed, nothing = blocks(model), self.push({})
+        where = self.blocks, self.card.site
+        attachment = HookAttachment(model, nothing[None], listed, *where, columns, "add")
+        test = torch.stack(list(self.directions.values())).sum(0)[None]
+        return attachment, lambda: verify(model, attachment, listed, *where, test)
 
     def check_model(self, model: nn.Module) -> None:
         """Refuse a model that these vectors were not made for.

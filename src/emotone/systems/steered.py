@@ -48,15 +48,15 @@ from emotone.steering.dose import Curve
 from emotone.steering.ears import Ears
 from emotone.steering.find import (
     give_adapters,
+    moods_named,
     vectors_fitting,
-    vectors_named,
     vectors_of,
 )
 from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
 from emotone.steering.mixing import Mixing
 from emotone.steering.mood import Candidates, Doses, Mood
-from emotone.steering.vectors import EmotionVectors
+from emotone.steering.moods import AnyMoods, Moods
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ class Config:
 
 
 class Steered:
-    """A chat model with emotion vectors."""
+    """A chat model with emotion vectors or mood adapters."""
 
     def __init__(
         self,
         lm: CausalLM,
-        vectors: EmotionVectors,
+        vectors: Moods,
         config: Config,
         sense: Callable[[], SenseJudge | None] = lambda: None,
     ) -> None:
@@ -316,7 +316,7 @@ def _chooser(config: Config, languages: Sequence[str]) -> SenseJudge | None:
 
 def calibrate_vectors(
     lm: CausalLM,
-    vectors: EmotionVectors,
+    vectors: AnyMoods,
     posts: Sequence[str],
     judge: EmotionClassifier,
     *,
@@ -327,7 +327,7 @@ def calibrate_vectors(
     settings: SweepSettings | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> EmotionVectors:
+) -> AnyMoods:
     """Measure how the system answers at each dose, and store the map from intensity to dose.
 
     Args:
@@ -405,7 +405,7 @@ def load(
     config = config or Config()
     name = model or DEFAULT
     file = config.vectors or vectors_of(name, companion=config.companion)
-    vectors = vectors_named(name, file)
+    vectors = moods_named(name, file)
     lm = load_causal_lm(name, device=device)
     if vectors is not None:
         give_adapters(lm.model, vectors, file)

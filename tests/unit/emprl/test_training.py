@@ -39,14 +39,16 @@ class Toy:
         return [EmpathyLevels(0, 0, 2 if "?" in text else 0) for text in responses]
 
 
-@pytest.fixture(autouse=True)
-def toy(monkeypatch):
-    monkeypatch.setattr(training, "open_identifier", lambda name, device: Toy())
+@pytest.fixture(autouse=True, scope="module")
+def toy():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "open_identifier", lambda name, device: Toy())
+        yield
 
 
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "train.jsonl"
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "train.jsonl"
     topics = ["dog", "cat", "job", "exam", "car", "son", "flat", "trip", "cake", "bike"]
     examples = [
         Example(f"{topic}-{n}", Dialogue.of(f"My {topic} is gone, number {n}."), reply=reply)
@@ -118,17 +120,23 @@ def rows(place):
     return [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
 
 
-def test_a_new_t5_goes_through_all_stages_and_answers(tmp_path, file):
-    out = tmp_path / "run"
-    place = emprl.train(config_of(tmp_path, file, "new"), out)
-    assert place == out / "ppo"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, file):
+    """A folder with a new T5 that went through all stages."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert emprl.train(config_of(folder, file, "new"), folder / "new") == folder / "new" / "ppo"
+    return folder / "new"
+
+
+def test_a_new_t5_goes_through_all_stages_and_answers(run):
+    place = run / "ppo"
     for stage in ("base", "supervised", "ppo"):
-        card = read_card(out / stage)
+        card = read_card(run / stage)
         assert (card.kind, card.stage) == ("seq2seq", stage)
-        system = emprl.load(str(out / stage), device="cpu")
+        system = emprl.load(str(run / stage), device="cpu")
         made = system.reply([Dialogue.of("My dog is gone.")], [None], decoding=DECODING)[0]
         assert made.tokens >= 1
-    assert read_card(out / "supervised").identifier == ""
+    assert read_card(run / "supervised").identifier == ""
     assert read_card(place).identifier == "empathy-reward"
     assert read_card(place).measured.steps == 2
     steps = [row for row in rows(place) if "reward" in row]
@@ -136,14 +144,13 @@ def test_a_new_t5_goes_through_all_stages_and_answers(tmp_path, file):
     assert {"term/reaction", "term/interpretation", "term/exploration"} <= steps[0].keys()
 
 
-def test_another_algorithm_starts_from_the_same_supervised_stage(tmp_path, file, monkeypatch):
+def test_another_algorithm_starts_from_the_same_supervised_stage(run, file, monkeypatch):
     # A run folder of the name that stands for a new T5 is not the model that is learned from.
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(run.parent)
     out = Path("new")
-    emprl.train(config_of(tmp_path, file, "new"), out)
     before = (out / "supervised" / "model.safetensors").read_bytes()
     log = (out / "supervised" / "log.jsonl").read_bytes()
-    place = emprl.train(config_of(tmp_path, file, "new", "reinforce.algorithm=rloo"), out)
+    place = emprl.train(config_of(run.parent, file, "new", "reinforce.algorithm=rloo"), out)
     assert place == out / "rloo"
     assert (out / "supervised" / "model.safetensors").read_bytes() == before
     assert (out / "supervised" / "log.jsonl").read_bytes() == log
@@ -177,20 +184,17 @@ def test_a_chat_model_learns_by_adapters_and_keeps_its_weights(tmp_path, file):
     assert system.reply([Dialogue.of("My dog is gone.")], [None], decoding=DECODING)
 
 
-def test_the_reference_is_the_supervised_model(tmp_path, file):
-    out = tmp_path / "run"
-    place = emprl.train(config_of(tmp_path, file, "new"), out)
-    first = next(row for row in rows(place) if "dev_kl" in row)
+def test_the_reference_is_the_supervised_model(run):
+    first = next(row for row in rows(run / "ppo") if "dev_kl" in row)
     assert first["step"] == 0
     assert first["dev_kl"] == pytest.approx(0.0, abs=1e-5)
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path, file):
-    config = config_of(tmp_path, file, "new")
-    out = tmp_path / "run"
-    place = emprl.train(config, out)
+def test_a_finished_run_is_left_as_it_is(run, file):
+    place = run / "ppo"
     before = {p.name: p.read_bytes() for p in place.glob("*.safetensors")}
+    assert before
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        emprl.train(config, out)
+        assert emprl.train(config_of(run.parent, file, "new"), run) == place
     assert {p.name: p.read_bytes() for p in place.glob("*.safetensors")} == before

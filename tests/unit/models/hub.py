@@ -1,7 +1,7 @@
 """A model hub on this machine, just enough of it for transformers; run by the tests.
 
-usage: hub.py FOLDER NAME...   loads each NAME from a hub whose org/toy is FOLDER, and prints
-what came as JSON lines; the name "-" shuts the hub down.
+usage: hub.py FOLDER NAME...   loads each NAME from a hub whose org/x is FOLDER/x, and prints what
+came as JSON lines; the name "-" shuts the hub down.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ def serve(folder: Path) -> ThreadingHTTPServer:
 
         def answer(self, *, body: bool) -> None:
             path = self.path.partition("?")[0]
-            if path.startswith("/api/models/org/toy") and "/tree/" not in path:
-                listed = [{"rfilename": p.name} for p in folder.iterdir()]
-                values = {"id": "org/toy", "sha": COMMIT, "siblings": listed}
+            model = path.partition("/org/")[2].partition("/")[0]
+            known = bool(model) and (folder / model).is_dir()
+            if known and path.startswith("/api/models/") and "/tree/" not in path:
+                listed = [{"rfilename": p.name} for p in (folder / model).iterdir()]
+                values = {"id": f"org/{model}", "sha": COMMIT, "siblings": listed}
                 self.send(200, json.dumps(values).encode(), body=body)
                 return
-            _, _, name = path.partition(f"/org/toy/resolve/{COMMIT}/")
-            if name and (folder / name).is_file():
-                self.send(200, (folder / name).read_bytes(), body=body)
-            elif "/org/toy/" in path:
+            _, _, name = path.partition(f"/org/{model}/resolve/{COMMIT}/")
+            if known and name and (folder / model / name).is_file():
+                self.send(200, (folder / model / name).read_bytes(), body=body)
+            elif known:
                 self.send(404, b"", body=body, code="EntryNotFound")
             else:
                 self.send(404, b"", body=body, code="RepoNotFound")

@@ -223,17 +223,28 @@ def test_the_room_is_light() -> None:
     assert done.stdout == "[]\n"
 
 
-def _load_from_hub(folder: Path, tmp_path: Path, *names: str) -> list[list[str | None]]:
+@pytest.fixture(scope="module")
+def from_hub(tmp_path_factory: pytest.TempPathFactory) -> list[list[str | None]]:
+    """What a process gets from a hub with a whole model and one of pickles, one name after another.
+
+    The last two are asked for when the hub is gone.
+    """
+    place = tmp_path_factory.mktemp("hub")
+    for name in ("toy", "pickled"):
+        toybox.save_llama(place / "org" / name)
+    pickled = place / "org" / "pickled"
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     environment = {
         **os.environ,
         "PYTHONPATH": toybox.PYTHONPATH,
-        "HF_HOME": str(tmp_path / "hf"),
-        "EMOTONE_HOME": str(tmp_path / "home"),
+        "HF_HOME": str(place / "hf"),
+        "EMOTONE_HOME": str(place / "home"),
     }
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HF_HUB_OFFLINE"):
         environment.pop(name, None)
+    names = ("org/absent", "org/pickled", "org/toy", "-", "org/toy", "org/absent")
     done = subprocess.run(
-        [sys.executable, "-m", "unit.models.hub", str(folder), *names],
+        [sys.executable, "-m", "unit.models.hub", str(place / "org"), *names],
         env=environment,
         capture_output=True,
         text=True,
@@ -243,20 +254,16 @@ def _load_from_hub(folder: Path, tmp_path: Path, *names: str) -> list[list[str |
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_hub_model_is_fetched_once_and_then_comes_from_the_cache(tmp_path: Path) -> None:
-    folder = toybox.save_llama(tmp_path / "toy")
+def test_hub_model_is_fetched_once_and_then_comes_from_the_cache(from_hub) -> None:
+    absent, _, first, second, unreachable = from_hub
     commit = "c0ffee" + "0" * 34
-    names = ("org/absent", "org/toy", "-", "org/toy", "org/absent")
-    absent, first, second, unreachable = _load_from_hub(folder, tmp_path, *names)
     assert absent[0] == unreachable[0] == "ModelMissing"
     assert str(absent[1]).startswith("'org/absent' is not a folder here and the model hub does not")
     assert first == second == ["org/toy", commit, None]
     assert "the model hub cannot be reached" in str(unreachable[1])
 
 
-def test_hub_model_with_pickles_only_is_refused(tmp_path: Path) -> None:
-    folder = toybox.save_llama(tmp_path / "toy")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    ((kind, message),) = _load_from_hub(folder, tmp_path, "org/toy")
+def test_hub_model_with_pickles_only_is_refused(from_hub) -> None:
+    kind, message = from_hub[1]
     assert kind == "CheckpointError"
-    assert "'org/toy' on the hub has no safetensors" in str(message)
+    assert "'org/pickled' on the hub has no safetensors" in str(message)

@@ -51,6 +51,7 @@ def _is_whole(home: Path) -> None:
     assert list((home / "work").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_kill_during_conversion(spawn: Spawn, toys: Toys, home: Path, log: Path) -> None:
     where = (str(home), str(toys.wheelhouse), str(log))
     killed = spawn("slow-convert", *where)
@@ -66,6 +67,7 @@ def test_kill_during_conversion(spawn: Spawn, toys: Toys, home: Path, log: Path)
     _is_whole(home)
 
 
+@pytest.mark.slow
 def test_kill_during_download(spawn: Spawn, toys: Toys, home: Path, log: Path) -> None:
     where = (str(home), str(toys.wheelhouse), str(log))
     killed = spawn("slow-download", *where)
@@ -80,6 +82,7 @@ def test_kill_during_download(spawn: Spawn, toys: Toys, home: Path, log: Path) -
     _is_whole(home)
 
 
+@pytest.mark.slow
 def test_two_processes_convert_once(spawn: Spawn, toys: Toys, home: Path, log: Path) -> None:
     where = (str(home), str(toys.wheelhouse), str(log))
     both = [spawn("second-convert", *where) for _ in range(2)]

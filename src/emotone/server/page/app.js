@@ -1,13 +1,14 @@
 // Starts the page, and wires what stands around the conversation.
 
 import * as api from "./api.js";
+import { startAuto } from "./auto.js";
 import { busy, nextTurns, startChat, stop } from "./chat.js";
 import { buildChoices, comparing, startCompare, stopComparing } from "./compare.js";
 import { banner, copy, el, make } from "./dom.js";
 import { buildEmpathy, empathyText, startEmpathy, takeEmpathy } from "./empathy.js";
 import { speak, spoken, t, translate } from "./i18n.js";
 import { buildMoods, startMoods, takeText } from "./moods.js";
-import { bodyOf, hasMeter, mixText } from "./request.js";
+import { bodyOf, hears, mixText } from "./request.js";
 import { fragmentOf, readFragment } from "./share.js";
 import * as snippets from "./snippets.js";
 import { changed, state, watch } from "./state.js";
@@ -28,7 +29,7 @@ async function chooseModel(name) {
   banner(typeof card === "string" ? card : "");
   state.card = typeof card === "string" ? null : card;
   el("send").disabled = el("go").disabled = !state.card;
-  el("tintbox").hidden = el("tinthint").hidden = !hasMeter(state.card);
+  el("tintbox").hidden = el("tinthint").hidden = !hears(state.card);
   buildMoods();
   buildEmpathy(state.card);
   buildChoices();
@@ -165,6 +166,7 @@ async function start() {
   api.onKey(askKey);
   wire();
   startMoods();
+  startAuto();
   startEmpathy();
   startCompare();
   startChat((post) => { el("comparepost").value = post; showView("compare"); el("comparepost").focus(); });

@@ -5,7 +5,7 @@ import { announce, banner, button, copy, el, make, small } from "./dom.js";
 import { factsOf } from "./facts.js";
 import { say, t } from "./i18n.js";
 import { Tinted } from "./meter.js";
-import { askedIn, bodyOf, mixText, seedAsked } from "./request.js";
+import { asked, bodyOf, mixText, seedAsked } from "./request.js";
 import { changed, state, watch } from "./state.js";
 
 let running = null; // the AbortController of the reply that is being written
@@ -44,8 +44,8 @@ function giveBack() {
 
 /** Asks for the reply to the conversation as it stands. */
 async function answer(body) {
-  const asked = state.turns.at(-1);
-  const tinted = new Tinted(askedIn(state.stations));
+  const turn = state.turns.at(-1);
+  const tinted = new Tinted(asked());
   const waiting = small("waiting", "writingNow");
   const foot = make("div", { class: "foot" });
   const item = make("li", { class: "assistant", "aria-busy": "true" },
@@ -82,9 +82,9 @@ async function answer(body) {
   } else {
     reply.seconds = Math.round((performance.now() - began) / 100) / 10;
     tinted.finish();
-    foot.append(...factsOf(reply, asked.mix));
+    foot.append(...factsOf(reply, turn.mix));
     if (problem) foot.append(make("p", { class: "small problem" }, problem));
-    foot.append(actionsOf(reply, asked.content));
+    foot.append(actionsOf(reply, turn.content));
     state.turns.push({ role: "assistant", content: reply.text, item });
     if (follow) toEnd();
   }

@@ -5,7 +5,7 @@ import { announce, banner, chip, el, emotionOf, make, small } from "./dom.js";
 import { factsOf } from "./facts.js";
 import { say, t } from "./i18n.js";
 import { fitting, writeWay } from "./mix.js";
-import { bodyOf, labelsOf, seedAsked } from "./request.js";
+import { autoOn, bodyOf, hears, labelsOf, mixText, seedAsked } from "./request.js";
 import { state, watch } from "./state.js";
 
 const STEPS = [0, 25, 50, 75, 100];
@@ -33,6 +33,7 @@ async function columns() {
   }
   return Promise.all(picked("rivals").map(async (model) => {
     const own = model === state.model ? state.card : await card(model);
+    if (autoOn()) return { name: make("h2", {}, model), model, card: own, mix: hears(own) ? mixText() : "" };
     const stations = state.stations.map((mix) => fitting(mix, own)).slice(own.vectors ? 0 : -1);
     const mix = writeWay(stations, labelsOf(own), state.places);
     return { name: make("h2", {}, model), model, card: own, mix };

@@ -4,15 +4,17 @@ import { paint } from "./colours.js";
 import { chip, copy, el, emotionOf, make } from "./dom.js";
 import { chineseNames, say, t } from "./i18n.js";
 import { checkPlaces, fitting, folded, MixProblem, readWay } from "./mix.js";
-import { drawPlaces, listenToPad, mixAt, showPoint } from "./pad.js";
-import { labelsOf, mixText } from "./request.js";
+import { drawPlaces, listenToPad, showPoint } from "./pad.js";
+import { hears, labelsOf, mixText } from "./request.js";
 import { changed, state, watch } from "./state.js";
+import { EMOTIONS, nearest } from "./vad.js";
 
 /** As many emotions stand in sight; a model's further ones are folded away. */
 const IN_SIGHT = 7;
-const FIRST = ["anger", "disgust", "fear", "joy", "sadness", "surprise", "love"];
-const byFame = (labels) => [...FIRST.filter((label) => labels.includes(label)),
-  ...labels.filter((label) => !FIRST.includes(label))];
+const byFame = (labels) => [...EMOTIONS.filter((label) => labels.includes(label)),
+  ...labels.filter((label) => !EMOTIONS.includes(label))];
+/** So near to its middle the pad means no emotion. */
+const CENTRE = 8;
 let rows = new Map(); // label -> what shows its intensity
 let held; // the point while the pad moves it
 let typing = false; // whether the text is what changes the mix
@@ -148,7 +150,7 @@ function show() {
   const mix = mixNow();
   for (const [label, set] of rows) set(mix.get(label) ?? 0);
   if (el("further")?.querySelector(".zero:not(.off)")) el("further").open = true;
-  showPoint(mix, held);
+  showPoint(mix, labelsOf(state.card), held);
   showStations();
   showNote();
   if (!typing) {
@@ -163,13 +165,16 @@ function show() {
 export function takeText(text) {
   const labels = labelsOf(state.card);
   const aliases = (state.card?.data ?? []).flatMap((row) => (row.aliases ?? []).map((alias) => [alias, row.id]));
-  const pairs = [...chineseNames(), ...aliases, ...labels.map((label) => [label, label])];
-  const known = pairs.filter(([, label]) => labels.includes(label));
-  const names = new Map(known.map(([name, label]) => [folded(name), label]));
+  const names = new Map(labels.map((label) => [folded(label), label]));
+  for (const [name, label] of [...aliases, ...chineseNames()]) {
+    if (labels.includes(label) && !names.has(folded(name))) names.set(folded(name), label);
+  }
   try {
-    const { stations, places } = readWay(text, names, state.card ?? {});
-    if (stations.length > 1 && !state.card?.vectors) throw new MixProblem("noWay");
-    setStations(stations, places);
+    const { auto, stations, places } = readWay(text, names, state.card ?? {});
+    if (auto && !hears(state.card)) throw new MixProblem("noEars");
+    if (stations?.length > 1 && !state.card?.vectors) throw new MixProblem("noWay");
+    state.auto = { ...state.auto, ...auto, on: Boolean(auto) };
+    if (stations) setStations(stations, places);
   } catch (problem) {
     if (!(problem instanceof MixProblem)) throw problem;
     return t(problem.key, problem.values);
@@ -184,8 +189,10 @@ export function startMoods() {
   watch(show);
   listenToPad((valence, arousal) => {
     held = [valence, arousal];
-    const mix = mixAt(valence, arousal, labelsOf(state.card), state.card.mixes ? 3 : 1);
-    setMix(fitting(mix, state.card));
+    const near = nearest(new Map(Object.entries({ valence, arousal })), labelsOf(state.card), state.card.mixes ? 3 : 1);
+    const far = Math.hypot(valence, arousal) >= CENTRE;
+    setMix(far ? fitting(near, state.card) : new Map());
+    if (far && !near.size) el("mixproblem").textContent = t("noneNear");
     held = undefined;
   });
   el("mix").addEventListener("input", () => {
@@ -198,7 +205,7 @@ export function startMoods() {
   });
   el("copymix").addEventListener("click", () => copy(mixText()));
   el("place").addEventListener("input", () => { el("mixproblem").textContent = takePlace(); });
-  el("zero").addEventListener("click", () => { setStations([new Map()]); state.at = 0; changed(); });
+  el("zero").addEventListener("click", () => { takeText(""); });
   el("way").addEventListener("change", () => {
     setStations(el("way").checked ? [mixNow(), new Map(mixNow())] : [mixNow()]);
     state.at = state.stations.length - 1;

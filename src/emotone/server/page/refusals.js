@@ -1,6 +1,6 @@
 // What the server says, for readers of Chinese: its errors by their code, its notes by their form.
 
-import { spoken } from "./i18n.js";
+import { spoken, t } from "./i18n.js";
 
 // {message} is the server's own sentence, where a code has many.
 const CHINESE = new Map(Object.entries({
@@ -23,17 +23,23 @@ const CHINESE = new Map(Object.entries({
   wrong_host: "此服务器不以这个主机名提供服务。",
   other_site: "来自其他网站的请求被拒绝。",
 }));
-const NOTES = [
+const FORMS = [
+  [/^nothing hears the post for auto:/, "notHeard"],
+  [/^this system takes no emotion, but auto:/, "noEmotion"],
   [/^'(?<word>.+)' read as (?<emotion>.+)$/, "readAs"],
   [/^the post may speak of self-harm: no anger, disgust or fear$/, "noHarm"],
 ];
 
 /** Returns an error's sentence in the reader's language; the server's own where none is known. */
-export const refusal = (code, message) => (spoken() === "zh" && CHINESE.has(code)
-  ? CHINESE.get(code).replace("{message}", () => message) : message);
+export function refusal(code, message) {
+  const known = noteOf(message);
+  if (known) return t(known.key, known.values);
+  const chinese = spoken() === "zh" && CHINESE.get(code);
+  return chinese ? chinese.replace("{message}", () => message) : message;
+}
 
-/** Returns {key, values} of a note, for `say`; null for one that is shown as it came. */
+/** Returns {key, values} of a sentence of the server's, for `say`; null for one that is shown as it came. */
 export function noteOf(sentence) {
-  const [form, key] = NOTES.find(([each]) => each.test(sentence)) ?? [];
+  const [form, key] = FORMS.find(([each]) => each.test(sentence)) ?? [];
   return key ? { key, values: { ...form.exec(sentence).groups } } : null;
 }

@@ -3,22 +3,26 @@
 import { el } from "./dom.js";
 import { empathyText } from "./empathy.js";
 import { t } from "./i18n.js";
-import { writeWay } from "./mix.js";
+import { writeAuto, writeWay } from "./mix.js";
 import { state } from "./state.js";
 
-/** Returns the canonical text of the chosen mix; "" for none. */
-export const mixText = () => writeWay(state.stations, labelsOf(state.card), state.places);
+/** Returns whether a model has a listener: for the meter, and for posts. */
+export const hears = (card) => Boolean(card?.vectors?.listens_to?.length);
+
+/** Returns whether the post chooses the mood. */
+export const autoOn = () => state.auto.on && hears(state.card);
+
+/** Returns the canonical text of the chosen mood; "" for none. */
+export const mixText = () => (autoOn() ? writeAuto(state.auto)
+  : writeWay(state.stations, labelsOf(state.card), state.places));
 
 /** Returns the labels of a model that can be asked for; in grades, neutral is the lack of all. */
 export const labelsOf = (card) => (card?.data ?? []).map((row) => String(row.id))
   .filter((label) => !card.graded || label !== "neutral");
 
-/** Returns the labels that a way asks for, as a set. */
-export const askedIn = (stations) =>
-  new Set(stations.flatMap((mix) => [...mix.keys()].filter((label) => mix.get(label) > 0)));
-
-/** Returns whether the meter can be asked of a model. */
-export const hasMeter = (card) => Boolean(card?.vectors?.listens_to?.length);
+/** Returns the labels that are asked for, as a set. */
+export const asked = () => new Set((autoOn() ? [] : state.stations)
+  .flatMap((mix) => [...mix.keys()].filter((label) => mix.get(label) > 0)));
 
 /** Returns a number field's value; undefined where it is empty; throws a sentence where it is wrong. */
 function number(id) {
@@ -54,7 +58,7 @@ export function bodyOf(turns, {
     temperature: number("temperature"),
     max_tokens: number("longest"),
     emotion_guard: el("guard").checked ? undefined : false,
-    emotion_meter: (meter && hasMeter(card)) || undefined,
+    emotion_meter: (meter && hears(card)) || undefined,
     stream: stream || undefined,
     stream_options: stream ? { include_usage: true } : undefined,
   };

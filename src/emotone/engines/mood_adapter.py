@@ -1,0 +1,139 @@
+"""A mix of mood adapters as one folder of peft, which vLLM and SGLang load too.
+
+    [A_shared; A_1; ..; A_k],  [s B_shared, c_1 B_1, .., c_k B_k]         at each map
+
+s is alpha / rank of the shared adapters, and c_e the dose of emotion e. All maps have one rank and
+alpha equals it, so that an engine scales by 1; a map with fewer ranks is filled with zeros.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from emotone import __version__
+from emotone.engines.folder import new_folder
+from emotone.engines.mood import licences
+from emotone.errors import CheckpointError, Unsupported
+from emotone.files import sha256
+from emotone.steering.mood_adapters import MoodAdapters
+from emotone.training.adapters import CONFIG, WEIGHTS
+
+_PREFIX = "base_model.model."
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+#: Settings of peft that make an adapter more than the product of two maps.
+_NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias")
+
+_Maps = Mapping[str, tuple[Tensor, Tensor]]
+
+
+def write_mood_adapter(
+    adapters: MoodAdapters,
+    doses: Mapping[str, float],
+    place: Path,
+    *,
+    shared: Path | None = None,
+) -> None:
+    """Write a mix at its doses, with the shared adapters in it, for the base model.
+
+    Args:
+        adapters: Mood adapters.
+        doses: Label -> dose, as `adapters.doses` gives them; those of 0 are left out.
+        place: A new folder.
+        shared: Folder of the shared adapters; None where the engine's model has them merged, or
+            the mood adapters were learned without.
+
+    Raises:
+        UnknownName: If there is no adapter of a label.
+        Unsupported: If there is neither a mood nor a shared adapter, or that is none of LoRA.
+        CheckpointError: If the shared adapters cannot be read, or are others than those that the
+            mood adapters were learned on.
+        DataError: If the place cannot be written.
+    """
+    parts: list[_Maps] = [] if shared is None else [_shared_maps(shared, adapters.card.adapters)]
+    if any(doses.values()):
+        parts.append(adapters.folded(doses))
+    if not parts:
+        raise Unsupported("an adapter without a mood changes nothing; add --emotion 'joy:60'")
+    from peft import LoraConfig
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    paths = sorted({path for part in parts for path in part})
+    joined = {path: _joined([part[path] for part in parts if path in part]) for path in paths}
+    rank = max(len(down) for down, _ in joined.values())
+    for path, (down, up) in joined.items():
+        missing = rank - len(down)
+        filled = torch.nn.functional.pad(down, (0, 0, 0, missing))
+        tensors[f"{_PREFIX}{path}{_DOWN}"] = filled.contiguous()
+        tensors[f"{_PREFIX}{path}{_UP}"] = torch.nn.functional.pad(up, (0, missing)).contiguous()
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=paths, task_type="CAUSAL_LM")
+    record = mood_record(adapters, doses) | {"rank": rank}
+    settings = config.to_dict() | {
+        "base_model_name_or_path": record["model"],
+        "inference_mode": True,
+        "target_modules": paths,
+    }
+    with new_folder(place, record) as folder:
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def mood_record(adapters: MoodAdapters, doses: Mapping[str, float]) -> dict[str, Any]:
+    """Say what an exported folder holds, ready for JSON."""
+    card = adapters.card
+    return {
+        "dose": dict(doses),
+        "model": card.model,
+        "fingerprint": card.fingerprint,
+        "adapters": card.adapters,
+        "site": adapters.site,
+        "positions": card.positions,
+        "moods": adapters.digest(),
+        **licences(card.model, str(card.notes.get("licence", ""))),
+        "engines": ["transformers with peft", "vllm", "sglang"],
+        "made_by": f"emotone {__version__}",
+    }
+
+
+def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    downs, ups = zip(*parts, strict=True)
+    return torch.cat([down.float() for down in downs]), torch.cat([up.float() for up in ups], 1)
+
+
+def _shared_maps(folder: Path, digest: str) -> _Maps:
+    """Read the shared adapters: path -> A, and B with their scale in it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        saved = load_file(folder / WEIGHTS)
+        scale = config["lora_alpha"] / config["r"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"the shared adapters in {str(folder)!r} cannot be read ({error}); copy the whole"
+            " folder again"
+        ) from error
+    if digest != sha256(folder / WEIGHTS):
+        raise CheckpointError(
+            f"these mood adapters were learned {'on others' if digest else 'without adapters'}, not"
+            f" on those in {str(folder)!r}; give the folder that they came in"
+        )
+    downs = [name for name in saved if name.endswith(_DOWN)]
+    if any(config.get(key) for key in _NOT_PLAIN) or len(saved) != 2 * len(downs):
+        raise Unsupported(
+            f"the shared adapters in {str(folder)!r} are more than products of two maps; train"
+            " plain ones"
+        )
+    paths = {name.removeprefix(_PREFIX).removesuffix(_DOWN): name for name in downs}
+    return {
+        path: (saved[name].float(), saved[name.replace(_DOWN, _UP)].float() * scale)
+        for path, name in paths.items()
+    }
