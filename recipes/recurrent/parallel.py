@@ -7,9 +7,8 @@ post is like one of `posts_{en,zh}.txt` are in neither, for the page of replies 
 
 In the pool of `emotone data prepare` a post has one reply, mostly a calm one (of 37,600 Chinese
 pairs 121 are disgusted, of 60,000 English ones 629), so that no system sees what an emotion
-changes. Here it is: the same post
-in each emotion of the taxonomy, written to be heard and to make sense. All three systems
-learn from the same rows.
+changes. Here it is: the same post in each emotion of the taxonomy, written to be heard and to make
+sense. All three systems learn from the same rows.
 """
 
 from __future__ import annotations

@@ -96,13 +96,10 @@ def test_the_data_of_the_header_are_those_of_the_file(path: Path):
         assert (ROOT / page).exists() or re.search(r"recurrent-.*results\.md$", page), page
 
 
-@pytest.mark.parametrize("lang", ["zh", "en"])
-def test_the_small_presets_differ_in_nothing_but_the_system(lang: str):
-    made = [
-        config(ROOT / f"configs/{name}/{lang}-small.toml")
-        for name in ("a_seq2seq", "ecm", "emo_seq")
-    ]
-    for part in ("data", "sizes", "training", "replies"):
+@pytest.mark.parametrize("preset", ["zh-small", "en-small", "zh-parallel", "en-parallel"])
+def test_presets_differ_in_nothing_but_the_system(preset: str):
+    made = [config(ROOT / f"configs/{name}/{preset}.toml") for name in SYSTEMS]
+    for part in ("data", "sizes", "training", "replies", "start"):
         assert len({repr(getattr(one, part)) for one in made}) == 1, part
 
 
