@@ -165,7 +165,7 @@ def contrast(lang: Lang, *, moods: bool = True) -> list[everyday.Line]:
     return [
         line
         for line in everyday.lines(lang, splits=["train-a", "train-c"])
-        if line.register == "plain" or line.kind == "history" or (moods and line.kind == "moods")
+        if (moods if line.kind == "moods" else line.register == "plain" or line.kind == "history")
     ]
 
 

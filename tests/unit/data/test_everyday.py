@@ -25,7 +25,8 @@ def test_there_is_enough_of_each_kind():
     assert counts["zh", "plain"] >= 600
     assert counts["en", "rich"] >= 720
     assert counts["zh", "rich"] >= 770
-    assert counts["en", "moods"] == counts["zh", "moods"] == 100
+    assert counts["en", "moods"] >= 340
+    assert counts["zh", "moods"] >= 100
 
 
 def test_every_file_has_one_split_and_held_out_posts_are_new():
@@ -67,7 +68,7 @@ def test_it_is_small_in_the_wheel():
         for path in sorted(everyday.HOME.iterdir()):
             if path.is_file():
                 wheel.write(path, path.name)
-    assert len(packed.getvalue()) < 3_000_000
+    assert len(packed.getvalue()) < 4_000_000
 
 
 GOOD = {
