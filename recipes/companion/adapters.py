@@ -33,35 +33,33 @@ from emotone.data import everyday
 from emotone.emotions import EmotionMix
 from emotone.files import sha256, write_json
 from emotone.identity import digest
-from emotone.judges import LABEL, SCORE, SENSE_SCORE, open_judge, open_sense
+from emotone.judges import SCORE, SENSE_SCORE, open_judge, open_sense
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
 from emotone.lm.head import logits
 from emotone.models import CausalLM, chat_template_hash
-from emotone.steering.calibrate import shipped_posts
 from emotone.steering.card import VectorsCard
 from emotone.steering.companion import (
     CompanionSettings,
     Exchange,
     Pupil,
-    _draw,  # pyright: ignore[reportPrivateUsage]
-    reply_ids,
-    row_of,
+    draw,
+    encoded,
 )
 from emotone.steering.find import give_adapters, open_moods, open_vectors
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import frozen
 from emotone.steering.fluency import distinct, repeated_share, words
 from emotone.steering.gates import Factors, beside, gated, maps_of
-from emotone.steering.make import JUDGED, SWEEPS
+from emotone.steering.make import JUDGED, SWEEPS, data_hash
 from emotone.steering.mood import Mood
 from emotone.steering.mood_adapters import MoodAdapters, open_mood_adapters
 from emotone.steering.moods import Moods
 from emotone.steering.vector_file import MOODS, WITH_ADAPTERS
-from emotone.systems.steered import Config, Steered, calibrate_vectors
+from emotone.systems.steered import Config, Steered
 from emotone.training.adapters import CONFIG, WEIGHTS, Adapters, fold_adapters
 from emotone.types import Decoding, Dialogue
-from recipes.companion.make import PLANS, STRAIGHT, Plan, at_full, base, lines
+from recipes.companion.make import PLANS, STRAIGHT, Plan, base, lines, swept
 
 ADAPTERS = Adapters(rank=4, alpha=8.0, targets=("o_proj", "down_proj"))
 SETTINGS = CompanionSettings(
@@ -188,16 +186,9 @@ def learn(
         Path -> the adapters at dose 1, float32.
     """
     tokens = [
-        (prompt_ids(lm.tokenizer, exchange.dialogue, system), replies)
-        for exchange in exchanges
-        if (
-            replies := [
-                (row, reply_ids(lm.tokenizer, reply))
-                for label, reply in exchange.replies.items()
-                if (row := row_of(label, labels)) is not None
-            ]
-        )
-        and any(row for row, _ in replies)
+        (prompt, replies)
+        for prompt, replies in encoded(lm.tokenizer, exchanges, labels, system)
+        if any(row for row, _ in replies)
     ]
     learner = Learner.of(lm.model, labels, adapters, settings.seed)
     device = next(lm.model.parameters()).device
@@ -210,10 +201,10 @@ def learn(
         nonlocal done
         rows = [
             (prompt, of - 1, dose, ids)
-            for prompt, replies in _draw(tokens, settings, step)
+            for prompt, replies in draw(tokens, settings, step)
             for of, dose, ids in replies
             if of
-        ]  # pyright: ignore
+        ]
         nll = learner.nats(rows, filler).mean()
         if progress is not None:
             progress(step + 1 - done)
@@ -250,7 +241,7 @@ def taught(plan: Plan, shared: Path, folder: Path, settings: Any, adapters: Adap
         )
     folder.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG, WEIGHTS):
-        shutil.copyfile(shared / name, folder / name)  # pyright: ignore
+        shutil.copyfile(shared / name, folder / name)
     weights: list[Any] = [lm.model.get_submodule(path).weight for path in sorted(maps)]
     card = VectorsCard(
         model=plan.model,
@@ -260,7 +251,7 @@ def taught(plan: Plan, shared: Path, folder: Path, settings: Any, adapters: Adap
         positions="all",
         adapters=sha256(folder / WEIGHTS),
         method="mood adapters",
-        data=digest([[line.post, dict(line.replies)] for line in every]),
+        data=data_hash(every),
         norms=tuple(round(weight.norm().item(), 4) for weight in weights),
         curves=dict.fromkeys(JUDGED, STRAIGHT),
         notes={
@@ -279,24 +270,15 @@ def taught(plan: Plan, shared: Path, folder: Path, settings: Any, adapters: Adap
 def calibrate(plan: Plan, folder: Path) -> None:
     """Measure doses by the labelling judge, as for the companion's vectors."""
     moods = open_mood_adapters(folder)
-    lm = base(plan)
-    give_adapters(lm.model, moods, str(folder))
     doses = SWEEPS[plan.lang]
     with bar("sweeping", len(moods.labels) * (len(doses.doses) + len(doses.negative) + 1)) as step:
-        measured = calibrate_vectors(
-            lm,
+        swept(
+            plan,
             moods,
-            shipped_posts(plan.lang),
-            open_judge(LABEL[plan.lang], "everyday"),
-            known_texts=[text for line in lines(plan.lang) for text in line.replies.values()],
-            config=Config(candidates=1, sense="", batch=64),
-            settings=doses,
-            checkpoint=folder.with_name(f"{folder.name}-sweep.json"),
+            folder,
+            folder.with_name(f"{folder.name}-sweep.json"),
             progress=lambda *_: step(1),
-        )
-    curves = {k: at_full(curve) for k, curve in measured.card.curves.items()}
-    card = replace(measured.card, curves={**moods.card.curves, **curves})
-    replace(moods, card=card).save(folder / MOODS)
+        ).save(folder / MOODS)
 
 
 def measure(plan: Plan, shared: Path, folder: Path, posts: int) -> None:

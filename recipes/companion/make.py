@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from emotone.data import everyday
 from emotone.data.text import Lang
 from emotone.emotions import EVERYDAY
 from emotone.files import sha256
-from emotone.identity import digest
 from emotone.judges import LABEL, open_judge
 from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.models import CausalLM, chat_template_hash, load_causal_lm
@@ -48,8 +47,9 @@ from emotone.steering.dose import Curve
 from emotone.steering.find import give_adapters, open_vectors, vectors_named
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.listen import train_listener
-from emotone.steering.make import JUDGED, SWEEPS, listener_of
+from emotone.steering.make import JUDGED, SWEEPS, data_hash, listener_of
 from emotone.steering.mood import Mood
+from emotone.steering.moods import AnyMoods
 from emotone.steering.prefer import Rated, prefer
 from emotone.steering.record import block_means, response_means
 from emotone.steering.vector_file import WITH_ADAPTERS
@@ -243,12 +243,12 @@ def taught(plan: Plan, step: str) -> None:
     how = plan.steps[step]
     lm, start = companion(plan, how.before, trainable=True) if how.before else (base(plan), None)
     chosen = [line for line in lines(plan.lang) if how.learns(line.writer)]
-    taught = {label for line in chosen for label in line.replies}
+    emotions = {label for line in chosen for label in line.replies}
     pushes = learn(
         lm.model,
         lm.tokenizer,
         [Exchange(line.dialogue, line.replies) for line in chosen],
-        [label for label in LABELS if label in taught],
+        [label for label in LABELS if label in emotions],
         norms(plan),
         system=plan.system,
         settings=how.settings,
@@ -372,7 +372,7 @@ def pack(plan: Plan, step: str, rank: int, folder: Path) -> None:
         positions="last",
         adapters=sha256(folder / WEIGHTS),
         method="companion",
-        data=digest([[line.post, dict(line.replies)] for line in lines(plan.lang)]),
+        data=data_hash(lines(plan.lang)),
         norms=tuple(round(float(n), 4) for n in activations),
         curves=curves,
         notes={
@@ -394,29 +394,39 @@ def at_full(curve: Curve) -> Curve:
     return Curve((*(knot for knot in curve.knots if knot[0] < 100), (100.0, 1.0)))
 
 
-def calibrate(plan: Plan, folder: Path) -> None:
-    """Measure doses by the labelling judge, one candidate a post; moods keep a straight curve."""
-    vectors = open_vectors(str(folder))
+def swept(
+    plan: Plan,
+    moods: AnyMoods,
+    folder: Path,
+    checkpoint: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> AnyMoods:
+    """Measure doses by the labelling judge, one candidate a post.
+
+    Args:
+        plan: Whose companion it is.
+        moods: Vectors or mood adapters; those of moods keep a straight curve.
+        folder: Folder of the shared adapters.
+        checkpoint: Where replies are kept, so that a killed sweep goes on.
+        progress: As for `calibrate_vectors`.
+    """
     lm = base(plan)
-    give_adapters(lm.model, vectors, str(folder))
-    measured = calibrate_vectors(
+    give_adapters(lm.model, moods, str(folder))
+    card = calibrate_vectors(
         lm,
-        vectors.only(*JUDGED),
+        moods.only(*JUDGED),
         shipped_posts(plan.lang),
         open_judge(LABEL[plan.lang], "everyday"),
         known_texts=[text for line in lines(plan.lang) for text in line.replies.values()],
         config=Config(candidates=1, sense="", batch=64),
         settings=SWEEPS[plan.lang],
-        checkpoint=plan.out / "sweep.json",
-    )
-    curves = {k: at_full(curve) for k, curve in measured.card.curves.items()}
-    card = replace(
-        vectors.card,
-        curves={**vectors.card.curves, **curves},
-        measured=measured.card.measured,
-    )
+        checkpoint=checkpoint,
+        progress=progress,
+    ).card
+    curves = {k: at_full(curve) for k, curve in card.curves.items()}
     print({label: curve.knots for label, curve in curves.items()})
-    replace(vectors, card=card).save(folder / WITH_ADAPTERS)
+    curves = {**moods.card.curves, **curves}
+    return replace(moods, card=replace(moods.card, curves=curves, measured=card.measured))
 
 
 def main() -> None:
@@ -440,7 +450,9 @@ def main() -> None:
     elif given.step == "pack":
         pack(plan, of, given.rank, given.to or plan.shipped)
     elif given.step == "sweep":
-        calibrate(plan, given.to or plan.shipped)
+        folder = given.to or plan.shipped
+        vectors = open_vectors(str(folder))
+        swept(plan, vectors, folder, plan.out / "sweep.json").save(folder / WITH_ADAPTERS)
     else:
         args.error(
             f"no step {given.step!r}; use {', '.join(plan.steps)}, answer, prefer, pack, sweep"

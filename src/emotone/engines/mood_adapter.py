@@ -22,12 +22,7 @@ from emotone.engines.mood import licences
 from emotone.errors import CheckpointError, Unsupported
 from emotone.files import sha256
 from emotone.steering.mood_adapters import MoodAdapters
-from emotone.training.adapters import CONFIG, WEIGHTS
-
-_PREFIX = "base_model.model."
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-#: Settings of peft that make an adapter more than the product of two maps.
-_NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias")
+from emotone.training.adapters import CONFIG, WEIGHTS, map_tensors, plain_maps, read_adapters
 
 _Maps = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -69,9 +64,8 @@ def write_mood_adapter(
     rank = max(len(down) for down, _ in joined.values())
     for path, (down, up) in joined.items():
         missing = rank - len(down)
-        filled = torch.nn.functional.pad(down, (0, 0, 0, missing))
-        tensors[f"{_PREFIX}{path}{_DOWN}"] = filled.contiguous()
-        tensors[f"{_PREFIX}{path}{_UP}"] = torch.nn.functional.pad(up, (0, missing)).contiguous()
+        down = torch.nn.functional.pad(down, (0, 0, 0, missing))
+        tensors |= map_tensors(path, down, torch.nn.functional.pad(up, (0, missing)))
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=paths, task_type="CAUSAL_LM")
     record = mood_record(adapters, doses) | {"rank": rank}
     settings = config.to_dict() | {
@@ -109,31 +103,10 @@ def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _shared_maps(folder: Path, digest: str) -> _Maps:
     """Read the shared adapters: path -> A, and B with their scale in it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        saved = load_file(folder / WEIGHTS)
-        scale = config["lora_alpha"] / config["r"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"the shared adapters in {str(folder)!r} cannot be read ({error}); copy the whole"
-            " folder again"
-        ) from error
+    config, saved = read_adapters(folder)
     if digest != sha256(folder / WEIGHTS):
         raise CheckpointError(
             f"these mood adapters were learned {'on others' if digest else 'without adapters'}, not"
             f" on those in {str(folder)!r}; give the folder that they came in"
         )
-    downs = [name for name in saved if name.endswith(_DOWN)]
-    if any(config.get(key) for key in _NOT_PLAIN) or len(saved) != 2 * len(downs):
-        raise Unsupported(
-            f"the shared adapters in {str(folder)!r} are more than products of two maps; train"
-            " plain ones"
-        )
-    paths = {name.removeprefix(_PREFIX).removesuffix(_DOWN): name for name in downs}
-    return {
-        path: (saved[name].float(), saved[name.replace(_DOWN, _UP)].float() * scale)
-        for path, name in paths.items()
-    }
+    return plain_maps(config, saved, folder)

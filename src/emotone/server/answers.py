@@ -110,13 +110,36 @@ def decoding_of(body: Request, longest: int | None, settings: Settings) -> Decod
     }
     longest = longest if longest is not None else body.max_tokens
     if longest is not None:
-        if longest > settings.max_tokens:
-            raise UsageError(f"max_tokens is {longest}; use {settings.max_tokens} or less")
-        given["max_tokens"] = longest
+        given["max_tokens"] = length_of(longest, settings)
     if given.get("temperature") == 0:
         kept = ("max_tokens", "min_tokens", "repetition_penalty", "no_repeat")
         return Decoding("greedy", **{k: v for k, v in given.items() if k in kept})
     return Decoding(seed=(body.seed or 0) % 2**63, **given)
+
+
+def length_of(longest: int, settings: Settings) -> int:
+    """Check the most tokens that are asked for."""
+    if longest > settings.max_tokens:
+        raise UsageError(f"max_tokens is {longest}; use {settings.max_tokens} or less")
+    return longest
+
+
+def count_of(body: Request, settings: Settings) -> int:
+    """Return how many replies are asked for."""
+    count = body.n or 1
+    if count > settings.max_n:
+        raise UsageError(f"n is {count}; use {settings.max_n} or less")
+    return count
+
+
+#: What is told where `plain_json` holds.
+JSON_NOTE = "JSON is written without a mood; emotion_in_code changes that"
+
+
+def plain_json(body: Request) -> bool:
+    """Whether JSON is asked for, and no mood in it."""
+    form = body.response_format if isinstance(body, ChatRequest) else None
+    return form is not None and form.type != "text" and not body.emotion_in_code
 
 
 def ask(
@@ -144,17 +167,14 @@ def ask(
     stop = [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
     if len(stop) > _STOPS or any(not s or len(s) > _STOP_LENGTH for s in stop):
         raise UsageError(f"give at most {_STOPS} stop texts of 1 to {_STOP_LENGTH} characters")
-    count = body.n or 1
-    if count > settings.max_n:
-        raise UsageError(f"n is {count}; use {settings.max_n} or less")
+    count = count_of(body, settings)
     if count > 1 and decoding.strategy == "greedy":
         raise UsageError("several replies at temperature 0 are all the same; ask for one")
     cares = settings.care and care.needs_care(dialogue.posts[-1].text)
     chat = body if isinstance(body, ChatRequest) else None
-    in_json = chat is not None and chat.response_format is not None
-    if in_json and chat.response_format.type != "text" and not body.emotion_in_code:  # pyright: ignore
+    if plain_json(body):
         feeling = moods.Feeling()
-        remarks = [*remarks, "JSON is written without a mood; emotion_in_code changes that"]
+        remarks = [*remarks, JSON_NOTE]
     events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
     said = Ask(f"{kind}-{uuid.uuid4().hex}", body.model or served.name, [], events)
     said.remarks += remarks

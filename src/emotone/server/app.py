@@ -7,6 +7,7 @@ import mimetypes
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -85,15 +86,7 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
         finally:
             await asyncio.to_thread(hand.stop)
 
-    app = FastAPI(
-        title="emotone",
-        version=__version__,
-        description="Replies with a chosen emotion, over OpenAI's API.",
-        lifespan=life,
-        docs_url=None,
-        redoc_url=None,
-        max_body_size=settings.max_body,  # of bodies that do not say their length
-    )
+    app = bare("Replies with a chosen emotion, over OpenAI's API.", life, settings)
     app.include_router(writing.router(hand, settings, meters))
     app.include_router(telling.router(hand, settings, meters))
     page = files("emotone.server") / "page"
@@ -108,6 +101,25 @@ def build(settings: Settings, keys: Sequence[str] = (), *, worker: Worker | None
     app.mount("/page", StaticFiles(directory=str(page)))
 
     return dressed(app, settings, keys)
+
+
+def bare(description: str, life: Any, settings: Settings) -> FastAPI:
+    """Make an application without paths.
+
+    Args:
+        description: What it is, for the OpenAPI document.
+        life: Its lifespan.
+        settings: What it may do.
+    """
+    return FastAPI(
+        title="emotone",
+        version=__version__,
+        description=description,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=settings.max_body,  # of bodies that do not say their length
+    )
 
 
 def dressed(app: FastAPI, settings: Settings, keys: Sequence[str]) -> App:

@@ -24,11 +24,18 @@ from fastapi.responses import JSONResponse, Response
 from emotone import __version__
 from emotone.emotions import EmotionMix
 from emotone.engines.mood_name import mood_name
-from emotone.errors import Unsupported, UsageError
+from emotone.errors import Unsupported
 from emotone.lm.chat import FRIEND, NO_SYSTEM
 from emotone.server import care, wire
-from emotone.server.answers import dialogue_of, feeling_of
-from emotone.server.app import dressed
+from emotone.server.answers import (
+    JSON_NOTE,
+    count_of,
+    dialogue_of,
+    feeling_of,
+    length_of,
+    plain_json,
+)
+from emotone.server.app import bare, dressed
 from emotone.server.failures import ERRORS
 from emotone.server.served import Served, split_id
 from emotone.server.settings import Settings
@@ -93,15 +100,7 @@ def build(settings: Settings, keys: Sequence[str], engine: Engine) -> App:
         finally:
             await engine.upstream.close()
 
-    app = FastAPI(
-        title="emotone",
-        version=__version__,
-        description="Replies with a chosen emotion by vLLM, over OpenAI's API.",
-        lifespan=life,
-        docs_url=None,
-        redoc_url=None,
-        max_body_size=settings.max_body,
-    )
+    app = bare("Replies with a chosen emotion by vLLM, over OpenAI's API.", life, settings)
     app.include_router(_writing(settings, engine))
     app.include_router(_telling(engine))
 
@@ -180,10 +179,8 @@ def _ask(
     if body.empathy or (chat is not None and chat.emotion_meter):
         raise Unsupported("this engine offers neither empathy levels nor a meter; leave them out")
     longest = max(filter(None, [body.max_tokens, chat and chat.max_completion_tokens]), default=0)
-    if longest > settings.max_tokens:
-        raise UsageError(f"max_tokens is {longest}; use {settings.max_tokens} or less")
-    if (body.n or 1) > settings.max_n:
-        raise UsageError(f"n is {body.n}; use {settings.max_n} or less")
+    length_of(longest, settings)
+    count_of(body, settings)
     feeling = feeling_of(body, posts, in_name, settings)
     if len(feeling.frames) > 1:
         raise Unsupported(
@@ -198,10 +195,9 @@ def _ask(
         mix = without(mix, care.WITHHELD)
         asked.pointer = care.pointer(last)
         asked.remarks.append(care.NOTE)
-    form = chat.response_format if chat is not None else None
-    if mix and form is not None and form.type != "text" and not body.emotion_in_code:
+    if mix and plain_json(body):
         mix = None
-        asked.remarks.append("JSON is written without a mood; emotion_in_code changes that")
+        asked.remarks.append(JSON_NOTE)
     if mix and not any(engine.moods.doses(mix).values()):
         mix = None
     asked.mix = mix

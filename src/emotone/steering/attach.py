@@ -125,11 +125,49 @@ def _refuse_weights(*_: Any) -> None:
     )
 
 
-class HookAttachment:
-    """The displacement added by a forward hook on each chosen block."""
+class CountedHooks:
+    """Hooks tied to a model, and how often each acted: one that is never called says nothing.
 
-    #: It counts how often each block acted, since a hook that is never called says nothing.
+    Args:
+        slots: How many act.
+        columns: Which columns of a pass are steered, and what was refused.
+    """
+
     counts: Literal[True] = True
+
+    def __init__(self, slots: int, columns: Columns) -> None:
+        self._columns = columns
+        self._handles: list[Any] = []
+        self._fired = [0] * slots
+        #: How often the decoder ran.
+        self.passes = 0
+        #: Rows of the model that belong to each row of the push; None for as many of each.
+        self.copies: Sequence[int] | None = None
+
+    def detach(self) -> None:
+        """Remove every hook that was registered."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def start_count(self) -> None:
+        """Count from here."""
+        self._fired = [0] * len(self._fired)
+        self.passes = 0
+
+    def fired(self) -> list[int]:
+        """Return how often each acted."""
+        return list(self._fired)
+
+    def silent(self) -> list[int]:
+        """Return those that never acted though the model ran; raise if a pass was refused."""
+        if self._columns.refusal is not None:
+            raise self._columns.refusal
+        return [i for i, n in enumerate(self._fired) if n == 0] if self.passes else []
+
+
+class HookAttachment(CountedHooks):
+    """The displacement added by a forward hook on each chosen block."""
 
     def __init__(
         self,
@@ -144,17 +182,12 @@ class HookAttachment:
         self._model, self._decoder = model, decoder(model)
         self._modules = [site_module(model, listed[i], site) for i in chosen]
         self._chosen = chosen
-        self._columns = columns
+        super().__init__(len(chosen), columns)
         self.operation = operation
         self._stream = stream(model) if site == "resid" else None
         reference = next(model.parameters())
         self._dtype, self._device = reference.dtype, reference.device
-        self._handles: list[Any] = []
-        self._fired = [0] * len(chosen)
-        self._passes = 0
         self.everywhere = False
-        #: Rows of the model that belong to each row of the displacement; None for as many of each.
-        self.copies: Sequence[int] | None = None
         self.set(displacement)
 
     def set(self, displacement: Tensor) -> None:
@@ -177,7 +210,7 @@ class HookAttachment:
         self._columns.before_model(module, args, kwargs)
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self._passes += 1
+        self.passes += 1
         self._columns.before_forward(module, args, kwargs)
 
     def _hook(self, slot: int) -> Callable[[nn.Module, Any, Any], Any]:
@@ -225,34 +258,12 @@ class HookAttachment:
         except SteeringError as error:
             self._columns.refuse(str(error), SteeringError)
 
-    def detach(self) -> None:
-        """Remove every hook that was registered."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-
-    def start_count(self) -> None:
-        """Count from here."""
-        self._fired = [0] * len(self._fired)
-        self._passes = 0
-
-    def fired(self) -> list[int]:
-        """Return how often each chosen block acted."""
-        return list(self._fired)
-
-    @property
-    def passes(self) -> int:
-        """How often the decoder ran."""
-        return self._passes
-
     def finish(self) -> None:
         """Raise if a pass was refused, or the model ran and a chosen block did not act."""
-        if self._columns.refusal is not None:
-            raise self._columns.refusal
-        silent = [i for i, n in zip(self._chosen, self._fired, strict=True) if n == 0]
-        if self._passes and silent:
+        if silent := self.silent():
             raise SteeringError(
-                f"the model ran {self._passes} passes, but blocks {silent} were never steered; "
+                f"the model ran {self.passes} passes, but blocks"
+                f" {[self._chosen[i] for i in silent]} were never steered; "
                 "use a model whose blocks are called as modules"
             )
 

@@ -202,18 +202,7 @@ def learn(
         DataError: If an emotion has no reply to fit to.
         EmotoneError: As `emotone.training.run.Run`.
     """
-    tokens = [
-        (prompt, replies)
-        for exchange in exchanges
-        if (
-            replies := [
-                (row, reply_ids(tokenizer, reply))
-                for label, reply in exchange.replies.items()
-                if (row := row_of(label, labels)) is not None
-            ]
-        )
-        and (prompt := prompt_ids(tokenizer, exchange.dialogue, system))
-    ]
+    tokens = encoded(tokenizer, exchanges, labels, system)
     empty = set(range(1, len(labels) + 1)) - {of for _, replies in tokens for of, _ in replies}
     if empty:
         missing = ", ".join(labels[row - 1] for row in sorted(empty))
@@ -231,7 +220,7 @@ def learn(
     filler = tokenizer.pad_token_id or 0
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
-        nll = pupil.nats(pack(_draw(tokens, settings, step), filler)).mean()
+        nll = pupil.nats(pack(draw(tokens, settings, step), filler)).mean()
         if progress is not None:
             progress(step + 1, settings.steps)
         return nll, {"loss": nll.item()}
@@ -241,6 +230,27 @@ def learn(
         return pupil.train(loss, settings, depends_on, checkpoint)
     with frozen(model):
         return pupil.train(loss, settings, depends_on, checkpoint)
+
+
+def encoded(
+    tokenizer: Any, exchanges: Sequence[Exchange], labels: Sequence[str], system: str
+) -> list[tuple[list[int], list[tuple[int, list[int]]]]]:
+    """Return for each exchange its prompt, and the row and tokens of each reply that is learned.
+
+    Exchanges without such a reply are left out.
+    """
+    return [
+        (prompt, replies)
+        for exchange in exchanges
+        if (
+            replies := [
+                (row, reply_ids(tokenizer, reply))
+                for label, reply in exchange.replies.items()
+                if (row := row_of(label, labels)) is not None
+            ]
+        )
+        and (prompt := prompt_ids(tokenizer, exchange.dialogue, system))
+    ]
 
 
 def row_of(label: str, labels: Sequence[str]) -> int | None:
@@ -411,7 +421,7 @@ class Pupil:
         }
 
 
-def _draw(
+def draw(
     tokens: Sequence[tuple[list[int], list[tuple[int, list[int]]]]],
     settings: CompanionSettings,
     step: int,

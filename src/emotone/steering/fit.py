@@ -29,7 +29,7 @@ from emotone.identity import digest
 from emotone.lm.batch import pad_pairs
 from emotone.lm.chat import prompt_ids
 from emotone.models.token_ids import text_ids
-from emotone.steering.layers import Site, blocks, site_module, width
+from emotone.steering.layers import Site, blocks, hooked, site_module, width
 from emotone.steering.record import hidden
 from emotone.training.optim import set_lr
 from emotone.training.run import Run, Task, prepared
@@ -232,12 +232,8 @@ def displaced(modules: Sequence[nn.Module], push: Callable[[int], Tensor]) -> It
 
         return add
 
-    handles = [m.register_forward_hook(hook(i)) for i, m in enumerate(modules)]
-    try:
+    with hooked(modules, hook):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def label_of(example: Example) -> str | None:

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from emotone.errors import SteeringError, Unsupported
-from emotone.steering.attach import forget_compiled, rows_for
-from emotone.steering.layers import decoder, text_config
+from emotone.errors import SteeringError
+from emotone.steering.attach import CountedHooks, forget_compiled, rows_for
+from emotone.steering.layers import decoder, hooked
 from emotone.steering.positions import Columns
+from emotone.steering.selftest import probe_ids, rounding, running
 
-_COLUMNS = 5
-#: Rounding allowed by the test, in units of the type's epsilon times the largest output.
-_ULPS = {torch.float32: 64.0, torch.float64: 64.0}
-_ULPS_HALF = 4.0
 _proved: WeakKeyDictionary[nn.Module, set[tuple[str, ...]]] = WeakKeyDictionary()
 
 
@@ -86,7 +83,7 @@ def maps_of(model: nn.Module, maps: Mapping[str, Factors]) -> list[nn.Module]:
     return found
 
 
-class GateAttachment:
+class GateAttachment(CountedHooks):
     """Low-rank maps tied to a model by a forward hook on each map that has one.
 
     Args:
@@ -95,21 +92,13 @@ class GateAttachment:
         push: Dose of each emotion, [E] for all rows or [B, E] for each.
     """
 
-    #: It counts how often each map acted, since a hook that is never called says nothing.
-    counts: Literal[True] = True
-
     def __init__(self, model: nn.Module, maps: Mapping[str, Factors], push: Tensor) -> None:
         self._decoder = decoder(model)
         self._modules = maps_of(model, maps)
         self._paths, self._maps = tuple(maps), list(maps.values())
-        self._columns = Columns("all")
-        self._handles: list[Any] = []
-        self._fired = [0] * len(maps)
-        self._passes = 0
+        super().__init__(len(maps), Columns("all"))
         self._stacked: list[tuple[Tensor, Tensor]] = []
         self._chosen: tuple[int, ...] = ()
-        #: Rows of the model that belong to each row of the push; None for as many of each.
-        self.copies: Sequence[int] | None = None
         self.set(push)
 
     def set(self, push: Tensor) -> None:
@@ -131,7 +120,7 @@ class GateAttachment:
             self._handles.append(module.register_forward_hook(self._hook(slot)))
 
     def _count(self, _module: nn.Module, _args: Any) -> None:
-        self._passes += 1
+        self.passes += 1
 
     def _hook(self, slot: int) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(_module: nn.Module, args: Any, output: Tensor) -> Tensor:
@@ -165,26 +154,13 @@ class GateAttachment:
             self._gate = gate = gate.to(x.device, x.dtype)
         return gate
 
-    def detach(self) -> None:
-        """Remove every hook that was registered."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-
-    def start_count(self) -> None:
-        """Count from here."""
-        self._fired = [0] * len(self._fired)
-        self._passes = 0
-
     def finish(self) -> None:
         """Raise if a pass was refused, or the model ran and a map did not act."""
-        if self._columns.refusal is not None:
-            raise self._columns.refusal
-        silent = [p for p, n in zip(self._paths, self._fired, strict=True) if n == 0]
-        if self._passes and silent:
+        if silent := self.silent():
             raise SteeringError(
-                f"the model ran {self._passes} passes, but the adapters beside {silent[0]} never"
-                " acted; use a model whose maps are called as modules"
+                f"the model ran {self.passes} passes, but the adapters beside"
+                f" {self._paths[silent[0]]} never acted; use a model whose maps are called as"
+                " modules"
             )
 
     # -- proof -------------------------------------------------------------------------------
@@ -216,14 +192,11 @@ class GateAttachment:
 
         self.set(torch.zeros(len(self._maps[0].down)))
         self.start_count()
-        handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(self._modules)]
-        try:
-            _run(model)
-        finally:
-            for handle in handles:
-                handle.remove()
+        ids = probe_ids(model)
+        with hooked(self._modules, keep), running():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
         wrong = [p for p, n in zip(self._paths, self._fired, strict=True) if n != 1]
-        if wrong or self._passes != 1:
+        if wrong or self.passes != 1:
             raise SteeringError(
                 f"the map {wrong[0] if wrong else 'of the decoder'} was not called exactly once in"
                 " a pass; use a model whose maps are called as modules"
@@ -234,31 +207,13 @@ class GateAttachment:
             down, up = (part.to(x.device, x.dtype).double() for part in self._maps[slot])
             wanted = before.double() + torch.einsum("...i,eri,eor->...o", x.double(), down, up)
             gap = (module(x).double() - wanted).abs().max().item()
-            ulps = _ULPS.get(before.dtype, _ULPS_HALF)
-            if gap > ulps * torch.finfo(before.dtype).eps * wanted.abs().max().item():
+            if gap > rounding(before.dtype) * wanted.abs().max().item():
                 raise SteeringError(
                     f"the map {path} moved {gap:.1e} away from what its adapters give; use a model"
                     " whose maps nothing else changes, or call model.eval()"
                 )
         self.set(push)
         proved.add(self._paths)
-
-
-def _run(model: nn.Module) -> None:
-    """Run a model on a few tokens."""
-    places = (parameter.device for parameter in model.parameters())
-    device = next((place for place in places if place.type != "meta"), torch.device("cpu"))
-    vocabulary = int(text_config(model).vocab_size)
-    ids = (torch.arange(_COLUMNS, device=device) * 7 + 3).remainder(vocabulary)[None]
-    try:
-        model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        if type(error).__module__ != "builtins":
-            raise
-        raise Unsupported(
-            f"the model does not run on a few token ids alone ({error}); steer a causal language"
-            " model that does"
-        ) from error
 
 
 @contextmanager
@@ -268,9 +223,5 @@ def beside(modules: Sequence[nn.Module], added: Callable[[int, Tensor], Tensor])
     def hook(index: int) -> Callable[[nn.Module, Any, Any], Tensor]:
         return lambda _module, args, output: output + added(index, args[0])
 
-    handles = [m.register_forward_hook(hook(i)) for i, m in enumerate(modules)]
-    try:
+    with hooked(modules, hook):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

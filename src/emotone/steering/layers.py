@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -190,3 +192,27 @@ def decoder(model: nn.Module) -> nn.Module:
         return unwrapped(module)
     inner = getattr(model, "base_model", model)
     return inner if isinstance(inner, nn.Module) else model
+
+
+@contextmanager
+def hooked(
+    modules: Sequence[nn.Module],
+    hook: Callable[[int], Callable[..., Any]],
+    *,
+    with_kwargs: bool = False,
+) -> Iterator[None]:
+    """Call hook(i) after module i inside.
+
+    Args:
+        modules: Parts of a model.
+        hook: Index of a module -> its forward hook.
+        with_kwargs: Whether hooks are given keyword arguments too.
+    """
+    handles = [
+        m.register_forward_hook(hook(i), with_kwargs=with_kwargs) for i, m in enumerate(modules)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

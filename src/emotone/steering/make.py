@@ -150,11 +150,16 @@ def make_vectors(
         system_prompt=system,
         positions="last",
         method="made",
-        data=digest([[line.post, dict(line.replies)] for line in lines]),
+        data=data_hash(lines),
         norms=tuple(round(float(n), 4) for n in norms),
         notes={"texts": f"everyday ({lang}), Apache-2.0", "nearest": nearest(directions, norms)},
     )
     return EmotionVectors(directions, card, listener)
+
+
+def data_hash(lines: Sequence[everyday.Line]) -> str:
+    """Hash lines that something learned from, for its card."""
+    return digest([[line.post, dict(line.replies)] for line in lines])
 
 
 def contrast(lang: Lang, *, moods: bool = True) -> list[everyday.Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -77,6 +77,10 @@ class Moods(Protocol):
     @property
     def taxonomy(self) -> Taxonomy:
         """The label set for parsing mixes."""
+        ...
+
+    def only(self, *labels: str) -> Self:
+        """Keep some emotions, with their calibration."""
         ...
 
     def doses(self, mix: EmotionMix) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from emotone.lm.batch import pad, pad_pairs
 from emotone.models.token_ids import text_ids
-from emotone.steering.layers import Site, blocks, decoder, site_module, width
+from emotone.steering.layers import Site, blocks, decoder, hooked, site_module, width
 
 
 def hidden(output: Any) -> Tensor:
@@ -39,12 +39,8 @@ def recording(model: nn.Module, site: Site = "resid") -> Iterator[list[Tensor]]:
 
         return hook
 
-    handles = [m.register_forward_hook(keep(i)) for i, m in enumerate(modules)]
-    try:
+    with hooked(modules, keep):
         yield states
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @dataclass(frozen=True, slots=True)

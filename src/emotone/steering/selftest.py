@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from emotone.errors import SteeringError, Unsupported
 from emotone.steering.attach import Attachment
-from emotone.steering.layers import Site, site_module, stream, text_config
+from emotone.steering.layers import Site, hooked, site_module, stream, text_config
 from emotone.steering.record import hidden
 
 #: Activations of the chosen blocks on the test's tokens, [T, d] each, by model and attachment.
@@ -72,10 +72,7 @@ def _test(
 ) -> list[Tensor]:
     """Do the three tests and return each block's own activation of one row, [T, d]."""
     rows = displacement.shape[0] if displacement.dim() == 3 else 1
-    places = (parameter.device for parameter in model.parameters())
-    device = next((place for place in places if place.type != "meta"), torch.device("cpu"))
-    vocabulary = int(text_config(model).vocab_size)
-    ids = (torch.arange(_COLUMNS, device=device) * 7 + 3).remainder(vocabulary).repeat(rows, 1)
+    ids = probe_ids(model, rows)
     modules = [site_module(model, listed[i], site) for i in chosen]
     own = stream(model) if site == "resid" else None
 
@@ -196,8 +193,7 @@ def _moves(
         # Position 0 carries abnormally large activations that would hide an error.
         gap = (after.float() - wanted)[:, 1:].abs().amax()
         scale = wanted[:, 1:].abs().amax()
-        ulps = _ULPS.get(before.dtype, _ULPS_HALF)
-        if gap > ulps * torch.finfo(before.dtype).eps * scale:
+        if gap > rounding(before.dtype) * scale:
             raise SteeringError(
                 f"block {index} moved {gap.item():.1e} away from the displacement asked "
                 f"(activations up to {scale.item():.1e}); the model's family needs its own entry "
@@ -229,10 +225,34 @@ def _observe(
 
         return hook
 
-    handles = [m.register_forward_hook(keep(i), with_kwargs=True) for i, m in enumerate(modules)]
-    try:
+    with hooked(modules, keep, with_kwargs=True), running():
         mask = torch.ones_like(ids)
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.clone()
+    return logits, inputs, outputs
+
+
+def probe_ids(model: nn.Module, rows: int = 1) -> Tensor:
+    """Return a few token ids that any model knows, [rows, 5]."""
+    places = (parameter.device for parameter in model.parameters())
+    device = next((place for place in places if place.type != "meta"), torch.device("cpu"))
+    vocabulary = int(text_config(model).vocab_size)
+    return (torch.arange(_COLUMNS, device=device) * 7 + 3).remainder(vocabulary).repeat(rows, 1)
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """Return the rounding that a test allows, as a share of the largest entry."""
+    return _ULPS.get(dtype, _ULPS_HALF) * torch.finfo(dtype).eps
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Run a model on token ids alone inside.
+
+    Raises:
+        Unsupported: If it does not run so.
+    """
+    try:
+        yield
     except (TypeError, ValueError, AttributeError, RuntimeError, IndexError, KeyError) as error:
         if type(error).__module__ != "builtins":  # such as memory that is full: it says what it is
             raise
@@ -240,10 +260,6 @@ def _observe(
             f"the model does not run on a few token ids alone ({_first_line(error)}); steer a "
             "causal language model that does"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return logits, inputs, outputs
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ Source: Hu et al. 2021, LoRA, by peft.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ _PREFIX = "base_model.model."
 _NAME = "default"
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 #: Settings of peft that make an adapter more than the product of two maps.
-_NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
+_NOT_PLAIN = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias")
 
 _Key = tuple[int, ...]
 
@@ -215,40 +215,86 @@ def fold_adapters(model: nn.Module, folder: Path) -> None:
         CheckpointError: As `load_adapters`.
         Unsupported: As `load_adapters`.
     """
+    try:
+        config, saved = read_adapters(folder)
+        maps = {} if config.get("fan_in_fan_out") else plain_maps(config, saved, folder)
+    except (CheckpointError, Unsupported):
+        maps = {}
+    if not maps or not all(_fits(model, path, *both) for path, both in maps.items()):
+        load_adapters(model, folder)  # peft reads it, or says what is wrong
+        merge_adapters(model)
+        return
+    for path, (down, up) in maps.items():
+        weight: Any = model.get_submodule(path).weight
+        weight += (up @ down).to(weight.device, weight.dtype)
+
+
+def read_adapters(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read the settings and the tensors of saved adapters, without peft.
+
+    Raises:
+        CheckpointError: If they cannot be read.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         saved = load_file(folder / WEIGHTS)
-        scale = config["lora_alpha"] / config["r"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        config, saved, scale = {}, {}, 0.0
+        _ = config["lora_alpha"] / config["r"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"the adapters in {str(folder)!r} cannot be read ({error}); copy the whole folder again"
+        ) from error
+    return config, saved
+
+
+def plain_maps(
+    config: Mapping[str, Any], saved: Mapping[str, Tensor], folder: Path
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Take adapters apart that are products of two maps, as `save_adapters` writes them.
+
+    Args:
+        config: As `read_adapters` gave it.
+        saved: This too.
+        folder: Where they are from.
+
+    Returns:
+        Path of a map -> A [r, in] and B [out, r] float32, alpha / r in B.
+
+    Raises:
+        Unsupported: If they are of another kind.
+    """
     downs = [name for name in saved if name.endswith(_DOWN)]
-    maps = {name: name.removeprefix(_PREFIX).removesuffix(_DOWN) for name in downs}
-    plain = (
-        len(saved) == 2 * len(downs) > 0
-        and not any(config.get(key) for key in _NOT_PLAIN)
-        and all(name.replace(_DOWN, _UP) in saved for name in downs)
-        and all(_fits(model, path, saved, name) for name, path in maps.items())
-    )
-    if not plain:  # peft reads it, or says what is wrong
-        load_adapters(model, folder)
-        merge_adapters(model)
-        return
-    for name, path in maps.items():
-        weight: Any = model.get_submodule(path).weight
-        low, up = saved[name].float(), saved[name.replace(_DOWN, _UP)].float()
-        weight += (scale * up @ low).to(weight.device, weight.dtype)
+    if (
+        any(config.get(key) for key in _NOT_PLAIN)
+        or len(saved) != 2 * len(downs)
+        or not all(name.replace(_DOWN, _UP) in saved for name in downs)
+    ):
+        raise Unsupported(
+            f"the adapters in {str(folder)!r} are more than products of two maps; train plain ones"
+        )
+    scale = config["lora_alpha"] / config["r"]
+    return {
+        name.removeprefix(_PREFIX).removesuffix(_DOWN): (
+            saved[name].float(),
+            scale * saved[name.replace(_DOWN, _UP)].float(),
+        )
+        for name in downs
+    }
 
 
-def _fits(model: nn.Module, path: str, saved: dict[str, Tensor], name: str) -> bool:
+def map_tensors(path: str, down: Tensor, up: Tensor) -> dict[str, Tensor]:
+    """Name the maps beside one of the model's as adapters are saved."""
+    return {f"{_PREFIX}{path}{_DOWN}": down.contiguous(), f"{_PREFIX}{path}{_UP}": up.contiguous()}
+
+
+def _fits(model: nn.Module, path: str, down: Tensor, up: Tensor) -> bool:
     try:
         linear = model.get_submodule(path)
     except AttributeError:
         return False
-    shape = (saved[name.replace(_DOWN, _UP)].shape[0], saved[name].shape[1])
-    return isinstance(linear, nn.Linear) and linear.weight.shape == shape
+    return isinstance(linear, nn.Linear) and linear.weight.shape == (len(up), down.shape[1])
 
 
 def _inject(model: nn.Module, config: Any) -> None:

@@ -14,7 +14,7 @@ from emotone.lm.chat import prompt_ids
 from emotone.lm.likelihood import reply_nats
 from emotone.models.tiny import tiny_causal_lm
 from emotone.models.token_ids import text_ids
-from emotone.steering.companion import CompanionSettings, Exchange, Pupil, _draw, learn, pack
+from emotone.steering.companion import CompanionSettings, Exchange, Pupil, draw, learn, pack
 from emotone.steering.find import give_adapters, open_vectors
 from emotone.steering.mood import Mood
 from emotone.steering.tiny import tiny_vectors
@@ -159,10 +159,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 def test_all_posts_come_once_before_one_comes_again():
     tokens = [([1] * (3 + i % 5), [(1, [2, 3])]) for i in range(40)]
     settings = CompanionSettings(batch=8)
-    drawn = [id(prompt) for step in range(5) for prompt, _ in _draw(tokens, settings, step)]
+    drawn = [id(prompt) for step in range(5) for prompt, _ in draw(tokens, settings, step)]
     assert len(set(drawn)) == len(drawn) == 40
-    assert _draw(tokens, settings, 3) == _draw(tokens, settings, 3)
-    assert _draw(tokens, settings, 3) != _draw(tokens, settings, 8)
+    assert draw(tokens, settings, 3) == draw(tokens, settings, 3)
+    assert draw(tokens, settings, 3) != draw(tokens, settings, 8)
 
 
 def test_an_emotion_without_replies_is_refused():
@@ -235,7 +235,7 @@ def test_a_push_whose_replies_do_not_come_stays_where_it_is():
     seed = next(
         s
         for s in range(20)
-        if _draw(bare, CompanionSettings(batch=1, seed=s), 0)[0][0] == tokens[0][0]
+        if draw(bare, CompanionSettings(batch=1, seed=s), 0)[0][0] == tokens[0][0]
     )
     first, second = after(1), after(2)
     assert not torch.equal(first["anger"], start["anger"])
@@ -249,7 +249,7 @@ def test_below_the_fade_a_push_says_the_neutral_reply_as_often_as_its_dose_is_sh
     drawn = [
         (of, dose, ids[0])
         for step in range(400)
-        for _, replies in _draw(tokens, settings, step)
+        for _, replies in draw(tokens, settings, step)
         for of, dose, ids in replies
     ]
     assert all(ids == 7 and dose == 0 for of, dose, ids in drawn if not of)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from emotone.errors import SteeringError
-from emotone.lm.batching import Batch
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.live import LiveSteering
 from emotone.steering.positions import POSITIONS, Positions
 from emotone.steering.tiny import tiny_vectors
 from emotone.systems import steered
-from emotone.types import Decoding, Dialogue
+from emotone.types import Decoding
+from unit.steering.running import alone, together
 
 GREEDY = Decoding("greedy", max_tokens=12)
 POSTS = ("the bus", "a longer post than that", "the bus again")
@@ -31,24 +31,9 @@ def test_each_row_is_pushed_as_alone_at_each_kind_of_position(positions: Positio
     lm, vectors = set_of(positions)
     system = steered.Steered(lm, vectors, steered.Config(candidates=1))
     asks = [{"joy": 1.5}, {}, {"anger": -1.0, "fear": 0.8}]
-    expected = [
-        system.reply_raw([Dialogue.of(post)], [ask], decoding=GREEDY)[0].text
-        for post, ask in zip(POSTS, asks, strict=True)
-    ]
-    live = LiveSteering(lm.model, vectors)
-    with live.on():
-        batch = Batch(lm, live)
-        rows = []
-        for post, ask in zip(POSTS, asks, strict=True):
-            prompt = system._prompt(Dialogue.of(post), None)
-            push = vectors.displacement(raw_scale=ask) if ask else None
-            rows += batch.join(prompt, [batch.draft(GREEDY, 0)], push, GREEDY)
-            batch.step()
-        while not all(row.draft.done for row in rows):
-            batch.step()
-            for row in [row for row in batch.rows if row.draft.done]:
-                batch.leave(row)
-    assert [row.draft.written().text for row in rows] == expected
+    expected = alone(system, POSTS, asks, GREEDY)
+    with LiveSteering(lm.model, vectors).on() as live:
+        assert together(system, live, POSTS, asks, GREEDY) == expected
     assert len(set(expected)) > 1
 
 

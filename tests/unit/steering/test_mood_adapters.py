@@ -10,7 +10,6 @@ import torch
 
 from emotone.emotions import EmotionMix
 from emotone.errors import CheckpointError, MixError, SteeringError, UnknownName, Unsupported
-from emotone.lm.batching import Batch
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.find import mood_file, open_moods, open_vectors
 from emotone.steering.gates import Factors
@@ -20,6 +19,7 @@ from emotone.steering.mood_adapters import MoodAdapters, open_mood_adapters
 from emotone.steering.tiny import tiny_vectors
 from emotone.systems import steered
 from emotone.types import Decoding, Dialogue
+from unit.steering.running import alone, together
 
 GREEDY = Decoding("greedy", max_tokens=12)
 IDS = (torch.arange(36).reshape(3, 12) * 7 + 3) % 250
@@ -152,24 +152,10 @@ def test_a_running_batch_gives_each_row_its_own(lm: Any) -> None:
     system = steered.Steered(lm, moods, steered.Config(candidates=1))
     posts = ("the bus", "a longer post than that", "the bus again")
     asks = [{"joy": 1.5}, {}, {"anger": 1.0, "fear": 0.8}]
-    expected = [
-        system.reply_raw([Dialogue.of(post)], [ask], decoding=GREEDY)[0].text
-        for post, ask in zip(posts, asks, strict=True)
-    ]
+    expected = alone(system, posts, asks, GREEDY)
     with LiveSteering(lm.model, moods).on() as live:
-        batch = Batch(lm, live)
-        rows: list[Any] = []
-        for post, ask in zip(posts, asks, strict=True):
-            prompt = system._prompt(Dialogue.of(post), None)
-            push = moods.push(ask) if ask else None
-            rows += batch.join(prompt, [batch.draft(GREEDY, 0)], push, GREEDY)
-            batch.step()
-        while not all(row.draft.done for row in rows):
-            batch.step()
-            for row in [row for row in batch.rows if row.draft.done]:
-                batch.leave(row)
+        assert together(system, live, posts, asks, GREEDY) == expected
         assert live.prefix_key(moods.push({"joy": 1.0})) != live.prefix_key(None)
-    assert [row.draft.written().text for row in rows] == expected
     assert len(set(expected)) > 1
     assert not any(m._forward_hooks for m in lm.model.modules())
 
