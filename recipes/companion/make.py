@@ -69,9 +69,14 @@ from recipes.everyday.candidates import write_rows
 PUSHES = "displacements.safetensors"
 LABELS = tuple(label for label in EVERYDAY.labels if label != EVERYDAY.neutral)
 ADAPTERS = LowRank()
-#: Files by what was written before the steps: the first, the second and third, the fourth.
+#: Files by the first step that they were there for; in no step before it.
 SECOND = ("en-p14", *(f"en-p{n}" for n in range(18, 31)))
 FOURTH = tuple(f"en-p{n}" for n in range(31, 37))
+FIFTH = tuple(f"en-p{n}" for n in range(37, 43))
+SIXTH = (
+    *(f"en-p{n}" for n in range(43, 99)),
+    *(f"en-{kind}{n}" for kind in ("hp", "mp") for n in range(1, 99) if (kind, n) > ("hp", 2)),
+)
 SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
 #: Candidates of each emotion that readers rate: several to few posts tell which of a post's replies
@@ -79,7 +84,6 @@ PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, 
 FOUR = {**dict.fromkeys(everyday.EMOTIONS, 4), "love": 2, EVERYDAY.neutral: 2}
 ONE = dict.fromkeys(everyday.EMOTIONS, 1)
 SHIPPED_RANK = 16
-FIFTH = tuple(f"en-p{n}" for n in range(37, 43))
 #: At a half dose a reply is half of an emotion, or a whole one half of the time.
 HALF: Mapping[str, Any] = {"dose": (0.2, 1.2), "fade": 0.75}
 STRAIGHT = Curve(((-100.0, -0.5), (0.0, 0.0), (100.0, 1.0)))
@@ -149,16 +153,18 @@ PLANS: Mapping[str, Plan] = {
         FRIENDS["en"],
         Path("out/companion"),
         {
-            "one": Step(CompanionSettings(steps=230, threads=2), without=SECOND + FOURTH + FIFTH),
+            "one": Step(
+                CompanionSettings(steps=230, threads=2), without=SECOND + FOURTH + FIFTH + SIXTH
+            ),
             "two": Step(
                 CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2),
                 "one",
-                without=FOURTH + FIFTH,
+                without=FOURTH + FIFTH + SIXTH,
             ),
             "three": Step(
                 CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2),
                 "two",
-                without=FOURTH + FIFTH,
+                without=FOURTH + FIFTH + SIXTH,
             ),
             "four": Step(
                 CompanionSettings(
