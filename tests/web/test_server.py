@@ -356,6 +356,15 @@ def test_json_and_system_messages_are_treated_openly(client: httpx.Client):
     assert "system messages are not read" in str(chat(client, messages=messages).json())
 
 
+def test_an_empty_reply_does_not_end_the_conversation(client: httpx.Client):
+    user = {"role": "user", "content": POST}
+    messages = [user, {"role": "assistant", "content": ""}, user]
+    answer = chat(client, messages=messages, seed=1, max_tokens=5).json()
+    assert "an empty message of the assistant was left out" in answer["emotone"]["notes"]
+    without = chat(client, messages=[user, user], seed=1, max_tokens=5).json()
+    assert answer["choices"][0]["message"] == without["choices"][0]["message"]
+
+
 def test_a_post_of_self_harm_gets_no_anger_and_a_pointer(client: httpx.Client):
     messages = [{"role": "user", "content": "I want to kill myself."}]
     answer = chat(client, messages=messages, emotion="anger:80 + sadness:20", max_tokens=5).json()

@@ -91,6 +91,9 @@ def dialogue_of(messages: Sequence[Message], settings: Settings) -> tuple[Dialog
             p.type not in _TEXT for p in message.content
         ):
             raise DataError(f"message {i} holds more than text; send text only")
+        elif message.role == "assistant" and not message.text().strip():
+            # A reply may end before its first word, and clients send back what they got.
+            remarks.append("an empty message of the assistant was left out")
         else:
             posts.append(Post(message.text(), Speaker(message.role)))
     return Dialogue(tuple(posts)), list(dict.fromkeys(remarks))
