@@ -35,6 +35,7 @@ def data(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_the_table_of_the_paper_from_nothing_but_a_model(data, tmp_path, monkeypatch, run):
     monkeypatch.setenv("EMOTONE_DATA", str(data.parent))
     out = tmp_path / "out"

@@ -26,8 +26,10 @@ TEXTS = [
     "😀",
     "word " * 500,
 ]
+#: Judges of a whole language model, where a pass takes a second.
+LARGE = ("zh-score",)
 CASES = [
-    (name, head.taxonomy)
+    pytest.param(name, head.taxonomy, marks=pytest.mark.slow if name in LARGE else ())
     for name in names()
     for head in read_card(zoo.folder("judges", name)).heads
 ]

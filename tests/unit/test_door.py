@@ -268,6 +268,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(Turn, "PATIENCE", 0.05)
 
 
+@pytest.mark.slow
 def test_eight_threads_get_the_replies_of_one(shared: Door):
     brief = Decoding(max_tokens=3)
     asked = [(f"post {i % 7}", MIXES[i % 8], i) for i in range(100)]

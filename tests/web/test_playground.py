@@ -49,6 +49,7 @@ PAGE = Path(str(files("emotone.server") / "page"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 if CHROMIUM is None:
     pytest.skip("no chromium is on the path", allow_module_level=True)
+pytestmark = pytest.mark.slow  # starts a browser
 
 BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "love")
 MOODS = (

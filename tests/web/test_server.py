@@ -193,6 +193,7 @@ def test_eight_clients_with_eight_moods_get_what_they_get_alone(client: httpx.Cl
     assert len(set(alone)) > 4
 
 
+@pytest.mark.slow
 def test_failed_and_cancelled_requests_leave_the_model_as_it_was(tmp_path: Path):
     system = steered.tiny()
     ids = torch.arange(3, 40)[None]

@@ -103,6 +103,7 @@ def test_raters_see_the_items_in_orders_of_their_own(client: TestClient, made, h
             assert [x for x in one if x in both] != [x for x in other if x in both]
 
 
+@pytest.mark.slow
 def test_a_study_end_to_end_finds_what_is_known(tmp_path: Path, hurried: None):
     """Twelve raters with known bias, three systems, through the API; `bench.study` has more."""
     path, tokens, world = simulated.study(tmp_path, posts=8, raters=12, hand=6, seed=1)

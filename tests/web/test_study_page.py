@@ -37,6 +37,7 @@ from unit.human import simulated  # noqa: E402
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 if CHROMIUM is None:
     pytest.skip("no chromium is on the path", allow_module_level=True)
+pytestmark = pytest.mark.slow  # starts a browser
 
 _CORE = (
     "<script>hit()</script>",

@@ -15,6 +15,7 @@ from emotone.data.everyday import Line
 from emotone.types import Post, Speaker
 
 
+@pytest.mark.slow
 def test_the_gate_is_open():
     assert check.problems(everyday.lines()) == []
 

@@ -175,6 +175,7 @@ def test_preferences_are_turned_to_the_system_whatever_side_it_stood_on(tmp_path
 # -- statistics ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_holm_is_that_of_statsmodels():
     draw = random.Random(0)
     for n in (1, 2, 7, 30):

@@ -65,6 +65,7 @@ def zipf_replies(rng: np.random.Generator) -> tuple[KindStats, list[str]]:
     return KindStats(grams.encode(rows), 1), groups
 
 
+@pytest.mark.slow
 def test_the_interval_of_distinct_covers_where_the_bootstrap_does_not():
     """The true value is the mean of Distinct over fresh corpora of the same size."""
     fresh = [zipf_replies(np.random.default_rng(10_000 + i))[0].value() for i in range(400)]

@@ -224,6 +224,7 @@ def test_papers_presets_have_the_published_sizes(path: Path):
         assert loaded.parts.style == ("fixed" if "fixed" in path.stem else "faithful")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", [*PAPER, *TABLE3], ids=lambda path: f"{path.parent.name}-{path.stem}"
 )

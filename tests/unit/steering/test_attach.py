@@ -109,6 +109,7 @@ def batch_of(model):
     return [out[key].generated_tokens for key in sorted(out)]
 
 
+@pytest.mark.slow
 def test_generate_batch_acts_at_all_columns_and_is_refused_where_columns_matter():
     model, v = family("llama"), push(size=SIZE)
     with steering(model, v):

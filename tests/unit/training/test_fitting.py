@@ -218,6 +218,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
         toy.train(tmp_path / "file" / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [300, 4000])
 def test_a_full_disk_is_one_sentence_and_keeps_what_was_saved(tmp_path, limit):
     """The log is too long for the disk, or a checkpoint is."""
