@@ -4,8 +4,8 @@
 2. two    the same with the posts written since, at a falling rate             out/companion/two
 3. three  once more and a half, since the loss was still falling               out/companion/three
 4. four   600 newer posts, by three at rank 16; doses from .2                  out/companion/four
-5. five   1,100 posts that are newer still, at a constant rate                 out/companion/five
-6. six    all posts once, the newest 1,000 among them, at a falling rate       out/companion/six
+5. five   2,300 posts that are newer still, once, at a constant rate           out/companion/five
+6. six    the newest 3,000 posts, once, at a falling rate                      out/companion/six
 7. answer replies to posts that nobody answered, in each emotion, for readers  out/companion/answers
 8. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
 9. pack   six: listeners of emotion and sense                                  the shipped folder
@@ -13,7 +13,7 @@
 
 `--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, two steps, no preferences.
 
-`python -m recipes.companion.make one` and so on (30, 40, 65, 6, 11, 60, 15, 10, 5, 10 minutes on
+`python -m recipes.companion.make one` and so on (30, 40, 65, 6, 25, 34, 15, 10, 5, 10 minutes on
 two cores); a killed step goes on. What three leaves is packed at rank 16 before four goes on.
 Between answer and pack come `recipes.everyday.sheets` and readers. All texts are of `everyday`, so
 that everybody may use the result. In the environment,
@@ -72,11 +72,8 @@ ADAPTERS = LowRank()
 #: Files by the first step that they were there for; in no step before it.
 SECOND = ("en-p14", *(f"en-p{n}" for n in range(18, 31)))
 FOURTH = tuple(f"en-p{n}" for n in range(31, 37))
-FIFTH = tuple(f"en-p{n}" for n in range(37, 43))
-SIXTH = (
-    *(f"en-p{n}" for n in range(43, 99)),
-    *(f"en-{kind}{n}" for kind in ("hp", "mp") for n in range(1, 99) if (kind, n) > ("hp", 2)),
-)
+FIFTH = (*(f"en-p{n}" for n in range(37, 47)), "en-mp1", "en-mp2")
+SIXTH = tuple(f"en-p{n}" for n in range(47, 99))
 SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
 #: Candidates of each emotion that readers rate: several to few posts tell which of a post's replies
@@ -174,13 +171,14 @@ PLANS: Mapping[str, Plan] = {
                 only=FOURTH,
             ),
             "five": Step(
-                CompanionSettings(steps=140, warmup=5, seed=5, threads=2, **HALF),
+                CompanionSettings(steps=290, warmup=5, seed=5, threads=2, **HALF),
                 "four",
                 only=FIFTH,
             ),
             "six": Step(
-                CompanionSettings(steps=720, linear=730, warmup=5, seed=6, threads=2, **HALF),
+                CompanionSettings(steps=380, linear=385, warmup=5, seed=6, threads=2, **HALF),
                 "five",
+                only=SIXTH,
             ),
         },
         {"companion-3": ("posts.txt", FOUR), "companion-6": ("posts_more.txt", ONE)},
