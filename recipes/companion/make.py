@@ -176,7 +176,7 @@ PLANS: Mapping[str, Plan] = {
                 only=FIFTH,
             ),
             "six": Step(
-                CompanionSettings(steps=380, linear=385, warmup=5, seed=6, threads=2, **HALF),
+                CompanionSettings(steps=360, linear=365, warmup=5, seed=6, threads=2, **HALF),
                 "five",
                 only=SIXTH,
             ),

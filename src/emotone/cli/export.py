@@ -152,7 +152,7 @@ def _folder(
     if format_ == "adapter":
         adapter.write_bias_adapter(lm.model, mood, engine, output)
         return
-    give_adapters(lm.model, mood.vectors, source)
+    give_adapters(lm.model, mood.moods, source)
     bake(lm, mood, engine, output)
 
 

@@ -22,7 +22,10 @@ def verify(
     emotion: options.Emotion = None,
     raw: options.Raw = None,
     vectors: Annotated[
-        str, typer.Option("--vectors", help="Vector file, folder or shipped set of the mood.")
+        str,
+        typer.Option(
+            "--vectors", help="Vectors, or mood adapters, of the mood: file, folder or shipped set."
+        ),
     ] = "",
     plain_name: Annotated[
         str, typer.Option("--plain-name", help="What the server calls the model; its first.")
@@ -53,7 +56,8 @@ def verify(
     """
     from emotone.cli.progress import bar, waiting
     from emotone.engines.asking import Asker
-    from emotone.engines.mood import one_mood, open_vectors_of
+    from emotone.engines.mood import one_mood, open_moods_of
+    from emotone.engines.mood_name import served_as
     from emotone.engines.reference import Reference
     from emotone.engines.verify import EXIT_CODES, Settings
     from emotone.engines.verify import verify as prove
@@ -69,7 +73,7 @@ def verify(
     mood = None
     loaded, source = None, ""
     if emotion is not None or doses is not None or vectors:
-        loaded, source = open_vectors_of(model, vectors)
+        loaded, source = open_moods_of(model, vectors)
         mood = one_mood(loaded, emotion, doses)
     plain = plain_name or Asker(server, tokens).models()[0]
     if doses is not None and not mood_name:
@@ -87,7 +91,7 @@ def verify(
             server,
             Reference(lm, mood, prompt),
             plain_name=plain,
-            mood_name=mood_name or f"{plain}@{(mood.emotion if mood else '').replace(' ', '')}",
+            mood_name=mood_name or served_as(plain, mood.emotion if mood else ""),
             settings=settings,
             progress=lambda _done, _total: step(1),
         )

@@ -53,8 +53,8 @@ def write_bias_adapter(model: Any, mood: OneMood, engine: str, place: Path) -> N
             " every token behind an RMS norm; use transformers with peft, bake the mood, or give a"
             " vector of the token embedding with --embedding"
         )
-    mood.vectors.check_model(model)
-    site = mood.vectors.card.site
+    mood.moods.check_model(model)
+    site = mood.moods.card.site
     names = {module: name for name, module in model.named_modules()}
     tensors: dict[str, Tensor] = {}
     targets: list[str] = []
@@ -162,9 +162,9 @@ def copy_companion(mood: OneMood, source: str, place: Path) -> None:
             "a companion's adapters carry no mood, and its vectors act on a part of the text, as no"
             " adapter does; leave --emotion out for the adapters alone"
         )
-    if not mood.vectors.card.adapters:
+    if not mood.moods.card.adapters:
         raise Unsupported(
-            f"the vectors of {mood.vectors.card.model} have no adapters; add --emotion 'joy:60'"
+            f"the vectors of {mood.moods.card.model} have no adapters; add --emotion 'joy:60'"
         )
     file = shipped_file(source) if source in shipped_names() else Path(source)
     beside = file if file.is_dir() else file.parent

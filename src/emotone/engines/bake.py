@@ -40,12 +40,12 @@ def bake(lm: CausalLM, mood: OneMood, engine: str, place: Path) -> None:
         SteeringError: If the vectors belong to another model.
         DataError: If the place cannot be written.
     """
-    mood.vectors.check_model(lm.model)
-    if not mood.vectors.card.adapters:  # merged ones are no numbers of a short type
+    mood.moods.check_model(lm.model)
+    if not mood.moods.card.adapters:  # merged ones are no numbers of a short type
         lm.model.to(dtype=_stored_dtype(lm))  # pyright: ignore
     if any(mood.doses.values()):
         _set_biases(lm.model, mood, engine)
-    elif not mood.vectors.card.adapters:
+    elif not mood.moods.card.adapters:
         check_everywhere(mood, "a checkpoint")
     record = mood.record() | {"baked": True, "engine": engine}
     with new_folder(place, record) as folder:
@@ -64,7 +64,7 @@ def _stored_dtype(lm: CausalLM) -> torch.dtype:
 
 def _set_biases(model: Any, mood: OneMood, engine: str) -> None:
     check_everywhere(mood, "a bias")
-    site = mood.vectors.card.site
+    site = mood.moods.card.site
     family = str(model.config.model_type)
     bias = bias_of(family, site, engine)
     targets = [fold_target(model, block, site) for block in blocks(model)]

@@ -117,7 +117,7 @@ def check_everywhere(mood: OneMood, carrier: str) -> None:
     """
     if not mood.displacement.any():
         raise Unsupported(f"{carrier} without a mood changes nothing; add --emotion 'joy:60'")
-    positions = mood.vectors.card.positions
+    positions = mood.moods.card.positions
     if positions != "all":
         raise Unsupported(
             f"{carrier} acts on all positions, and these vectors were made for {positions!r}; take"
@@ -131,7 +131,7 @@ def check_residual(mood: OneMood, carrier: str) -> None:
     Raises:
         Unsupported: If it does.
     """
-    site = mood.vectors.card.site
+    site = mood.moods.card.site
     if site != "resid":
         raise Unsupported(
             f"{carrier} is added to the output of blocks, and these vectors act at {site}, before"

@@ -49,7 +49,7 @@ def write_control_vector(
     moved = [i for i, row in enumerate(displacement) if row.any()]
     left_out = 0.0
     if reader == "llama.cpp" and moved[0] == 0:
-        norms = displacement.new_tensor(mood.vectors.card.norms or [1.0] * len(displacement))
+        norms = displacement.new_tensor(mood.moods.card.norms or [1.0] * len(displacement))
         lengths = displacement.norm(dim=-1) / norms
         left_out = float(lengths[0] / lengths.sum())
         if not without_first:

@@ -1,10 +1,10 @@
-"""A mood as one displacement, for engines that know neither intensities nor curves."""
+"""A mood as one push, for engines that know neither intensities nor curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 from torch import Tensor
 
@@ -13,32 +13,33 @@ from emotone.emotions import EmotionMix
 from emotone.errors import MixError, Unsupported
 from emotone.models import catalog
 from emotone.steering.dose import Doses
-from emotone.steering.find import vectors_named, vectors_of
+from emotone.steering.find import mood_file, open_moods, vectors_named, vectors_of
+from emotone.steering.moods import AnyMoods, Moods
 from emotone.steering.vectors import EmotionVectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OneMood:
-    """What is added to a model's activations for one mood.
+class MoodOf(Generic[AnyMoods]):
+    """What is added to a model for one mood.
 
     Args:
-        vectors: Where it comes from.
+        moods: Where it comes from: vectors, or mood adapters.
         emotion: As it was asked, such as "joy:60 + fear:20"; "" for raw doses or for nothing.
-        doses: Label -> multiple of its direction; empty for no mood.
+        doses: Label -> multiple of its direction or adapter; empty for no mood.
     """
 
-    vectors: EmotionVectors
+    moods: AnyMoods
     emotion: str
     doses: Doses
 
     @property
-    def displacement(self) -> Tensor:
+    def displacement(self: MoodOf[EmotionVectors]) -> Tensor:
         """What is added to the output of each block, or of a part of it, [L, d] float32."""
-        return self.vectors.displacement(raw_scale=self.doses)
+        return self.moods.displacement(raw_scale=self.doses)
 
-    def record(self) -> dict[str, Any]:
+    def record(self: MoodOf[EmotionVectors]) -> dict[str, Any]:
         """Say what an exported file holds: mood, dose, model and licences, ready for JSON."""
-        card = self.vectors.card
+        card = self.moods.card
         return {
             "emotion": self.emotion,
             "dose": dict(self.doses),
@@ -47,10 +48,14 @@ class OneMood:
             "adapters": card.adapters,
             "site": card.site,
             "positions": card.positions,
-            "vectors": self.vectors.digest(),
+            "vectors": self.moods.digest(),
             **licences(card.model, str(card.notes.get("licence", ""))),
             "made_by": f"emotone {__version__}",
         }
+
+
+OneMood = MoodOf[EmotionVectors]
+"""A mood of vectors."""
 
 
 def licences(model: str, of_vectors: str) -> dict[str, str]:
@@ -85,30 +90,35 @@ def open_vectors_of(model: str, file: str = "") -> tuple[EmotionVectors, str]:
     return vectors, source
 
 
+def open_moods_of(model: str, file: str = "") -> tuple[Moods, str]:
+    """Load what `open_vectors_of` would, or the mood adapters that `file` names."""
+    return (open_moods(file), file) if mood_file(file) else open_vectors_of(model, file)
+
+
 def one_mood(
-    vectors: EmotionVectors,
+    moods: AnyMoods,
     emotion: str | None = None,
     raw: Mapping[str, float] | None = None,
-) -> OneMood:
+) -> MoodOf[AnyMoods]:
     """Turn a mix, or raw doses, into the doses of one mood.
 
     Args:
-        vectors: Of the model.
+        moods: Vectors or mood adapters of the model.
         emotion: Such as "joy:60 + fear:20"; None for nothing.
-        raw: Label -> multiple of its direction, bypassing calibration.
+        raw: Label -> multiple of its direction or adapter, bypassing calibration.
 
     Raises:
         MixError: If both are given, or the mix cannot be read.
-        UnknownName: If an emotion has no vector.
+        UnknownName: If an emotion has neither vector nor adapter.
         Unsupported: If an emotion is not calibrated.
     """
     if emotion is not None and raw is not None:
         raise MixError("give --emotion or --raw, not both")
     if raw is not None:
-        for label in raw:
-            _ = vectors[label]
-        return OneMood(vectors, "", dict(raw))
+        if raw:
+            moods.only(*raw)  # refuses what it has not
+        return MoodOf(moods, "", dict(raw))
     if emotion is None:
-        return OneMood(vectors, "", {})
-    mix = EmotionMix.parse(emotion, vectors.taxonomy)
-    return OneMood(vectors, str(mix), vectors.doses(mix))
+        return MoodOf(moods, "", {})
+    mix = EmotionMix.parse(emotion, moods.taxonomy)
+    return MoodOf(moods, str(mix), moods.doses(mix))

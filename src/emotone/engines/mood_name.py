@@ -13,9 +13,14 @@ NEUTRAL = "none"
 LONGEST = 400
 
 
+def served_as(plain: str, emotion: str) -> str:
+    """Return the name of a mood, such as "joy:60", beside the name of no mood, bare or `@none`."""
+    return f"{plain.removesuffix(f'@{NEUTRAL}')}@{emotion.replace(' ', '')}"
+
+
 def mood_name(plain: str, mix: EmotionMix | None) -> str:
     """Write the name, one and the same for all ways to write a mix."""
-    return f"{plain}@{NEUTRAL if mix is None else str(mix).replace(' ', '')}"
+    return served_as(plain, NEUTRAL if mix is None else str(mix))
 
 
 def mood_in(text: str, taxonomy: Taxonomy) -> EmotionMix | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from emotone.engines.mood import OneMood
+from emotone.engines.mood import MoodOf
 from emotone.lm.chat import prompt_ids
 from emotone.lm.decode import write
 from emotone.models.token_ids import text_ids
@@ -24,13 +24,13 @@ class Reference:
     """A model in transformers, and a mood to put on it.
 
     Args:
-        lm: The model, with the adapters that its vectors need merged in.
+        lm: The model, with the adapters that its moods need merged in.
         mood: The mood; None, and one without doses, change nothing.
         system: System prompt of the probes; "" for none.
     """
 
     lm: CausalLM
-    mood: OneMood | None = None
+    mood: MoodOf[Any] | None = None
     system: str = ""
 
     def prompt(self, post: str) -> list[int]:
@@ -87,6 +87,6 @@ class Reference:
     def _on(self, moody: bool, prompt_length: int | None = None) -> AbstractContextManager[Any]:
         if not moody or self.mood is None:
             return nullcontext()
-        return self.mood.vectors.steer(
+        return self.mood.moods.steer(
             self.lm.model, raw_scale=self.mood.doses, prompt_length=prompt_length
         )

@@ -21,7 +21,7 @@ import torch
 from emotone.emotions import EmotionMix
 from emotone.models import CausalLM
 from emotone.models.tiny import tiny_causal_lm
-from emotone.steering.vectors import EmotionVectors
+from emotone.steering.moods import Moods
 
 
 def writer(seed: int = 0) -> CausalLM:
@@ -41,13 +41,13 @@ class Double:
 
     Args:
         lm: The model.
-        vectors: Of its moods.
+        moods: Vectors or mood adapters.
         scale: How much of a mood acts.
         echo: Whether it gives the prompt's log-probabilities; else it refuses to.
     """
 
     lm: CausalLM
-    vectors: EmotionVectors
+    moods: Moods
     scale: float = 1.0
     echo: bool = True
 
@@ -58,11 +58,11 @@ class Double:
         if body.get("echo") and not self.echo:
             return 400, {"error": {"message": "Only no echo is supported"}}
         doses = {}
-        if mix:
-            doses = self.vectors.doses(EmotionMix.parse(mix, self.vectors.taxonomy))
+        if mix not in ("", "none"):
+            doses = self.moods.doses(EmotionMix.parse(mix, self.moods.taxonomy))
         doses = {k: v * self.scale for k, v in doses.items()}
         ids, start = list(body["prompt"]), len(body["prompt"])
-        with self.vectors.steer(self.lm.model, raw_scale=doses), torch.inference_mode():
+        with self.moods.steer(self.lm.model, raw_scale=doses), torch.inference_mode():
             for _ in range(body["max_tokens"]):
                 ids.append(int(self._logits(ids)[-1].argmax()))
                 if ids[-1] == self.lm.tokenizer.eos_token_id:

@@ -20,7 +20,7 @@ from emotone.engines.bake import bake
 from emotone.engines.carriers import BIASES, ENGINES, bias_of, check_shape
 from emotone.engines.control_vector import write_control_vector
 from emotone.engines.lens import lens_fields, write_lens
-from emotone.engines.mood import OneMood, one_mood
+from emotone.engines.mood import MoodOf, OneMood, one_mood
 from emotone.errors import DataError, MixError, SteeringError, UnknownName, Unsupported
 from emotone.models import CausalLM
 from emotone.models.tiny import byte_tokenizer, tiny_causal_lm
@@ -51,7 +51,7 @@ def logits(model: Any) -> torch.Tensor:
 def steered(model: Any, mood: OneMood) -> torch.Tensor:
     """What is asked; it must be far from plain, or equality says nothing."""
     plain = logits(model)
-    with mood.vectors.steer(model, mood.emotion or None):
+    with mood.moods.steer(model, mood.emotion or None):
         asked = logits(model)
     assert (asked - plain).abs().max() > 0.1
     return asked
@@ -94,7 +94,7 @@ def test_repeng_gets_every_block(tmp_path: Path):
     assert fields["controlvector.model_hint"] == "llama"
     assert fields["controlvector.layer_count"] == 3
     record = json.loads(fields["emotone.record"])
-    assert record["fingerprint"] == mood.vectors.card.fingerprint
+    assert record["fingerprint"] == mood.moods.card.fingerprint
     assert record["dose"] == pytest.approx(mood.doses)
     assert record["licence"] == fields["general.license"] == "unknown"
     assert same(pushed(model, rows), steered(model, mood))
@@ -114,8 +114,8 @@ def test_llama_cpp_begins_with_block_1(tmp_path: Path):
     lengths = mood.displacement.norm(dim=-1)
     assert share == pytest.approx(float(lengths[0] / lengths.sum()))
     keep = torch.tensor([[0.0], [1.0], [1.0]])
-    directions = {label: row * keep for label, row in mood.vectors.directions.items()}
-    later = replace(mood.vectors, directions=directions)
+    directions = {label: row * keep for label, row in mood.moods.directions.items()}
+    later = replace(mood.moods, directions=directions)
     moved = one_mood(later, mood.emotion)
     assert write_control_vector(path, moved, reader="llama.cpp", family="llama") == 0
     assert same(pushed(model, read_gguf(path)[0]), steered(model, moved))
@@ -211,7 +211,7 @@ def test_a_baked_checkpoint_is_read_by_transformers(tmp_path: Path, kind: str, s
     assert same(logits(loaded.eval()), asked)
     record = json.loads((tmp_path / "baked" / "emotone.json").read_text(encoding="utf-8"))
     assert (record["emotion"], record["engine"]) == (MIX, "transformers")
-    assert record["fingerprint"] == mood.vectors.card.fingerprint
+    assert record["fingerprint"] == mood.moods.card.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -344,6 +344,6 @@ def test_a_companion_gives_its_adapters_and_no_mood(tmp_path: Path):
     copy_companion(mood, str(tmp_path / "companion"), tmp_path / "out")
     loaded = PeftModel.from_pretrained(model, str(tmp_path / "out")).eval()
     assert same(logits(loaded), logits(trained))
-    moody = OneMood(mood.vectors, "joy", {"joy": 1.0})
+    moody = MoodOf(mood.moods, "joy", {"joy": 1.0})
     with pytest.raises(Unsupported, match="carry no mood"):
         copy_companion(moody, str(tmp_path / "companion"), tmp_path / "b")

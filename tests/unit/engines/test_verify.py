@@ -9,6 +9,7 @@ import pytest
 
 from emotone.engines.asking import Asker, Heard, Probe, _read
 from emotone.engines.mood import one_mood
+from emotone.engines.mood_name import served_as
 from emotone.engines.reference import Reference
 from emotone.engines.verify import EXIT_CODES, Settings, Verdict, verify
 from emotone.engines.wire import Answer, NoAnswer, Server
@@ -16,6 +17,7 @@ from emotone.errors import ConfigError, UsageError
 from emotone.lm.chat import FRIEND
 from emotone.steering.tiny import tiny_vectors
 from unit.engines.double import Double, serving, writer
+from unit.steering.test_mood_adapters import tiny_moods
 
 MIX = "joy:60 + fear:20"
 SHORT = Settings(tokens=8)
@@ -50,6 +52,17 @@ def test_a_mood_that_acts_is_told_from_one_that_is_dropped(tmp_path: Path, echo:
     dropped = prove(double(echo=echo, scale=0.0), tmp_path / "b")
     assert (str(dropped), EXIT_CODES[dropped.outcome]) == ("silently plain", 1)
     assert dropped.moved == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "outcome"), [(1.0, "acts"), (0.0, "silently plain")])
+def test_mood_adapters_are_proven_as_vectors_are(tmp_path: Path, scale: float, outcome: str):
+    lm = writer()
+    moods = tiny_moods(lm.model)
+    ours = Reference(lm, one_mood(moods, MIX), FRIEND)
+    name = served_as("tiny@none", ours.mood.emotion)  # pyright: ignore
+    engine = Double(lm, moods, scale=scale)
+    verdict = prove(engine, tmp_path, ours, plain_name="tiny@none", mood_name=name)
+    assert (verdict.outcome, name) == (outcome, "tiny@fear:20+joy:60")
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.25, -1.0])
@@ -89,7 +102,7 @@ def test_without_a_mood_the_plain_models_are_compared(tmp_path: Path):
 
 def test_a_mood_too_weak_to_be_told_is_no_proof(tmp_path: Path):
     ours = reference()
-    weak = Reference(ours.lm, one_mood(ours.mood.vectors, raw={"joy": 1e-4}), FRIEND)  # pyright: ignore
+    weak = Reference(ours.lm, one_mood(ours.mood.moods, raw={"joy": 1e-4}), FRIEND)  # pyright: ignore
     with pytest.raises(NoAnswer, match="ask for a stronger one"):
         prove(double(), tmp_path, weak)
 

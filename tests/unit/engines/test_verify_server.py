@@ -61,7 +61,7 @@ def test_another_prompt_differs_already_without_the_mood(tmp_path: Path, referen
 
 
 def test_a_mood_that_changes_no_reply_is_no_proof(tmp_path: Path, reference: Reference):
-    vectors = reference.mood.vectors  # pyright: ignore
+    vectors = reference.mood.moods  # pyright: ignore
     weak = replace(reference, mood=one_mood(vectors, raw={"joy": 1e-6}))
     with pytest.raises(NoAnswer, match="changes none of 5 greedy replies"):
         prove(system(), tmp_path, weak)
