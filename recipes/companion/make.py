@@ -3,18 +3,16 @@
 1. one    all plain posts that nothing is judged by, at a constant rate        out/companion/one
 2. two    the same with the posts written since, at a falling rate             out/companion/two
 3. three  once more and a half, since the loss was still falling               out/companion/three
-4. four   600 newer posts, by three at rank 16; doses from .2                  out/companion/four
-5. five   2,300 posts that are newer still, once, at a constant rate           out/companion/five
-6. six    the newest 3,000 posts, once, at a falling rate                      out/companion/six
-7. answer replies to posts that nobody answered, in each emotion, for readers  out/companion/answers
-8. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
-9. pack   six: listeners of emotion and sense                                  the shipped folder
-10. sweep doses, classified by the labelling judge                             the shipped folder
+4. answer replies to posts that nobody answered, in each emotion, for readers  out/companion/answers
+5. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
+6. pack   three at rank 16: listeners of emotion and sense                     the shipped folder
+7. sweep  doses, classified by the labelling judge                             the shipped folder
+8. four   all newer posts once, at a low rate, from what shipped: see 0030     out/companion/four
 
 `--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, two steps, no preferences.
 
-`python -m recipes.companion.make one` and so on (30, 40, 65, 6, 25, 34, 15, 10, 5, 10 minutes on
-two cores); a killed step goes on. What three leaves is packed at rank 16 before four goes on.
+`python -m recipes.companion.make one` and so on (30, 40, 65, 15, 10, 5, 3, 65 minutes on two
+cores); a killed step goes on.
 Between answer and pack come `recipes.everyday.sheets` and readers. All texts are of `everyday`, so
 that everybody may use the result. In the environment,
 `MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=16000000000` saves a fifth of the time:
@@ -71,9 +69,10 @@ LABELS = tuple(label for label in EVERYDAY.labels if label != EVERYDAY.neutral)
 ADAPTERS = LowRank()
 #: Files by the first step that they were there for; in no step before it.
 SECOND = ("en-p14", *(f"en-p{n}" for n in range(18, 31)))
-FOURTH = tuple(f"en-p{n}" for n in range(31, 37))
-FIFTH = (*(f"en-p{n}" for n in range(37, 47)), "en-mp1", "en-mp2")
-SIXTH = tuple(f"en-p{n}" for n in range(47, 99))
+NEWER = (
+    *(f"en-p{n}" for n in range(31, 99)),
+    *(f"en-{kind}{n}" for kind in ("hp", "mp") for n in range(1, 99) if (kind, n) > ("hp", 2)),
+)
 SHIPPED = Path("src/emotone/steering/shipped")
 PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, seed=3, threads=2)
 #: Candidates of each emotion that readers rate: several to few posts tell which of a post's replies
@@ -81,8 +80,6 @@ PREFER = CompanionSettings(steps=60, batch=4, lr=1e-4, push_lr=2e-3, linear=66, 
 FOUR = {**dict.fromkeys(everyday.EMOTIONS, 4), "love": 2, EVERYDAY.neutral: 2}
 ONE = dict.fromkeys(everyday.EMOTIONS, 1)
 SHIPPED_RANK = 16
-#: At a half dose a reply is half of an emotion, or a whole one half of the time.
-HALF: Mapping[str, Any] = {"dose": (0.2, 1.2), "fade": 0.75}
 STRAIGHT = Curve(((-100.0, -0.5), (0.0, 0.0), (100.0, 1.0)))
 
 
@@ -92,7 +89,7 @@ class Step:
 
     Args:
         settings: See `CompanionSettings`.
-        before: Step that it goes on from, "" for the base model.
+        before: Step that it goes on from, "shipped" for what ships, "" for the base model.
         without: Files that it does not learn from: they were not written yet.
         only: Files that it learns from; none for all.
     """
@@ -150,38 +147,26 @@ PLANS: Mapping[str, Plan] = {
         FRIENDS["en"],
         Path("out/companion"),
         {
-            "one": Step(
-                CompanionSettings(steps=230, threads=2), without=SECOND + FOURTH + FIFTH + SIXTH
-            ),
+            "one": Step(CompanionSettings(steps=230, threads=2), without=SECOND + NEWER),
             "two": Step(
                 CompanionSettings(steps=310, linear=340, warmup=3, seed=1, threads=2),
                 "one",
-                without=FOURTH + FIFTH + SIXTH,
+                without=NEWER,
             ),
             "three": Step(
                 CompanionSettings(steps=640, linear=660, warmup=5, seed=2, threads=2),
                 "two",
-                without=FOURTH + FIFTH + SIXTH,
+                without=NEWER,
             ),
             "four": Step(
                 CompanionSettings(
-                    steps=75, lr=3e-4, push_lr=5e-3, warmup=5, seed=4, threads=2, **HALF
+                    steps=740, lr=1e-4, push_lr=2e-3, warmup=5, linear=760, seed=4, threads=2
                 ),
-                "three",
-                only=FOURTH,
-            ),
-            "five": Step(
-                CompanionSettings(steps=290, warmup=5, seed=5, threads=2, **HALF),
-                "four",
-                only=FIFTH,
-            ),
-            "six": Step(
-                CompanionSettings(steps=360, linear=365, warmup=5, seed=6, threads=2, **HALF),
-                "five",
-                only=SIXTH,
+                "shipped",
+                only=NEWER,
             ),
         },
-        {"companion-3": ("posts.txt", FOUR), "companion-6": ("posts_more.txt", ONE)},
+        {"companion-3": ("posts.txt", FOUR), "companion-4": ("posts_more.txt", ONE)},
     ),
     "zh": Plan(
         "zh",
@@ -219,10 +204,14 @@ def base(plan: Plan) -> CausalLM:
 def companion(
     plan: Plan, step: str, *, trainable: bool = False
 ) -> tuple[CausalLM, dict[str, torch.Tensor]]:
-    """Load what a step left: the model with its adapters, and the displacements."""
+    """Load what a step left, or what ships: the model with its adapters, and the displacements."""
     lm = base(plan)
-    load_adapters(lm.model, plan.out / step, trainable=trainable)
-    return lm, load_file(plan.out / step / PUSHES)
+    folder = plan.shipped if step == "shipped" else plan.out / step
+    load_adapters(lm.model, folder, trainable=trainable)
+    if step == "shipped":
+        vectors = open_vectors(str(folder))
+        return lm, {label: rows.float() for label, rows in vectors.directions.items()}
+    return lm, load_file(folder / PUSHES)
 
 
 def norms(plan: Plan) -> torch.Tensor:
