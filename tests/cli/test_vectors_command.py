@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from emotone.cli import main
+from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.mood import vector_judges
 from emotone.steering.vectors import EmotionVectors
 from emotone.systems import steered
+from unit.steering.test_mood_adapters import tiny_moods
 
 SAID = {
     "anger": ["I hate it so much!", "How dare they do that!", "Damn it all, I am angry!"],
@@ -149,6 +151,15 @@ def test_list_names_what_ships(monkeypatch, capsys):
     rows = json.loads(capsys.readouterr().out)["vectors"]
     assert [r["name"] for r in rows] == ["gemma3-270m-companion", "smollm2", "smollm2-companion"]
     assert [len(row["emotions"]) for row in rows] == [17, 6, 17]
+
+
+def test_mood_adapters_have_a_card_too(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "moods.safetensors"
+    tiny_moods(tiny_causal_lm().model).save(path)
+    assert run(monkeypatch, "vectors", "card", path) == 0
+    shown = capsys.readouterr().out
+    assert "site      maps, 2 blocks" in shown
+    assert "joy       -1.00" in shown
 
 
 def test_an_altered_vector_file_is_exit_1(tmp_path, monkeypatch, capsys):

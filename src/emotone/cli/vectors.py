@@ -51,15 +51,17 @@ def list_(as_json: options.Json = False) -> None:
 
 @app.command("card")
 def card(
-    vectors: Annotated[str, typer.Argument(help="Shipped name or vector file.")] = "smollm2",
+    vectors: Annotated[
+        str, typer.Argument(help="Shipped name, or file of vectors or mood adapters.")
+    ] = "smollm2",
     as_json: options.Json = False,
 ) -> None:
     """Show where vectors come from, their dose curves and what the calibration measured."""
     import dataclasses
 
-    from emotone.steering.find import open_vectors
+    from emotone.steering.find import open_moods
 
-    loaded = open_vectors(vectors)
+    loaded = open_moods(vectors)
     if as_json:
         row = {"emotions": list(loaded.labels), **dataclasses.asdict(loaded.card)}
         typer.echo(json.dumps(row, ensure_ascii=False))
@@ -67,7 +69,7 @@ def card(
     c = loaded.card
     typer.echo(f"model     {c.model} ({c.fingerprint})")
     typer.echo(f"method    {c.method}, data {c.data}")
-    typer.echo(f"site      {c.site}, {len(c.norms)} blocks")
+    typer.echo(f"site      {loaded.site}, {len(loaded.blocks)} blocks")
     typer.echo(f"prompt    {c.system_prompt or 'the chat template'}")
     for key, value in c.notes.items():
         typer.echo(f"{key:<9} {value}")
