@@ -81,9 +81,9 @@ def _mood_adapter(
     format_: str, vectors: str, emotion: str | None, doses: Mapping[str, float] | None, output: Path
 ) -> bool:
     """Write a mix of mood adapters with what they were learned on; False where there are none."""
-    from emotone.emotions import EmotionMix
+    from emotone.engines.mood import one_mood
     from emotone.engines.mood_adapter import mood_record, write_mood_adapter
-    from emotone.errors import MixError, Unsupported
+    from emotone.errors import Unsupported
     from emotone.steering.find import mood_file
 
     file = mood_file(vectors)
@@ -96,15 +96,12 @@ def _mood_adapter(
         )
     from emotone.steering.mood_adapters import open_mood_adapters
 
-    if emotion is not None and doses is not None:
-        raise MixError("give --emotion or --raw, not both")
-    adapters = open_mood_adapters(file)
-    if doses is None:
-        mix = EmotionMix.parse(emotion, adapters.taxonomy) if emotion else None
-        doses = adapters.doses(mix) if mix else {}
-    shared = file.parent if adapters.card.adapters else None
-    write_mood_adapter(adapters, doses, output, shared=shared)
-    _done(output, mood_record(adapters, doses))
+    # An empty emotion asks for the shared adapters alone.
+    wanted = None if emotion == "" and doses is None else emotion
+    mood = one_mood(open_mood_adapters(file), wanted, doses)
+    shared = file.parent if mood.moods.card.adapters else None
+    write_mood_adapter(mood.moods, mood.doses, output, shared=shared)
+    _done(output, mood_record(mood.moods, mood.doses))
     return True
 
 
