@@ -69,8 +69,12 @@ class BatchResponder(Responder, Protocol):
         *,
         decoding: Decoding,
         streaming: bool = False,
+        own_words: bool = False,
     ) -> Any:
-        """Describe a reply to be written, an `emotone.lm.batching.Task`; `reply` gives the same."""
+        """Describe a reply to be written, an `emotone.lm.batching.Task`; `reply` gives the same.
+
+        With `own_words` the model itself writes it, whatever else the system might answer with.
+        """
         ...
 
 

@@ -39,7 +39,7 @@ class Task:
         lm: The chat model.
         prompt: Token ids of what it reads.
         decoding: How to choose tokens.
-        seeds: One for each candidate.
+        seeds: One for each candidate; none where the reply is there already.
         finish: Makes the reply of the candidates, in order of the seeds.
         vectors: Emotion vectors (`emotone.steering.vectors.EmotionVectors`); None for none.
         doses: Label -> multiple of its vector.

@@ -85,6 +85,57 @@ def token_nats(
     return nats
 
 
+@torch.inference_mode()
+def continued_nats(
+    model: nn.Module, tokenizer: Any, prompt: list[int], replies: Sequence[str]
+) -> list[tuple[float, int]]:
+    """Return the nats and tokens of several replies to one prompt, which is read once for all.
+
+    As `reply_nats` for a causal model that nothing steers, at a fraction of its cost.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        prompt: Token ids, two or more.
+        replies: The replies.
+
+    Raises:
+        DataError: If the prompt and a reply do not fit the model's context.
+    """
+    # A state that is not kept by position cannot be continued by several replies.
+    if getattr(model, "_is_stateful", False) or len(prompt) < 2 or not replies:
+        return reply_nats(model, tokenizer, [(prompt, reply) for reply in replies])
+    from transformers import DynamicCache
+
+    last = end_tokens(model, tokenizer)[:1]
+    golds = [[*text_ids(tokenizer, reply), *last] for reply in replies]
+    _check_length(model, len(prompt) + max(map(len, golds)))
+    device = next(model.parameters()).device
+    inner: Any = model.base_model
+    cache: Any = DynamicCache(config=model.config)  # pyright: ignore
+    head = torch.tensor([prompt[:-1]], device=device)
+    inner(input_ids=head, past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(len(replies))
+    fed = [[prompt[-1], *gold[:-1]] for gold in golds]
+    ids, mask = (x.to(device) for x in pad(fed, tokenizer.pad_token_id or 0, left=False))
+    before = torch.ones(len(replies), len(prompt) - 1, device=device, dtype=torch.long)
+    states = inner(
+        input_ids=ids,
+        attention_mask=torch.cat([before, mask.long()], 1),
+        position_ids=torch.arange(ids.shape[1], device=device)[None] + len(prompt) - 1,
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    rows = [row[: len(gold)] for row, gold in zip(states, golds, strict=True)]
+    of_tokens = nn.functional.cross_entropy(
+        logits(model, torch.cat(rows)),
+        torch.tensor([token for gold in golds for token in gold], device=device),
+        reduction="none",
+    )
+    parts = of_tokens.double().cpu().split([len(gold) for gold in golds])
+    return [(float(part.sum()), len(part)) for part in parts]
+
+
 def _causal_states(
     model: nn.Module, pairs: Sequence[tuple[list[int], list[int]]], filler: int
 ) -> list[Tensor]:

@@ -85,6 +85,7 @@ class Told:
         *,
         decoding: Decoding,
         streaming: bool = False,  # noqa: ARG002 - there is one candidate in any case
+        own_words: bool = False,  # noqa: ARG002 - which the model writes
     ) -> Task:
         """Describe a reply that is written in a running batch; the same as `reply` gives."""
         check_request(self.name, self.capabilities, [dialogue], [emotion], decoding=decoding)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emotone.emotions import EmotionMix
 from emotone.lm.batching import Batch, Row, Task
+from emotone.lm.decode import cut
 from emotone.server import moods
 from emotone.server.jobs import Finished, Job, Piece, Withdrawn, check, fail
 from emotone.types import Decoding
@@ -94,7 +95,7 @@ class Engine:
         writing = _Writing(job, task, doses)
         push = self._push(moods.between(doses, writing.places, 0.0), 1.0)
         drafts = [self.batch.draft(task.decoding, seed, job.stop) for seed in task.seeds]
-        rows = self.batch.join(task.prompt, drafts, push, task.decoding)
+        rows = self.batch.join(task.prompt, drafts, push, task.decoding) if drafts else []
         writing.candidates = [_Candidate(row) for row in rows]
         self._writing.append(writing)
         self._after(writing)
@@ -154,7 +155,7 @@ class Engine:
             if writing.guarded:
                 candidate.guard.look(candidate.row)
             self._set_push(writing, candidate)
-        if job.streaming:
+        if job.streaming and writing.candidates:
             first = writing.candidates[0]
             if piece := first.row.draft.piece():
                 job.emit(Piece(piece, first.meter[writing.sent :]))
@@ -186,10 +187,17 @@ class Engine:
         except Exception as error:
             self._fail(writing, error)
             return
+        read = len(writing.task.prompt)
+        if "retrieved" in reply.applied:  # none of the candidates
+            reply = replace(reply, text=cut(reply.text, writing.job.stop))
+            if writing.job.streaming:
+                writing.job.emit(Piece(reply.text))
+            writing.job.emit(Finished(reply, read))
+            return
         place = next((i for i, w in enumerate(written) if w.text == reply.text), 0)
         chosen = writing.candidates[place]
         meter = chosen.meter[writing.sent :]  # nothing was sent of what is not streamed
-        writing.job.emit(Finished(reply, len(writing.task.prompt), meter, chosen.guard.times))
+        writing.job.emit(Finished(reply, read, meter, chosen.guard.times))
 
     def _withdraw(self, writing: _Writing) -> None:
         for candidate in writing.candidates:
@@ -199,5 +207,5 @@ class Engine:
 
     def _fail(self, writing: _Writing, error: Exception) -> None:
         """Tell a request why it failed, and how much was read and written for it."""
-        tokens = max(len(candidate.row.draft.ids) for candidate in writing.candidates)
+        tokens = max((len(c.row.draft.ids) for c in writing.candidates), default=0)
         fail(writing.job, error, prompt_tokens=len(writing.task.prompt), tokens=tokens)

@@ -235,9 +235,9 @@ class Worker:
         try:
             responder = self.door(job.served).responder_for(job.dialogue.posts[-1].text)
             hearing = Hearing(responder, job.dialogue, job.note)
-            for engine in self._engines.values() if job.feeling.hears else ():
+            for engine in self._engines.values():
                 if engine is not None:
-                    engine.rest()  # what hears the post reads the model as it is
+                    engine.rest()  # what reads the post now reads the model as it is
             moods = job.feeling.within(responder.capabilities.taxonomy, job.note, hearing)
             job.emit = _telling(job.emit, hearing)
             frames = [without(mix, job.withhold) for mix in moods]
@@ -278,7 +278,11 @@ class Worker:
             job.decoding = replace(job.decoding, seed=self._seeds.randrange(2**31))
             job.seeded = True
         task: Task = responder.task(
-            job.dialogue, frames[-1], decoding=job.decoding, streaming=job.streaming
+            job.dialogue,
+            frames[-1],
+            decoding=job.decoding,
+            streaming=job.streaming,
+            own_words=job.meter or len(frames) > 1,  # which are watched, or change on the way
         )
         key = id(task.lm.model)
         if key not in self._engines:

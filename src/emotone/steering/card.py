@@ -30,6 +30,8 @@ class VectorsCard:
         norms: Median length of the model's activations a block, [L]; the unit of relative doses.
         curves: Intensity -> dose of each calibrated emotion.
         measured: What the calibration saw, one row a dose.
+        retrieval: What tells the content of replies by hand (`steering.retrieve`): feature ->
+            weight; empty where nobody rated such replies with this model.
         notes: Licence, sources, seeds and anything a reader should know.
     """
 
@@ -45,6 +47,7 @@ class VectorsCard:
     norms: tuple[float, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict[str, Curve])
     measured: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    retrieval: Mapping[str, float] = field(default_factory=dict[str, float])
     notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

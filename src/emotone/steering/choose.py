@@ -34,6 +34,7 @@ def choose(
     strengths: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
     sense: Sequence[Tensor] | Listener | None = None,
+    by_hand: Sequence[Tensor] | None = None,
 ) -> list[int]:
     """Choose one candidate a row.
 
@@ -47,9 +48,11 @@ def choose(
         seeds: Seed of each row's choice.
         sense: Log of the expected content of each candidate of each row, as a share of the most,
             or what reads it off the model; None where nobody judges that.
+        by_hand: The same of replies that people wrote in the emotion of each row, which are not
+            among the candidates: no candidate has more of it than they.
 
     Returns:
-        The index of the kept candidate of each row.
+        The index of the kept candidate of each row; those by hand count after the others.
     """
     picks = [0] * len(prompts)
     states = CandidateStates(model, tokenizer, prompts, candidates)
@@ -60,6 +63,10 @@ def choose(
         logits = None if value is None else SHARPNESS * value
         if sense is not None and len(candidates[i]) > 1:
             logits = SENSE_SHARPNESS * sense[i] + (0.0 if logits is None else logits)
+        if by_hand is not None and len(by_hand[i]):
+            most = 0.0 if value is None else SHARPNESS * value.max()
+            own = torch.zeros(len(candidates[i])) if logits is None else logits
+            logits = torch.cat([own, most + SENSE_SHARPNESS * by_hand[i]])
         if logits is not None:
             generator = torch.Generator().manual_seed(seeds[i])
             picks[i] = int(torch.multinomial(logits.softmax(0), 1, generator=generator))

@@ -118,11 +118,12 @@ class Mood:
         doses: Sequence[Doses],
         seeds: Sequence[int],
         sense: Sequence[Tensor] | None = None,
+        by_hand: Sequence[Tensor] | None = None,
     ) -> list[int]:
         """Choose one candidate a row, as strictly by emotion as the dose is high, and by sense.
 
         With `sense`, the log of each candidate's expected content, it takes the place of what the
-        vectors' own readout of sense says, where they have one.
+        vectors' own readout of sense says, where they have one. `by_hand`: see `choose.choose`.
         """
         return choose(
             self.lm.model,
@@ -133,6 +134,7 @@ class Mood:
             self._strengths(doses),
             seeds,
             self.vectors.sense if sense is None else sense,
+            by_hand,
         )
 
     def scores(

@@ -20,6 +20,8 @@ docs/systems/steered.md:
 4. Of a few candidates one is kept, sampled by how well the model itself recognises the emotion in
    it (`steering.listen`, `steering.choose`), as strictly as the intensity asks, and by how much
    sense it sees in it.
+5. Where people answered a post like this one in the asked emotion, their replies are among the
+   candidates, and where one surely fits the model writes none (`steering.retrieve`).
 
 Source: Dong et al. 2025, "Controllable Emotion Generation with Emotion Vectors" (arXiv 2502.04075).
 """
@@ -57,6 +59,7 @@ from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words
 from emotone.steering.mixing import Mixing
 from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.steering.moods import AnyMoods, Moods
+from emotone.steering.retrieve import Retrieved, Retriever, enough, log_shares, wanted
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
 if TYPE_CHECKING:
@@ -82,6 +85,8 @@ class Config:
         sense: Judge of sense that helps to choose in place of the vectors' own readout, a name or
             a folder; "auto" takes the one that chooses in the model's language where it is
             installed, "" none.
+        retrieve: Replies by hand that join the candidates, for vectors whose card tells how to
+            weigh them and their own system prompt; 0 for none. One candidate leaves no choice.
         batch: Rows a forward pass, candidates included.
         mixing: "gram" lets each part of a mix reach what was asked (`steering.mixing`), "sum" adds
             the pushes that its emotions have alone.
@@ -93,6 +98,7 @@ class Config:
     told: bool = False
     candidates: int = 4
     sense: str = ""
+    retrieve: int = 6
     batch: int = 32
     mixing: Mixing = "gram"
 
@@ -100,6 +106,8 @@ class Config:
         """Check ranges."""
         if not 1 <= self.candidates <= 64:
             raise ConfigError(f"candidates is {self.candidates}; use a number from 1 to 64")
+        if not 0 <= self.retrieve <= 64:
+            raise ConfigError(f"retrieve is {self.retrieve}; use a number from 0 to 64")
         if self.batch < 1:
             raise ConfigError(f"batch is {self.batch}; use 1 or more")
 
@@ -144,7 +152,11 @@ class Steered:
         check_request("steered", self.capabilities, dialogues, emotions, empathy, decoding)
         doses = self._mood.doses(emotions)
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
-        return self._answer(dialogues, prompts, list(emotions), doses, decoding)
+        by_hand = [
+            self._by_hand(*row, replace(decoding, seed=decoding.seed + i))
+            for i, row in enumerate(zip(dialogues, prompts, emotions, strict=True))
+        ]
+        return self._answer(dialogues, prompts, list(emotions), doses, decoding, by_hand)
 
     def reply_raw(
         self,
@@ -198,10 +210,34 @@ class Steered:
         emotions: list[EmotionMix | None],
         doses: Sequence[Doses],
         decoding: Decoding,
+        by_hand: Sequence[list[Retrieved]] | None = None,
     ) -> list[Reply]:
-        counts = [self._count(row) for row in doses]
+        by_hand = by_hand or [[] for _ in prompts]
+        counts = [
+            0 if enough(replies) else self._count(row)
+            for row, replies in zip(doses, by_hand, strict=True)
+        ]
         candidates = self._mood.write_candidates(prompts, doses, counts, decoding)
-        return self._chosen(dialogues, prompts, emotions, doses, candidates, decoding.seed)
+        return self._chosen(dialogues, prompts, emotions, doses, candidates, decoding.seed, by_hand)
+
+    @cached_property
+    def _retriever(self) -> Retriever | None:
+        """Who finds replies by hand; None where none are wanted or nothing tells how to weigh."""
+        card, config = self.vectors.card, self._config
+        wanted = config.retrieve and config.candidates > 1 and self._system == card.system_prompt
+        if not wanted or not card.retrieval:
+            return None
+        return Retriever(self._lm, self._system, card.retrieval)
+
+    def _by_hand(
+        self, dialogue: Dialogue, prompt: list[int], emotion: EmotionMix | None, decoding: Decoding
+    ) -> list[Retrieved]:
+        """Replies by hand that may answer, within the length that is asked."""
+        label = wanted(emotion, decoding.seed)
+        if self._retriever is None or label is None:
+            return []
+        replies = self._retriever.replies(dialogue, prompt, label, self._config.retrieve)
+        return [r for r in replies if decoding.min_tokens <= r.tokens <= decoding.max_tokens]
 
     def _count(self, doses: Doses) -> int:
         """Candidates of a reply: without a push and somebody who reads sense none is better."""
@@ -221,19 +257,26 @@ class Steered:
         doses: Sequence[Doses],
         candidates: Sequence[Candidates],
         seed: int,
+        by_hand: Sequence[list[Retrieved]],
     ) -> list[Reply]:
         judge = self._judge
         texts = [[reply.text for reply in row.replies] for row in candidates]
         seeds = [seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
         sense = None if judge is None else _expected_content(judge, dialogues, texts)
-        for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense)):
-            row = candidates[i]
-            reply = row.replies[pick]
+        shares = [log_shares(replies) for replies in by_hand]
+        for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense, shares)):
+            row, count = candidates[i], len(candidates[i].replies)
             told = system_prompt("", emotions[i]) if self._config.told else ""
-            applied = self._mood.report(row.applied, doses[i], len(row.replies), told=told)
+            applied = self._mood.report(row.applied, doses[i], count + len(by_hand[i]), told=told)
             if judge is not None:
                 applied["judges"] = [*applied["judges"], judge.name]
+            if pick < count:
+                reply = row.replies[pick]
+            else:
+                chosen = by_hand[i][pick - count]
+                reply = Written(chosen.text, chosen.tokens, None, "stop")
+                applied["retrieved"] = chosen.line
             replies.append(
                 Reply(
                     reply.text,
@@ -256,6 +299,7 @@ class Steered:
         *,
         decoding: Decoding,
         streaming: bool = False,
+        own_words: bool = False,
     ) -> Task:
         """Describe a reply that is written in a running batch; the same as `reply` gives.
 
@@ -263,17 +307,24 @@ class Steered:
             dialogue: What is answered.
             emotion: As for `reply`.
             decoding: As for `reply`.
-            streaming: Whether what is written is sent at once, which leaves no choice.
+            streaming: Whether what is written is sent at once, which leaves no choice; a reply by
+                hand that surely fits is taken.
+            own_words: Whether no reply by hand is.
         """
         check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
         doses = self._mood.doses([emotion])[0]
         prompt = self._prompt(dialogue, emotion)
-        count = 1 if streaming else self._count(doses)
+        by_hand = [] if own_words else self._by_hand(dialogue, prompt, emotion, decoding)
+        sure = enough(by_hand)
+        count = 0 if sure else 1 if streaming else self._count(doses)
+        if streaming and not sure:
+            by_hand = []
 
         def finish(written: Sequence[Written]) -> Reply:
-            applied = self._mood.in_batch if any(doses.values()) else None
+            applied = self._mood.in_batch if any(doses.values()) and written else None
             row = Candidates(list(written), applied)
-            return self._chosen([dialogue], [prompt], [emotion], [doses], [row], decoding.seed)[0]
+            seed = decoding.seed
+            return self._chosen([dialogue], [prompt], [emotion], [doses], [row], seed, [by_hand])[0]
 
         seeds = [candidate_seed(decoding.seed, i) for i in range(count)]
         return Task(self._lm, prompt, decoding, seeds, finish, self.vectors, doses)
@@ -283,11 +334,24 @@ class Steered:
     ) -> Iterator[str]:
         """Yield one reply while it is written.
 
-        What is sent cannot be taken back, so there is one candidate here.
+        What is sent cannot be taken back, so there is one candidate here, or replies by hand where
+        one of them surely fits.
         """
         check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
         prompt = self._prompt(dialogue, emotion)
-        return self._mood.stream(prompt, self._mood.doses([emotion])[0], decoding)
+        doses = self._mood.doses([emotion])[0]
+        by_hand = self._by_hand(dialogue, prompt, emotion, decoding)
+        if enough(by_hand):
+            row, seed = Candidates([], None), decoding.seed
+            return iter(
+                [
+                    r.text
+                    for r in self._chosen(
+                        [dialogue], [prompt], [emotion], [doses], [row], seed, [by_hand]
+                    )
+                ]
+            )
+        return self._mood.stream(prompt, doses, decoding)
 
 
 def _expected_content(
@@ -357,6 +421,7 @@ def calibrate_vectors(
 
     config = config or Config()
     settings = settings or SweepSettings()
+    config = replace(config, retrieve=0)  # replies by hand say nothing of a dose
     # The sweep sets raw doses. Curves of an earlier calibration would change how strictly
     # candidates are chosen; this one only scales the choice with the dose.
     straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))

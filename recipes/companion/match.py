@@ -1,0 +1,114 @@
+"""Learn how well replies by hand fit posts that they were not written for (`steering.retrieve`).
+
+1. candidates  replies to posts like those that nobody answered, for readers
+2. fit         weights of the features, by ridge regression on what readers gave  the shipped folder
+
+`python -m recipes.companion.match candidates --lang zh --to FOLDER`, then `recipes.everyday.sheets`
+and readers, whose ratings have the system "nearest"; then `fit`. The English ratings of 2026-11-30
+are of candidates by words, by a sentence encoder and by hidden states, eight a post.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from emotone.data import everyday
+from emotone.data.everyday.nearest import learned_posts
+from emotone.lm.chat import prompt_ids
+from emotone.models.progress import bar
+from emotone.steering.find import give_adapters, open_vectors
+from emotone.steering.retrieve import FEATURES, Retriever
+from emotone.steering.vector_file import WITH_ADAPTERS
+from emotone.types import Dialogue
+from recipes.companion.make import PLANS, Plan, base
+from recipes.everyday.candidates import write_rows
+
+NEAREST = "nearest"
+_EACH = 7
+#: Penalty of the regression, on features of unit variance.
+_RIDGE = 1.0
+
+
+def write_candidates(plan: Plan, posts: list[str], folder: Path) -> None:
+    emotions = everyday.EMOTIONS[:6] + everyday.EMOTIONS[-1:]
+    lines = learned_posts(plan.lang)
+    rows = [
+        {"id": f"{NEAREST}:{n}/{near.line.id}", "split": "train-c", "post": post,
+         "reply": near.line.replies[e], "system": NEAREST, "emotion": e}
+        for n, post in enumerate(posts, 1)
+        for e in [emotions[n % len(emotions)]]
+        for near in lines.near(post, e, _EACH)
+    ]  # fmt: skip
+    random.Random(0).shuffle(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / f"candidates-{plan.lang}.jsonl", rows)
+
+
+def fit(plan: Plan, folder: Path) -> None:
+    """Write the weights into the card of a folder; print how well they do on posts left out."""
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    vectors = open_vectors(str(folder))
+    lm = base(plan)
+    give_adapters(lm.model, vectors, str(folder))
+    retriever = Retriever(lm, plan.system, {})
+    posts = learned_posts(plan.lang)
+    lines = {line.id: line for line in posts.lines}
+    by_post: dict[str, list[everyday.Rating]] = defaultdict(list)
+    for rating in everyday.ratings(plan.lang, splits=["train-c"]):
+        if rating.system == NEAREST and rating.id.partition("/")[2] in lines:
+            by_post[rating.post].append(rating)
+    features: list[list[float]] = []
+    with bar("reading replies", len(by_post)) as advance:
+        for post, ratings in by_post.items():
+            prompt = prompt_ids(lm.tokenizer, Dialogue.of(post), plan.system)
+            near = [posts.compare(post, lines[r.id.partition("/")[2]]) for r in ratings]
+            for values, _ in retriever.features(post, prompt, near, [r.reply for r in ratings]):
+                features.append([values[name] for name in FEATURES])
+            advance(1)
+    x = np.array(features)
+    content = np.array([float(r.content) for rs in by_post.values() for r in rs])
+    groups = np.repeat(np.arange(len(by_post)), [len(rs) for rs in by_post.values()])
+    model = make_pipeline(StandardScaler(), Ridge(_RIDGE))
+    left_out = cross_val_predict(model, x, content, groups=groups, cv=GroupKFold(5))
+    best = [content[groups == g][left_out[groups == g].argmax()] for g in range(len(by_post))]
+    print(
+        f"{len(x)} replies to {len(by_post)} posts, content {content.mean():.2f}; of posts left"
+        f" out: r {np.corrcoef(left_out, content)[0, 1]:.2f}, the best of each {np.mean(best):.2f}"
+    )
+    scaler, ridge = model.fit(x, content).steps[0][1], model.steps[1][1]
+    weights = ridge.coef_ / scaler.scale_
+    bias = float(ridge.intercept_ - weights @ scaler.mean_)
+    named = {"bias": bias, **dict(zip(FEATURES, map(float, weights), strict=True))}
+    card = replace(vectors.card, retrieval={k: round(v, 6) for k, v in named.items()})
+    replace(vectors, card=card).save(folder / WITH_ADAPTERS)
+    print(card.retrieval)
+
+
+def main() -> None:
+    args = argparse.ArgumentParser()
+    args.add_argument("step", choices=["candidates", "fit"])
+    args.add_argument("--lang", choices=list(PLANS), default="en")
+    args.add_argument("--to", type=Path)
+    given = args.parse_args()
+    plan = PLANS[given.lang]
+    if given.step == "candidates":
+        names = [name for name, _ in plan.rated.values()]
+        texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names]
+        posts = [post for text in texts for post in text.splitlines()]
+        write_candidates(plan, posts, given.to or plan.out / NEAREST)
+    else:
+        fit(plan, given.to or plan.shipped)
+
+
+if __name__ == "__main__":
+    main()

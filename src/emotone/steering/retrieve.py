@@ -1,0 +1,149 @@
+"""Replies that people wrote to posts like the one that is answered, as further candidates.
+
+    content(r | p, q) = w_0 + w_1 sim(p, q) + w_2 overlap(p, q) + w_3 borrowed(r; p, q)
+                        + w_4 log P(r | p) / |r| + w_5 [log P(r | p) - log P(r | "...")]
+
+p is the post, q one of `everyday`, r its reply in the asked emotion. `borrowed` is the weight of
+the words that r takes from q and that p lacks: they speak of what nobody mentioned. The likelihoods
+are the model's own, without a push. w is fitted to the content, 0 to 2, that blind readers gave to
+such replies (recipes/companion/match.py), so that a reply by hand and one that the model wrote
+compete on one scale (`steering.choose`).
+
+A small model makes less sense than people do, and what people say to it repeats itself: where
+somebody has been answered well before, that answer is better than a new one. Far from all that was
+answered, the expected content is low and the model's own replies win.
+
+Source: retrieval-based dialogue, such as Ji et al. 2014; its mixture with generation, Weston et al.
+2018, "Retrieve and Refine" (here chosen among, not refined).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from emotone.data.everyday.nearest import Near, learned_posts, terms
+from emotone.emotions import EVERYDAY, EmotionMix
+from emotone.lm.chat import FRIENDS, prompt_ids
+from emotone.lm.likelihood import continued_nats
+from emotone.steering.ears import NOTHING
+from emotone.types import Dialogue, Speaker
+
+if TYPE_CHECKING:
+    from emotone.models import CausalLM
+
+#: What the content is told from.
+FEATURES = ("similarity", "overlap", "borrowed", "logprob", "gain")
+#: The least and the most content that is expected of a reply, of 2.
+_LEAST, _MOST = 0.02, 2.0
+#: Content from which on a reply surely fits: the model's own replies have this much at best.
+_ENOUGH = 1.25
+#: An intensity of 100 / this is a whole emotion each time; below, its share of the times.
+_SURE = 1.2
+
+
+class Retrieved(NamedTuple):
+    """A reply of everyday.
+
+    Args:
+        text: The reply.
+        line: Id of its line, such as "en-p12:34".
+        content: What is expected of it, 0 to 2.
+        tokens: Its tokens, the end included.
+    """
+
+    text: str
+    line: str
+    content: float
+    tokens: int
+
+
+def wanted(emotion: EmotionMix | None, seed: int) -> str | None:
+    """Say in which emotion a reply by hand is wanted; None for none.
+
+    A reply by hand has its emotion whole. So at 50 it is wanted in .6 of all seeds and a neutral
+    one in the others, and the higher the intensity the more seeds have it. One of several emotions
+    at once was written by nobody.
+    """
+    asked = {k: v for k, v in emotion.intensities().items() if v > 0} if emotion else {}
+    if len(asked) > 1:
+        return None
+    for label, intensity in asked.items():
+        if random.Random(seed).random() < _SURE * intensity / 100:
+            return label
+    return EVERYDAY.neutral
+
+
+def enough(replies: Sequence[Retrieved]) -> bool:
+    """Tell whether one of some replies surely fits, so that no other is needed."""
+    return any(reply.content >= _ENOUGH for reply in replies)
+
+
+def log_shares(replies: Sequence[Retrieved]) -> Tensor:
+    """Return the log of the content of replies as a share of the most, [N]."""
+    return torch.tensor([math.log(reply.content / _MOST) for reply in replies])
+
+
+class Retriever:
+    """Finds replies by hand for one model.
+
+    Args:
+        lm: The model, not steered while it reads.
+        system: System prompt of its replies, one of `FRIENDS`.
+        weights: Name of a feature -> its weight, "bias" among them.
+    """
+
+    def __init__(self, lm: CausalLM, system: str, weights: Mapping[str, float]) -> None:
+        self._lm = lm
+        self._weights = weights
+        self._lang = next(lang for lang, prompt in FRIENDS.items() if prompt == system)
+        self._nothing = prompt_ids(lm.tokenizer, NOTHING, system)
+
+    def replies(
+        self, dialogue: Dialogue, prompt: list[int], label: str, count: int
+    ) -> list[Retrieved]:
+        """Find replies to posts like the last one.
+
+        Args:
+            dialogue: What is answered; nothing that was said in it is said again.
+            prompt: Its ids.
+            label: Emotion of the replies.
+            count: The most replies.
+        """
+        posts = learned_posts(self._lang)
+        post = dialogue.posts[-1].text
+        before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
+        near = posts.near(post, label, count, without=before)
+        texts = [n.line.replies[label] for n in near]
+        return [
+            Retrieved(text, n.line.id, self._content(values), tokens)
+            for n, text, (values, tokens) in zip(
+                near, texts, self.features(post, prompt, near, texts), strict=True
+            )
+        ]
+
+    def features(
+        self, post: str, prompt: list[int], near: Sequence[Near], replies: Sequence[str]
+    ) -> list[tuple[dict[str, float], int]]:
+        """Return the features of replies to near posts, by name, and their tokens."""
+        posts = learned_posts(self._lang)
+        own = set(terms(post))
+        model, tokenizer = self._lm.model, self._lm.tokenizer
+        here = continued_nats(model, tokenizer, prompt, replies)
+        anywhere = continued_nats(model, tokenizer, self._nothing, replies)
+        rows: list[tuple[dict[str, float], int]] = []
+        for n, reply, (nats, tokens), (alone, _) in zip(near, replies, here, anywhere, strict=True):
+            foreign = (set(terms(n.line.post)) - own) & set(terms(reply))
+            values = n.similarity, n.overlap, posts.weight(foreign), -nats / tokens, alone - nats
+            rows.append((dict(zip(FEATURES, values, strict=True)), tokens))
+        return rows
+
+    def _content(self, features: Mapping[str, float]) -> float:
+        weights = self._weights
+        expected = weights["bias"] + sum(weights[name] * x for name, x in features.items())
+        return min(max(expected, _LEAST), _MOST)

@@ -1,0 +1,154 @@
+"""Replies by hand among the candidates of a steered model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from emotone.data.everyday.nearest import learned_posts
+from emotone.emotions import EVERYDAY, EmotionMix
+from emotone.lm.chat import FRIENDS, prompt_ids
+from emotone.lm.likelihood import continued_nats, reply_nats
+from emotone.models.tiny import tiny_causal_lm
+from emotone.steering.choose import choose
+from emotone.steering.retrieve import FEATURES, Retrieved, Retriever, enough, log_shares, wanted
+from emotone.steering.tiny import tiny_vectors
+from emotone.systems.steered import Config, Steered
+from emotone.types import Decoding, Dialogue, Post, Speaker
+
+#: Weights by which a post that stands in everyday has content 2, and one unlike all has none.
+ALIKE = {"bias": -1.0, "similarity": 3.0, **dict.fromkeys(FEATURES[1:], 0.0)}
+LINE = next(own for own in learned_posts("en").lines if own.kind == "plain")
+#: The tiny model has a token a byte.
+LONG = Decoding(max_tokens=200)
+JOY = EmotionMix.of({"joy": 100.0}, EVERYDAY)
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return tiny_causal_lm()
+
+
+def system(lm, weights=ALIKE, **settings):
+    vectors = tiny_vectors(lm.model)
+    card = replace(vectors.card, system_prompt=FRIENDS["en"], retrieval=weights)
+    return Steered(lm, replace(vectors, card=card), replace(Config(candidates=2), **settings))
+
+
+def answer(responder, post=LINE.post, emotion=JOY, **decoding):
+    return responder.reply([Dialogue.of(post)], [emotion], decoding=replace(LONG, **decoding))[0]
+
+
+def test_replies_that_share_a_prompt_have_the_likelihood_of_each_alone(lm):
+    prompt = prompt_ids(lm.tokenizer, Dialogue.of("It rains."), "S")
+    replies = ["Oh no!", "Take an umbrella with you.", "x"]
+    together = continued_nats(lm.model, lm.tokenizer, prompt, replies)
+    alone = reply_nats(lm.model, lm.tokenizer, [(prompt, reply) for reply in replies])
+    assert [n for _, n in together] == [n for _, n in alone]
+    torch.testing.assert_close([x for x, _ in together], [x for x, _ in alone])
+    assert continued_nats(lm.model, lm.tokenizer, prompt, []) == []
+
+
+def test_a_post_that_was_answered_by_hand_is_answered_so(lm):
+    reply = answer(system(lm))
+    assert reply.text == LINE.replies["joy"]
+    assert reply.applied["retrieved"] == LINE.id
+    assert (reply.logprob, reply.finish_reason) == (None, "stop")
+    assert answer(system(lm), emotion=None).text == LINE.replies["neutral"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"retrieve": 0}, {"candidates": 1}, {"system": "You are a pirate."}]
+)
+def test_where_no_reply_by_hand_is_wanted_there_is_none(lm, settings):
+    assert "retrieved" not in answer(system(lm, **settings)).applied
+
+
+def test_vectors_that_nobody_rated_such_replies_for_retrieve_none(lm):
+    assert "retrieved" not in answer(system(lm, weights={})).applied
+
+
+def test_a_reply_by_hand_is_as_long_as_was_asked(lm):
+    assert "retrieved" not in answer(system(lm), max_tokens=3).applied
+
+
+def test_nothing_that_was_said_is_said_again(lm):
+    said = (Post(LINE.post), Post(LINE.replies["joy"], Speaker.ASSISTANT), Post(LINE.post))
+    reply = system(lm).reply([Dialogue(said)], [JOY], decoding=LONG)[0]
+    assert reply.text != LINE.replies["joy"]
+
+
+def test_reply_task_and_stream_give_the_same(lm):
+    responder, dialogue = system(lm), Dialogue.of(LINE.post)
+    for streaming in (False, True):
+        task = responder.task(dialogue, JOY, decoding=LONG, streaming=streaming)
+        assert list(task.seeds) == []
+        assert task.finish([]).text == LINE.replies["joy"]
+    assert "".join(responder.stream(dialogue, JOY, decoding=LONG)) == LINE.replies["joy"]
+    task = responder.task(dialogue, JOY, decoding=LONG, own_words=True)
+    assert len(task.seeds) == 2
+
+
+def test_in_a_batch_rows_are_those_that_they_are_alone(lm):
+    responder = system(lm)
+    posts = [LINE.post, "Zxqv wkjp.", LINE.post]
+    rows = responder.reply(
+        [Dialogue.of(p) for p in posts], [JOY] * 3, decoding=replace(LONG, seed=5)
+    )
+    assert ["retrieved" in row.applied for row in rows] == [True, False, True]
+    for i, (post, row) in enumerate(zip(posts, rows, strict=True)):
+        assert answer(responder, post, seed=5 + i).text == row.text
+
+
+def test_the_share_of_seeds_with_the_emotion_rises_with_intensity():
+    shares = []
+    for intensity in (0.0, 25.0, 50.0, 75.0, 100.0):
+        mix = EmotionMix.of({"joy": intensity}, EVERYDAY)
+        labels = [wanted(mix, seed) for seed in range(500)]
+        assert set(labels) <= {"joy", "neutral"}
+        shares.append(labels.count("joy") / 500)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert shares[2] == pytest.approx(0.6, abs=0.05)
+
+
+def test_one_of_several_emotions_is_nobody_s():
+    assert wanted(EmotionMix.of({"joy": 60.0, "fear": 20.0}, EVERYDAY), 0) is None
+    assert wanted(EmotionMix.of({"joy": -60.0}, EVERYDAY), 0) == "neutral"
+    assert wanted(None, 0) == "neutral"
+
+
+def test_content_is_linear_in_named_features_and_bounded(lm):
+    flat = {"bias": 5.0, **dict.fromkeys(FEATURES, 0.0)}
+    for weights, content in ((flat, 2.0), (flat | {"bias": -5.0}, 0.02), (flat | {"bias": 1.0}, 1)):
+        retriever = Retriever(lm, FRIENDS["en"], weights)
+        prompt = prompt_ids(lm.tokenizer, Dialogue.of(LINE.post), FRIENDS["en"])
+        replies = retriever.replies(Dialogue.of(LINE.post), prompt, "joy", 3)
+        assert [reply.content for reply in replies] == [content] * 3
+        assert enough(replies) == (content == 2.0)
+
+
+def test_the_gain_is_what_the_post_adds_to_the_likelihood(lm):
+    retriever = Retriever(lm, FRIENDS["en"], ALIKE)
+    posts = learned_posts("en")
+    prompt = prompt_ids(lm.tokenizer, Dialogue.of("..."), FRIENDS["en"])
+    near = [posts.compare("...", LINE)]
+    ((features, tokens),) = retriever.features("...", prompt, near, ["I see."])
+    assert features["gain"] == pytest.approx(0.0, abs=1e-4)
+    ((nats, count),) = reply_nats(lm.model, lm.tokenizer, [(prompt, "I see.")])
+    assert (features["logprob"], tokens) == (pytest.approx(-nats / count), count)
+
+
+def test_the_better_of_both_kinds_is_kept(lm):
+    prompts = [prompt_ids(lm.tokenizer, Dialogue.of("hi"), "S")]
+    own = [["The the", "A a"]]
+    sense = [torch.tensor([0.3, 0.2]).log()]
+
+    def pick(content: float) -> int:
+        hand = [log_shares([Retrieved("Hello!", "en-p1:1", content, 3)])]
+        return choose(lm.model, lm.tokenizer, None, prompts, own, [{}], [0], sense, hand)[0]
+
+    assert pick(2.0) == 2
+    assert pick(0.1) in (0, 1)
