@@ -282,7 +282,7 @@ class Worker:
             frames[-1],
             decoding=job.decoding,
             streaming=job.streaming,
-            own_words=job.meter or len(frames) > 1,  # which are watched, or change on the way
+            own_words=len(frames) > 1,  # a reply by hand has one mood throughout
         )
         key = id(task.lm.model)
         if key not in self._engines:

@@ -23,6 +23,7 @@ export function factsOf({ told, usage, text, finish, seconds }, asked) {
       emotion ? say(make("span"), "answeredIn", { emotion, n }) : say(make("span"), "answeredPlainly"),
     ] : []),
     ...plain.filter(Boolean).map((name) => make("span", {}, String(name))),
+    told.applied?.retrieved ? say(make("span"), "byHand") : null,
     fact("seedIs", told.seed), fact("dose", dose), fact("tokens", usage?.completion_tokens),
     fact("seconds", seconds || null), finish === "length" ? say(make("span"), "atLength") : null,
   ].filter(Boolean);
