@@ -20,13 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import Ready, serving, until, worker_of
 
+from emotone.data.everyday.nearest import learned_posts
 from emotone.door import Door
 from emotone.emotions import EmotionMix
+from emotone.lm.chat import FRIENDS
 from emotone.server import moods
 from emotone.server.engine import Engine
 from emotone.server.jobs import Job
 from emotone.server.settings import Settings
 from emotone.server.worker import Worker
+from emotone.steering.retrieve import FEATURES
 from emotone.systems import echo, prompted, steered
 from emotone.types import Decoding, Dialogue
 
@@ -318,6 +321,29 @@ def test_a_way_is_at_its_end_where_it_says(way: str, last: int):
             shares.append(0.0 if push is None else float(push.norm() / full))
             engine.advance()
     assert shares == pytest.approx([min(1.0, (i + 1) / last) for i in range(29)], abs=1e-4)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_reply_by_hand_comes_at_once_and_ends_where_asked(streaming: bool):
+    line = next(own for own in learned_posts("en").lines if "," in own.replies.get("joy", ""))
+    system, decoding = steered.tiny(), Decoding(max_tokens=200)
+    alike = {"bias": -1.0, "similarity": 3.0, **dict.fromkeys(FEATURES[1:], 0.0)}
+    card = replace(system.vectors.card, system_prompt=FRIENDS["en"], retrieval=alike)
+    system = steered.Steered(system._lm, replace(system.vectors, card=card), steered.Config())
+    events: list[Any] = []
+    feeling = moods.read("joy:100")
+    job = Job(Ready("tiny", system), Dialogue.of(line.post), feeling, decoding, events.append,
+              streaming=streaming, stop=(",",))  # fmt: skip
+    mixes = feeling.within(system.vectors.taxonomy, None)
+    task = system.task(job.dialogue, mixes[-1], decoding=decoding, streaming=streaming)
+    with ExitStack() as stack:
+        engine = Engine(task, 1, 0, stack)
+        engine.begin(job, task, mixes)
+        assert not engine.busy
+    finished = events[-1]
+    assert finished.reply.text == line.replies["joy"].partition(",")[0]
+    assert finished.reply.applied["retrieved"] == line.id
+    assert [event.text for event in events[:-1]] == [finished.reply.text] * streaming
 
 
 def test_with_a_half_life_earlier_moods_still_count(client: httpx.Client):

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from emotone.data.everyday.nearest import Near, learned_posts, terms
+from emotone.data.everyday.nearest import Near, learned_posts, length, terms
 from emotone.emotions import EVERYDAY, EmotionMix
 from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.lm.likelihood import continued_nats
@@ -43,6 +43,8 @@ FEATURES = ("similarity", "overlap", "borrowed", "logprob", "gain")
 _LEAST, _MOST = 0.02, 2.0
 #: Content from which on a reply surely fits: the model's own replies have this much at best.
 _ENOUGH = 1.25
+#: Words from which on a post within a conversation says by itself what it is about.
+_WHOLE = 4
 #: An intensity of 100 / this is a whole emotion each time; below, its share of the times.
 _SURE = 1.2
 
@@ -110,13 +112,16 @@ class Retriever:
         """Find replies to posts like the last one.
 
         Args:
-            dialogue: What is answered; nothing that was said in it is said again.
+            dialogue: What is answered; nothing that was said in it is said again, and a later post
+                of a word or two is left to the model, as it is about what was said before.
             prompt: Its ids.
             label: Emotion of the replies.
             count: The most replies.
         """
         posts = learned_posts(self._lang)
         post = dialogue.posts[-1].text
+        if len(dialogue.posts) > 1 and length(post) < _WHOLE:
+            return []
         before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
         near = posts.near(post, label, count, without=before)
         texts = [n.line.replies[label] for n in near]

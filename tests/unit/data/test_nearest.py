@@ -7,7 +7,7 @@ import math
 import pytest
 
 from emotone.data import everyday
-from emotone.data.everyday.nearest import Posts, learned_posts, terms
+from emotone.data.everyday.nearest import Posts, learned_posts, length, terms
 
 
 def line(number: int, post: str, **replies: str) -> everyday.Line:
@@ -71,6 +71,10 @@ def test_a_reply_comes_once_and_never_again(posts):
 def test_words_are_cut_and_chinese_is_read_by_characters():
     assert terms("Burning, I'm BURNED") == ["burnin", "im", "burned"]
     assert terms("我失眠了 ok") == ["我", "失", "眠", "了", "我失", "失眠", "眠了", "ok"]
+
+
+def test_a_chinese_character_is_half_a_word():
+    assert (length("Oh, my cat!"), length("我失眠了"), length("...")) == (3, 2, 0)
 
 
 def test_a_word_never_seen_weighs_most(posts):

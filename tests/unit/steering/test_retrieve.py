@@ -80,6 +80,17 @@ def test_nothing_that_was_said_is_said_again(lm):
     assert reply.text != LINE.replies["joy"]
 
 
+def test_a_word_within_a_conversation_is_left_to_the_model(lm):
+    turns = (Post("I sold my car."), Post("Did you?", Speaker.ASSISTANT))
+    short = next(own for own in learned_posts("en").lines if len(own.post.split()) == 2)
+    whole = next(own for own in learned_posts("en").lines if len(own.post.split()) == 8)
+    for own, by_hand in ((short, False), (whole, True)):
+        dialogue = Dialogue((*turns, Post(own.post)))
+        reply = system(lm).reply([dialogue], [JOY], decoding=LONG)[0]
+        assert ("retrieved" in reply.applied) == by_hand
+        assert "retrieved" in answer(system(lm), own.post).applied
+
+
 def test_reply_task_and_stream_give_the_same(lm):
     responder, dialogue = system(lm), Dialogue.of(LINE.post)
     for streaming in (False, True):

@@ -52,6 +52,13 @@ def terms(text: str) -> list[str]:
     return cut
 
 
+def length(text: str) -> float:
+    """Count the words of a text; a Chinese character is half a one."""
+    return sum(
+        len(word) / 2 if "\u3400" <= word[0] <= "\u9fff" else 1 for word in _WORD.findall(text)
+    )
+
+
 class Posts:
     """The posts of some lines, to be searched.
 
