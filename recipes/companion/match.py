@@ -79,7 +79,7 @@ def fit(plan: Plan, folder: Path) -> None:
     content = np.array([float(r.content) for rs in by_post.values() for r in rs])
     groups = np.repeat(np.arange(len(by_post)), [len(rs) for rs in by_post.values()])
     model = make_pipeline(StandardScaler(), Ridge(_RIDGE))
-    left_out = cross_val_predict(model, x, content, groups=groups, cv=GroupKFold(5))
+    left_out = np.asarray(cross_val_predict(model, x, content, groups=groups, cv=GroupKFold(5)))
     best = [content[groups == g][left_out[groups == g].argmax()] for g in range(len(by_post))]
     print(
         f"{len(x)} replies to {len(by_post)} posts, content {content.mean():.2f}; of posts left"

@@ -268,28 +268,20 @@ class Steered:
         for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense, shares)):
             row, count = candidates[i], len(candidates[i].replies)
             told = system_prompt("", emotions[i]) if self._config.told else ""
-            applied = self._mood.report(row.applied, doses[i], count + len(by_hand[i]), told=told)
+            own = row.replies[pick] if pick < count else None
+            pushed = row.applied if own else None
+            applied = self._mood.report(pushed, doses[i], count + len(by_hand[i]), told=told)
             if judge is not None:
                 applied["judges"] = [*applied["judges"], judge.name]
-            if pick < count:
-                reply = row.replies[pick]
-            else:
+            if own is None:
                 chosen = by_hand[i][pick - count]
-                reply = Written(chosen.text, chosen.tokens, None, "stop")
                 applied["retrieved"] = chosen.line
-            replies.append(
-                Reply(
-                    reply.text,
-                    emotions[i],
-                    "steered",
-                    self._lm.name,
-                    seeds[i],
-                    reply.tokens,
-                    reply.logprob,
-                    applied,
-                    reply.finish_reason,
-                )
-            )
+                rest = chosen.tokens, None, applied, "stop"
+            else:
+                chosen = own
+                rest = own.tokens, own.logprob, applied, own.finish_reason
+            names = "steered", self._lm.name
+            replies.append(Reply(chosen.text, emotions[i], *names, seeds[i], *rest))
         return replies
 
     def task(
