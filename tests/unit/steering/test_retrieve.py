@@ -133,7 +133,7 @@ def test_one_of_several_emotions_is_nobody_s():
 
 def test_content_is_linear_in_named_features_and_bounded(lm):
     flat = {"bias": 5.0, **dict.fromkeys(FEATURES, 0.0)}
-    for weights, content in ((flat, 2.0), (flat | {"bias": -5.0}, 0.02), (flat | {"bias": 1.0}, 1)):
+    for weights, content in ((flat, 2.0), (flat | {"bias": -5.0}, 0.02), (flat | {"bias": 0.5}, 0.5)):
         retriever = Retriever(lm, FRIENDS["en"], weights)
         prompt = prompt_ids(lm.tokenizer, Dialogue.of(LINE.post), FRIENDS["en"])
         replies = retriever.replies(Dialogue.of(LINE.post), prompt, "joy", 3)
