@@ -32,7 +32,7 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, default=None)
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
-    four = steered.load(device="cpu")
+    four = steered.load(device="cpu", config=steered.Config(retrieve=0))
     one = steered.Steered(four._lm, four.vectors, replace(four._config, candidates=1))
     seconds(four, Dialogue.of("Hello there."))  # the first attachment tests itself
     results: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """How the scoring judge hears each intensity: `python -m recipes.companion.doses` prints the table.
 
-14 plain development posts, the default system without a judge of sense, seeds 3 and on.
+14 plain development posts, the default system without a judge of sense and without replies by
+hand, seeds 3 and on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ INTENSITIES = (-50, 0, 25, 50, 75, 100)
 
 def main() -> None:
     torch.set_num_threads(2)
-    system = steered.load(config=steered.Config(sense="", batch=64))
+    system = steered.load(config=steered.Config(sense="", retrieve=0, batch=64))
     lines = [x for x in everyday.lines("en", splits=["dev"]) if x.kind == "plain"]
     posts = random.Random(9).sample(lines, 14)
     judge = open_judge(SCORE["en"], "everyday")

@@ -53,11 +53,11 @@ class Slot:
 COOL = {"temperature": 0.45}
 SLOTS: dict[tuple[Lang, int], tuple[Slot, ...]] = {
     ("en", 1): (
-        Slot("steered", "steered"),
-        Slot("steered-again", "steered", decoding={"seed": 1000}),
+        Slot("steered", "steered", {"retrieve": 0}),
+        Slot("steered-again", "steered", {"retrieve": 0}, decoding={"seed": 1000}),
         Slot("steered-60", "steered", {"candidates": 1}, {"temperature": 0.7}, 60),
-        Slot("steered-40", "steered", {"candidates": 2}, {"seed": 2000}, 40),
-        Slot("told", "steered", {"told": True, "candidates": 2}, {}, 60),
+        Slot("steered-40", "steered", {"candidates": 2, "retrieve": 0}, {"seed": 2000}, 40),
+        Slot("told", "steered", {"told": True, "candidates": 2, "retrieve": 0}, {}, 60),
         Slot("prompted", "prompted"),
         Slot("ecm", "ecm", decoding={"strategy": "beam"}),
         Slot("emo_seq", "emo_seq"),

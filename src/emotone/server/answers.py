@@ -139,10 +139,15 @@ def count_of(body: Request, settings: Settings) -> int:
 JSON_NOTE = "JSON is written without a mood; emotion_in_code changes that"
 
 
+def wants_json(body: Request) -> bool:
+    """Whether JSON is asked for."""
+    form = body.response_format if isinstance(body, ChatRequest) else None
+    return form is not None and form.type != "text"
+
+
 def plain_json(body: Request) -> bool:
     """Whether JSON is asked for, and no mood in it."""
-    form = body.response_format if isinstance(body, ChatRequest) else None
-    return form is not None and form.type != "text" and not body.emotion_in_code
+    return wants_json(body) and not body.emotion_in_code
 
 
 def ask(
@@ -208,6 +213,7 @@ def ask(
                 guard=body.emotion_guard,
                 fences=not body.emotion_in_code,
                 withhold=care.WITHHELD if cares else frozenset(),
+                own_words=cares or wants_json(body),
                 note=note,
             )
         )

@@ -85,6 +85,7 @@ class Job:
         guard: Whether a loop lowers the dose.
         fences: Whether code between fences is left without a push.
         withhold: Emotions that the reply is not to have.
+        own_words: Whether no reply by hand may be taken (`emotone.steering.retrieve`).
         note: Takes remarks for the client.
     """
 
@@ -101,6 +102,7 @@ class Job:
     guard: bool = True
     fences: bool = True
     withhold: frozenset[str] = frozenset()
+    own_words: bool = False
     note: Note = field(default=lambda _: None)
     cancelled: bool = False
 

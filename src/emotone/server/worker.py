@@ -282,7 +282,7 @@ class Worker:
             frames[-1],
             decoding=job.decoding,
             streaming=job.streaming,
-            own_words=len(frames) > 1,  # a reply by hand has one mood throughout
+            own_words=job.own_words or len(frames) > 1,  # a reply by hand has one mood
         )
         key = id(task.lm.model)
         if key not in self._engines:

@@ -47,7 +47,7 @@ _ENOUGH = 0.9
 #: Words from which on a post within a conversation says by itself what it is about.
 _WHOLE = 4
 #: An intensity of 100 / this is a whole emotion each time; below, its share of the times.
-_SURE = 1.2
+_SURE = 1.25
 
 
 class Retrieved(NamedTuple):
@@ -69,7 +69,7 @@ class Retrieved(NamedTuple):
 def wanted(emotion: EmotionMix | None, seed: int) -> str | None:
     """Say in which emotion a reply by hand is wanted; None for none.
 
-    A reply by hand has its emotion whole. So at 50 it is wanted in .6 of all seeds and a neutral
+    A reply by hand has its emotion whole. So at 50 it is wanted in five of eight seeds, a neutral
     one in the others, and the higher the intensity the more seeds have it. One of several emotions
     at once was written by nobody.
     """

@@ -232,12 +232,12 @@ class Steered:
     def _by_hand(
         self, dialogue: Dialogue, prompt: list[int], emotion: EmotionMix | None, decoding: Decoding
     ) -> list[Retrieved]:
-        """Replies by hand that may answer, within the length that is asked."""
+        """Replies by hand that may answer; none where a reply is to have a least length."""
         label = wanted(emotion, decoding.seed)
-        if self._retriever is None or label is None:
+        if self._retriever is None or label is None or decoding.min_tokens:
             return []
         replies = self._retriever.replies(dialogue, prompt, label, self._config.retrieve)
-        return [r for r in replies if decoding.min_tokens <= r.tokens <= decoding.max_tokens]
+        return [reply for reply in replies if reply.tokens <= decoding.max_tokens]
 
     def _count(self, doses: Doses) -> int:
         """Candidates of a reply: without a push and somebody who reads sense none is better."""
