@@ -2,9 +2,9 @@
 
     sim(p, q) = sum_t v_t(p) v_t(q),    v_t(p) ~ (1 + log tf_t(p)) log(N / df_t),    |v(p)| = 1
 
-t runs over the words of a post, cut to their first six letters, so that "friends" and
-"friendly" are one; in Chinese over its characters and pairs of these. No model is needed, and a post is compared
-with ten thousand others in a millisecond.
+t runs over the words of a post, cut to their first six letters, so that "friends" and "friendly"
+are one; in Chinese over its characters and pairs of these. No model is needed, and a post is
+compared with ten thousand others in a millisecond.
 
 Source: Salton and Buckley 1988, term weighting with logarithmic frequencies.
 """
