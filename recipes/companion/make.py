@@ -174,9 +174,13 @@ PLANS: Mapping[str, Plan] = {
         FRIENDS["zh"],
         Path("out/companion-zh"),
         {
-            "one": Step(CompanionSettings(steps=690, linear=710, threads=2)),
+            "one": Step(CompanionSettings(steps=380, linear=400, threads=2)),
+            "two": Step(
+                CompanionSettings(steps=130, linear=140, warmup=5, seed=1, threads=1), "one"
+            ),
         },
         {"companion-zh-2": ("posts_zh.txt", FOUR)},
+        ("one", 0.6),
     ),
 }
 

@@ -22,14 +22,16 @@ from emotone.data import everyday
 from emotone.data.everyday.nearest import learned_posts
 from emotone.lm.chat import prompt_ids
 from emotone.models.progress import bar
-from emotone.steering.find import give_adapters, open_vectors
+from emotone.steering.find import companion_named, give_adapters, open_vectors
 from emotone.steering.retrieve import FEATURES, Retriever
-from emotone.steering.vector_file import WITH_ADAPTERS
+from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file
 from emotone.types import Dialogue
 from recipes.companion.make import PLANS, Plan, base
 from recipes.everyday.candidates import write_rows
 
 NEAREST = "nearest"
+#: Posts that nobody answered; of the second English file 200 were read.
+POSTS = {"en": ("posts.txt", "posts_more.txt"), "zh": ("posts_zh.txt", "posts_zh_more.txt")}
 _EACH = 7
 #: Penalty of the regression, on features of unit variance.
 _RIDGE = 1.0
@@ -102,12 +104,12 @@ def main() -> None:
     given = args.parse_args()
     plan = PLANS[given.lang]
     if given.step == "candidates":
-        names = [name for name, _ in plan.rated.values()]
-        texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names]
+        files = [Path(__file__).with_name(name) for name in POSTS[plan.lang]]
+        texts = [file.read_text(encoding="utf-8") for file in files]
         posts = [post for text in texts for post in text.splitlines()]
         write_candidates(plan, posts, given.to or plan.out / NEAREST)
     else:
-        fit(plan, given.to or plan.shipped)
+        fit(plan, given.to or shipped_file(companion_named(plan.model)).parent)
 
 
 if __name__ == "__main__":

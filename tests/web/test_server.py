@@ -29,6 +29,7 @@ from emotone.server.engine import Engine
 from emotone.server.jobs import Job
 from emotone.server.settings import Settings
 from emotone.server.worker import Worker
+from emotone.steering.listen import Listener
 from emotone.steering.retrieve import FEATURES
 from emotone.systems import echo, prompted, steered
 from emotone.types import Decoding, Dialogue
@@ -287,6 +288,12 @@ def test_a_pass_that_fails_fails_its_requests_only(tmp_path: Path):
         assert chat(client, seed=1, emotion="joy").json()["choices"][0]["message"] == good
 
 
+#: A readout of sense for the tiny model: a system without one takes no reply by hand.
+SENSE = Listener(
+    ("0", "1", "2"), 1, torch.zeros(3, 32), torch.zeros(3), torch.zeros(32), torch.ones(32)
+)
+
+
 # -- moods over time ------------------------------------------------------------------------------
 
 
@@ -329,7 +336,8 @@ def test_a_reply_by_hand_comes_at_once_and_ends_where_asked(streaming: bool):
     system, decoding = steered.tiny(), Decoding(max_tokens=200)
     alike = {"bias": -1.0, "similarity": 3.0, **dict.fromkeys(FEATURES[1:], 0.0)}
     card = replace(system.vectors.card, system_prompt=FRIENDS["en"], retrieval=alike)
-    system = steered.Steered(system._lm, replace(system.vectors, card=card), steered.Config())
+    vectors = replace(system.vectors, card=card, sense=SENSE)
+    system = steered.Steered(system._lm, vectors, steered.Config())
     events: list[Any] = []
     feeling = moods.read("joy:100")
     job = Job(Ready("tiny", system), Dialogue.of(line.post), feeling, decoding, events.append,
@@ -342,7 +350,7 @@ def test_a_reply_by_hand_comes_at_once_and_ends_where_asked(streaming: bool):
         assert not engine.busy
     finished = events[-1]
     assert finished.reply.text == line.replies["joy"].partition(",")[0]
-    assert finished.reply.applied["retrieved"] == line.id
+    assert finished.reply.applied["retrieved"] == f"{line.id}/joy"
     assert [event.text for event in events[:-1]] == [finished.reply.text] * streaming
 
 

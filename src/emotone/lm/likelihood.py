@@ -132,7 +132,7 @@ def continued_nats(
         torch.tensor([token for gold in golds for token in gold], device=device),
         reduction="none",
     )
-    parts = of_tokens.double().cpu().split([len(gold) for gold in golds])
+    parts = of_tokens.cpu().double().split([len(gold) for gold in golds])
     return [(float(part.sum()), len(part)) for part in parts]
 
 

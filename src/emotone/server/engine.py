@@ -189,8 +189,8 @@ class Engine:
             return
         read = len(writing.task.prompt)
         if "retrieved" in reply.applied:  # none of the candidates
-            reply = replace(reply, text=cut(reply.text, writing.job.stop))
-            if writing.job.streaming:
+            reply = replace(reply, text=cut(reply.text, writing.job.stop).strip())
+            if writing.job.streaming and reply.text:
                 writing.job.emit(Piece(reply.text))
             writing.job.emit(Finished(reply, read))
             return

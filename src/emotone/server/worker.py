@@ -215,7 +215,8 @@ class Worker:
                 if arrival is None:
                     ending = True
                 elif isinstance(arrival, Job):
-                    self._plan(arrival)
+                    if self._plan(arrival):
+                        break  # others who are written for wait for one reading at most
                 else:
                     _settle(*arrival)
             self._begin()
@@ -230,8 +231,15 @@ class Worker:
         except Exception as error:
             engine.fail(error)
 
-    def _plan(self, job: Job) -> None:
-        """Find out once who answers a request, in which moods and how, and let it wait."""
+    def _plan(self, job: Job) -> bool:
+        """Find out once who answers a request, in which moods and how, and let it wait.
+
+        Returns:
+            Whether it joins a running batch.
+        """
+        if job.cancelled:
+            fail(job, Withdrawn())
+            return False
         try:
             responder = self.door(job.served).responder_for(job.dialogue.posts[-1].text)
             hearing = Hearing(responder, job.dialogue, job.note)
@@ -247,6 +255,8 @@ class Worker:
             self._waiting.append(_Planned(job, responder, frames, engine, task))
         except Exception as error:
             fail(job, error)
+            return False
+        return engine is not None
 
     def _begin(self) -> None:
         """Let waiting requests begin in order, as far as there is room."""

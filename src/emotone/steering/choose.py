@@ -54,8 +54,8 @@ def choose(
         seeds: Seed of each row's choice.
         sense: Log of the expected content of each candidate of each row, as a share of the most,
             or what reads it off the model; None where nobody judges that.
-        by_hand: The same of replies that people wrote in the emotion of each row, which are not
-            among the candidates: no candidate has more of it than they.
+        by_hand: The same of replies that were written by hand in the emotion that is wanted of each
+            row, which are not among the candidates: no candidate has more of it than they.
 
     Returns:
         The index of the kept candidate of each row; those by hand count after the others.

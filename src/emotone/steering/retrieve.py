@@ -1,4 +1,4 @@
-"""Replies that people wrote to posts like the one that is answered, as further candidates.
+"""Replies by hand to posts of everyday like the one that is answered, as further candidates.
 
     content(r | p, q) = w_0 + w_1 sim(p, q) + w_2 overlap(p, q) + w_3 borrowed(r; p, q)
                         + w_4 log P(r | p) / |r| + w_5 [log P(r | p) - log P(r | "...")]
@@ -9,9 +9,9 @@ are the model's own, without a push. w is fitted to the content, 0 to 2, that bl
 such replies (recipes/companion/match.py), so that a reply by hand and one that the model wrote
 compete on one scale (`steering.choose`).
 
-A small model makes less sense than people do, and what people say to it repeats itself: where
-somebody has been answered well before, that answer is better than a new one. Far from all that was
-answered, the expected content is low and the model's own replies win.
+A small model makes less sense than those who wrote everyday, and what is said to it repeats itself:
+where such a post has been answered well, that answer is better than a new one. Far from all that
+was answered, the expected content is low and the model's own replies win.
 
 Source: retrieval-based dialogue, such as Ji et al. 2014; its mixture with generation, Weston et al.
 2018, "Retrieve and Refine" (here chosen among, not refined).
@@ -44,6 +44,8 @@ _LEAST, _MOST = 0.02, 2.0
 #: Content from which on a reply fits well enough that the model need not write one: readers found
 #: 1.67 of 2 in 72 such replies to fresh posts, and .79 in the model's own (docs/decisions/0031).
 _ENOUGH = 0.9
+#: Words of the longest post that is looked for, and tokens of the longest conversation.
+_LONGEST, _MOST_READ = 50, 512
 #: Words from which on a post within a conversation says by itself what it is about.
 _WHOLE = 4
 #: An intensity of 100 / this is a whole emotion each time; below, its share of the times.
@@ -55,7 +57,7 @@ class Retrieved(NamedTuple):
 
     Args:
         text: The reply.
-        line: Id of its line, such as "en-p12:34".
+        line: Its line and emotion, such as "en-p12:34/joy".
         content: What is expected of it, 0 to 2.
         tokens: Its tokens, the end included.
     """
@@ -66,25 +68,25 @@ class Retrieved(NamedTuple):
     tokens: int
 
 
-def wanted(emotion: EmotionMix | None, seed: int) -> str | None:
+def wanted(emotion: EmotionMix | None, post: str, seed: int) -> str | None:
     """Say in which emotion a reply by hand is wanted; None for none.
 
-    A reply by hand has its emotion whole. So at 50 it is wanted in five of eight seeds, a neutral
-    one in the others, and the higher the intensity the more seeds have it. One of several emotions
-    at once was written by nobody.
+    A reply by hand has its emotion whole. So at 50 it is wanted to five of eight posts (or in five
+    of eight seeds), a neutral one to the others, and the higher the intensity to the more. One with
+    several emotions, or with less of one than a neutral reply has, was written by nobody.
     """
-    asked = {k: v for k, v in emotion.intensities().items() if v > 0} if emotion else {}
-    if len(asked) > 1:
+    asked = {k: v for k, v in emotion.intensities().items() if v} if emotion else {}
+    if len(asked) > 1 or any(intensity < 0 for intensity in asked.values()):
         return None
     for label, intensity in asked.items():
-        if random.Random(seed).random() < _SURE * intensity / 100:
+        if random.Random(f"{seed} {post}").random() < _SURE * intensity / 100:
             return label
     return EVERYDAY.neutral
 
 
-def enough(replies: Sequence[Retrieved]) -> bool:
-    """Tell whether one of some replies surely fits, so that no other is needed."""
-    return any(reply.content >= _ENOUGH for reply in replies)
+def sure(replies: Sequence[Retrieved]) -> list[Retrieved]:
+    """Return those replies that fit well enough that no other is needed."""
+    return [reply for reply in replies if reply.content >= _ENOUGH]
 
 
 def log_shares(replies: Sequence[Retrieved]) -> Tensor:
@@ -105,29 +107,31 @@ class Retriever:
         self._lm = lm
         self._weights = weights
         self._lang = next(lang for lang, prompt in FRIENDS.items() if prompt == system)
+        self._system = system
         self._nothing = prompt_ids(lm.tokenizer, NOTHING, system)
 
-    def replies(
-        self, dialogue: Dialogue, prompt: list[int], label: str, count: int
-    ) -> list[Retrieved]:
+    def replies(self, dialogue: Dialogue, label: str, count: int) -> list[Retrieved]:
         """Find replies to posts like the last one.
 
         Args:
-            dialogue: What is answered; nothing that was said in it is said again, and a later post
-                of a word or two is left to the model, as it is about what was said before.
-            prompt: Its ids.
+            dialogue: What is answered; nothing that was said in it is said again. A later post of a
+                word or two is left to the model, as it is about what was said before, and so is
+                one that is longer than any of everyday, or a conversation that is long to read.
             label: Emotion of the replies.
             count: The most replies.
         """
         posts = learned_posts(self._lang)
         post = dialogue.posts[-1].text
-        if len(dialogue.posts) > 1 and length(post) < _WHOLE:
+        if length(post) > _LONGEST or (len(dialogue.posts) > 1 and length(post) < _WHOLE):
+            return []
+        prompt = prompt_ids(self._lm.tokenizer, dialogue, self._system)
+        if len(prompt) > _MOST_READ:
             return []
         before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
         near = posts.near(post, label, count, without=before)
         texts = [n.line.replies[label] for n in near]
         return [
-            Retrieved(text, n.line.id, self._content(values), tokens)
+            Retrieved(text, f"{n.line.id}/{label}", self._content(values), tokens)
             for n, text, (values, tokens) in zip(
                 near, texts, self.features(post, prompt, near, texts), strict=True
             )

@@ -20,7 +20,7 @@ docs/systems/steered.md:
 4. Of a few candidates one is kept, sampled by how well the model itself recognises the emotion in
    it (`steering.listen`, `steering.choose`), as strictly as the intensity asks, and by how much
    sense it sees in it.
-5. Where people answered a post like this one in the asked emotion, their replies are among the
+5. Where everyday answers a post like this one in the asked emotion, its replies are among the
    candidates, and where one surely fits the model writes none (`steering.retrieve`).
 
 Source: Dong et al. 2025, "Controllable Emotion Generation with Emotion Vectors" (arXiv 2502.04075).
@@ -39,7 +39,7 @@ from emotone.errors import ConfigError, Unsupported
 from emotone.identity import digest
 from emotone.lm.batching import Task
 from emotone.lm.candidates import candidate_seed
-from emotone.lm.chat import FRIEND, NO_SYSTEM, prompt_ids, system_prompt
+from emotone.lm.chat import FRIEND, FRIENDS, NO_SYSTEM, prompt_ids, system_prompt
 from emotone.lm.decode import SEARCHES, Written
 from emotone.lm.small_talk import opened
 from emotone.models.catalog import languages_of
@@ -59,7 +59,7 @@ from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words
 from emotone.steering.mixing import Mixing
 from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.steering.moods import AnyMoods, Moods
-from emotone.steering.retrieve import Retrieved, Retriever, enough, log_shares, wanted
+from emotone.steering.retrieve import Retrieved, Retriever, log_shares, sure, wanted
 from emotone.types import Capabilities, Decoding, Dialogue, EmpathyLevels, Example, Reply
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Steered:
         prompts = [self._prompt(d, e) for d, e in zip(dialogues, emotions, strict=True)]
         by_hand = [
             self._by_hand(*row, replace(decoding, seed=decoding.seed + i))
-            for i, row in enumerate(zip(dialogues, prompts, emotions, strict=True))
+            for i, row in enumerate(zip(dialogues, emotions, strict=True))
         ]
         return self._answer(dialogues, prompts, list(emotions), doses, decoding, by_hand)
 
@@ -214,8 +214,8 @@ class Steered:
     ) -> list[Reply]:
         by_hand = by_hand or [[] for _ in prompts]
         counts = [
-            0 if enough(replies) else self._count(row)
-            for row, replies in zip(doses, by_hand, strict=True)
+            0 if _is_sure(dialogue, replies) else self._count(row)
+            for dialogue, row, replies in zip(dialogues, doses, by_hand, strict=True)
         ]
         candidates = self._mood.write_candidates(prompts, doses, counts, decoding)
         return self._chosen(dialogues, prompts, emotions, doses, candidates, decoding.seed, by_hand)
@@ -224,25 +224,34 @@ class Steered:
     def _retriever(self) -> Retriever | None:
         """Who finds replies by hand; None where none are wanted or nothing tells how to weigh."""
         card, config = self.vectors.card, self._config
-        wanted = config.retrieve and config.candidates > 1 and self._system == card.system_prompt
-        if not wanted or not card.retrieval:
+        chooses = config.retrieve and config.candidates > 1 and self._reads_sense
+        own = self._system == card.system_prompt and self._system in FRIENDS.values()
+        if not (chooses and own and card.retrieval) or config.told:
             return None
         return Retriever(self._lm, self._system, card.retrieval)
 
     def _by_hand(
-        self, dialogue: Dialogue, prompt: list[int], emotion: EmotionMix | None, decoding: Decoding
+        self, dialogue: Dialogue, emotion: EmotionMix | None, decoding: Decoding
     ) -> list[Retrieved]:
-        """Replies by hand that may answer; none where a reply is to have a least length."""
-        label = wanted(emotion, decoding.seed)
+        """Replies by hand that may answer; none where a reply is to have a least length.
+
+        Where some surely fit, only these, but for a conversation: what was said before is not
+        compared, so that the model's own candidates always stand beside them.
+        """
+        label = wanted(emotion, dialogue.posts[-1].text, decoding.seed)
         if self._retriever is None or label is None or decoding.min_tokens:
             return []
-        replies = self._retriever.replies(dialogue, prompt, label, self._config.retrieve)
-        return [reply for reply in replies if reply.tokens <= decoding.max_tokens]
+        replies = self._retriever.replies(dialogue, label, self._config.retrieve)
+        replies = [reply for reply in replies if reply.tokens <= decoding.max_tokens]
+        return sure(replies) if _is_sure(dialogue, replies) else replies
 
     def _count(self, doses: Doses) -> int:
         """Candidates of a reply: without a push and somebody who reads sense none is better."""
-        reads_sense = self.vectors.sense is not None or self._judge is not None
-        return self._config.candidates if reads_sense or any(doses.values()) else 1
+        return self._config.candidates if self._reads_sense or any(doses.values()) else 1
+
+    @property
+    def _reads_sense(self) -> bool:
+        return self.vectors.sense is not None or self._judge is not None
 
     @property
     def _judge(self) -> SenseJudge | None:
@@ -269,8 +278,8 @@ class Steered:
             row, count = candidates[i], len(candidates[i].replies)
             told = system_prompt("", emotions[i]) if self._config.told else ""
             own = row.replies[pick] if pick < count else None
-            pushed = row.applied if own else None
-            applied = self._mood.report(pushed, doses[i], count + len(by_hand[i]), told=told)
+            pushed = (row.applied, doses[i]) if own else (None, {})
+            applied = self._mood.report(*pushed, count + len(by_hand[i]), told=told)
             if judge is not None:
                 applied["judges"] = [*applied["judges"], judge.name]
             if own is None:
@@ -306,10 +315,11 @@ class Steered:
         check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
         doses = self._mood.doses([emotion])[0]
         prompt = self._prompt(dialogue, emotion)
-        by_hand = [] if own_words else self._by_hand(dialogue, prompt, emotion, decoding)
-        sure = enough(by_hand)
-        count = 0 if sure else 1 if streaming else self._count(doses)
-        if streaming and not sure:
+        by_hand = [] if own_words else self._by_hand(dialogue, emotion, decoding)
+        count = 1 if streaming else self._count(doses)
+        if _is_sure(dialogue, by_hand):
+            count = 0
+        elif streaming:
             by_hand = []
 
         def finish(written: Sequence[Written]) -> Reply:
@@ -332,18 +342,17 @@ class Steered:
         check_request("steered", self.capabilities, [dialogue], [emotion], decoding=decoding)
         prompt = self._prompt(dialogue, emotion)
         doses = self._mood.doses([emotion])[0]
-        by_hand = self._by_hand(dialogue, prompt, emotion, decoding)
-        if enough(by_hand):
+        by_hand = self._by_hand(dialogue, emotion, decoding)
+        if _is_sure(dialogue, by_hand):
             row, seed = Candidates([], None), decoding.seed
-            return iter(
-                [
-                    r.text
-                    for r in self._chosen(
-                        [dialogue], [prompt], [emotion], [doses], [row], seed, [by_hand]
-                    )
-                ]
-            )
+            rows = self._chosen([dialogue], [prompt], [emotion], [doses], [row], seed, [by_hand])
+            return iter([rows[0].text])
         return self._mood.stream(prompt, doses, decoding)
+
+
+def _is_sure(dialogue: Dialogue, by_hand: Sequence[Retrieved]) -> bool:
+    """Tell whether replies by hand fit so well that the model need not write one."""
+    return len(dialogue.posts) == 1 and bool(sure(by_hand))
 
 
 def _expected_content(

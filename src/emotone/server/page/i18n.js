@@ -41,7 +41,7 @@ export const TEXTS = {
   seconds: ["{n} s", "{n} 秒"],
   seedIs: ["seed {n}", "种子 {n}"],
   dose: ["dose {n}", "剂量 {n}"],
-  byHand: ["a reply that a person wrote to a post like yours", "人写的回复，原帖与你的相似"],
+  byHand: ["from everyday, our own corpus: a reply to a post like yours", "出自本项目语料 everyday：对相似帖子的回复"],
   backedOff: ["The guard lowered the dose {n}×.", "防循环机制降低了剂量 {n} 次。"],
   writingNow: ["Writing …", "正在写……"],
   mood: ["Mood", "情绪"],
