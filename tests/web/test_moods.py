@@ -11,7 +11,8 @@ import pytest
 
 from emotone.emotions import EKMAN, EVERYDAY
 from emotone.errors import ConfigError, MixError, UnknownName, UsageError
-from emotone.server import care, moods
+from emotone.lm import care
+from emotone.server import moods
 from emotone.server.access import Keys
 from emotone.server.served import read, split_id
 from emotone.server.settings import read_settings

@@ -39,7 +39,8 @@ from starlette.staticfiles import StaticFiles  # noqa: E402
 from emotone.emotions import EVERYDAY, TAXONOMIES, Auto, MixText, vad  # noqa: E402
 from emotone.emotions.auto import DEFAULT_POLICY, POLICIES  # noqa: E402
 from emotone.errors import EmotoneError  # noqa: E402
-from emotone.server import care, moods  # noqa: E402
+from emotone.lm import care  # noqa: E402
+from emotone.server import moods  # noqa: E402
 from emotone.server.app import _HTTP  # noqa: E402
 from emotone.server.failures import _CODES  # noqa: E402
 from emotone.types import EmpathyLevels  # noqa: E402

@@ -35,7 +35,7 @@ def reply(
     settings: options.Set = None,
     stream: Annotated[
         bool,
-        typer.Option("--stream", help="Print while it is written; one candidate, so no choice."),
+        typer.Option("--stream", help="Print while it is written, without candidates."),
     ] = False,
     raw: options.Raw = None,
     as_json: options.Json = False,

@@ -11,7 +11,8 @@ from typing import Any
 
 from emotone.emotions import MixText
 from emotone.errors import DataError, UsageError
-from emotone.server import care, moods
+from emotone.lm import care
+from emotone.server import moods
 from emotone.server.jobs import Event, Failed, Finished, Job
 from emotone.server.served import Served, split_id
 from emotone.server.settings import Settings
@@ -213,7 +214,7 @@ def ask(
                 guard=body.emotion_guard,
                 fences=not body.emotion_in_code,
                 withhold=care.WITHHELD if cares else frozenset(),
-                own_words=cares or wants_json(body),
+                own_words=wants_json(body),
                 note=note,
             )
         )

@@ -25,8 +25,9 @@ from emotone import __version__
 from emotone.emotions import EmotionMix
 from emotone.engines.mood_name import mood_name
 from emotone.errors import Unsupported
+from emotone.lm import care
 from emotone.lm.chat import FRIEND, NO_SYSTEM
-from emotone.server import care, wire
+from emotone.server import wire
 from emotone.server.answers import (
     JSON_NOTE,
     count_of,

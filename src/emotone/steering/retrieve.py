@@ -29,6 +29,7 @@ from torch import Tensor
 
 from emotone.data.everyday.nearest import Near, learned_posts, length, terms
 from emotone.emotions import EVERYDAY, EmotionMix
+from emotone.lm.care import needs_care
 from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.lm.likelihood import continued_nats
 from emotone.steering.ears import NOTHING
@@ -116,12 +117,15 @@ class Retriever:
         Args:
             dialogue: What is answered; nothing that was said in it is said again. A later post of a
                 word or two is left to the model, as it is about what was said before, and so is
-                one that is longer than any of everyday, or a conversation that is long to read.
+                one that is longer than any of everyday, and a conversation that is long to read or
+                speaks of self-harm.
             label: Emotion of the replies.
             count: The most replies.
         """
         posts = learned_posts(self._lang)
         post = dialogue.posts[-1].text
+        if any(needs_care(p.text) for p in dialogue.posts if p.speaker is Speaker.USER):
+            return []
         if length(post) > _LONGEST or (len(dialogue.posts) > 1 and length(post) < _WHOLE):
             return []
         prompt = prompt_ids(self._lm.tokenizer, dialogue, self._system)

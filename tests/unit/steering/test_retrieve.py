@@ -104,6 +104,13 @@ def test_what_is_long_to_read_is_left_to_the_model(lm):
     assert retriever.replies(Dialogue(turns), "joy", 3) == []
 
 
+def test_a_conversation_that_speaks_of_self_harm_is_left_to_the_model(lm):
+    retriever = Retriever(lm, FRIENDS["en"], ALIKE)
+    turns = (Post("I want to die."), Post("I am here.", Speaker.ASSISTANT), Post(LINE.post))
+    assert retriever.replies(Dialogue(turns), "sadness", 3) == []
+    assert retriever.replies(Dialogue.of("I want to kill myself."), "sadness", 3) == []
+
+
 def test_only_what_surely_fits_goes_before_the_model(lm):
     weak = ALIKE | {"bias": -2.0, "similarity": 2.95}  # .95 for the post itself, less for others
     responder = system(lm, weights=weak)

@@ -72,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One reply of a machine, as a reader who did not know the machine rated it.
+    """One reply of a machine, or by hand to another post, as a reader rated it blind.
 
     Args:
         id: Name of the reply.

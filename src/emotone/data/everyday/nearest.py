@@ -138,5 +138,6 @@ class Posts:
 
 @cache
 def learned_posts(lang: Lang) -> Posts:
-    """Return the posts that are for systems alone, so that no judge hears what it learnt from."""
-    return Posts(everyday.lines(lang, kinds=("plain", "rich", "moods"), splits=["train-c"]))
+    """Return the posts that no judge that scores learns from, as it would hear its own lines."""
+    kinds = ("plain", "rich", "moods")
+    return Posts(everyday.lines(lang, kinds=kinds, splits=["train-a", "train-c"]))
