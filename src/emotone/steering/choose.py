@@ -22,6 +22,9 @@ SHARPNESS = 4.0
 #: lost, above 16 there is little more to gain (docs/decisions/0027).
 SENSE_SHARPNESS = 16.0
 
+#: The same among replies by hand, whose content is told more surely.
+HAND_SHARPNESS = 32.0
+
 #: What readers find in the best of a few own candidates, as a share of what is read off it: it was
 #: chosen for being overrated (1.10 read off, .82 found, 140 posts; docs/decisions/0031). Replies by
 #: hand, told by other features, are not overrated.
@@ -72,7 +75,9 @@ def choose(
         if by_hand is not None and len(by_hand[i]):
             most = 0.0 if value is None else SHARPNESS * value.max()
             own = torch.zeros(len(candidates[i])) if logits is None else logits
-            logits = torch.cat([own, most + SENSE_SHARPNESS * (by_hand[i] - math.log(FOUND))])
+            best = by_hand[i].max()
+            hand = SENSE_SHARPNESS * (best - math.log(FOUND)) + HAND_SHARPNESS * (by_hand[i] - best)
+            logits = torch.cat([own, most + hand])
         if logits is not None:
             generator = torch.Generator().manual_seed(seeds[i])
             picks[i] = int(torch.multinomial(logits.softmax(0), 1, generator=generator))
