@@ -273,7 +273,7 @@ class Steered:
         seeds = [seed + i for i in range(len(prompts))]
         replies: list[Reply] = []
         sense = None if judge is None else _expected_content(judge, dialogues, texts)
-        shares = [log_shares(replies) for replies in by_hand]
+        shares = [log_shares(row) for row in by_hand]
         for i, pick in enumerate(self._mood.choose(prompts, texts, doses, seeds, sense, shares)):
             row, count = candidates[i], len(candidates[i].replies)
             told = system_prompt("", emotions[i]) if self._config.told else ""
@@ -422,7 +422,6 @@ def calibrate_vectors(
 
     config = config or Config()
     settings = settings or SweepSettings()
-    config = replace(config, retrieve=0)  # replies by hand say nothing of a dose
     # The sweep sets raw doses. Curves of an earlier calibration would change how strictly
     # candidates are chosen; this one only scales the choice with the dose.
     straight = Curve(((-100.0, -0.2), (0.0, 0.0), (100.0, 1.0)))

@@ -195,3 +195,19 @@ def test_the_better_of_both_kinds_is_kept(lm):
 
     assert pick(2.0) == 2
     assert pick(0.1) in (0, 1)
+
+
+def test_own_candidates_count_for_less_than_is_read_off_them(lm):
+    prompts = [prompt_ids(lm.tokenizer, Dialogue.of("hi"), "S")]
+    own, sense = [["The the", "A a"]], [torch.tensor([0.5, 0.5]).log()]
+    hand = [log_shares([Retrieved("Hello!", "en-p1:1/joy", 0.9, 3)])]
+    picks = [
+        choose(lm.model, lm.tokenizer, None, prompts, own, [{}], [seed], sense, hand)[0]
+        for seed in range(40)
+    ]
+    assert picks.count(2) >= 30  # read off: .45 by hand, .5 each of the two own
+
+
+def test_raw_multiples_are_answered_by_the_model_alone(lm):
+    reply = system(lm).reply_raw([Dialogue.of(LINE.post)], [{"joy": 1.0}], decoding=LONG)[0]
+    assert "retrieved" not in reply.applied
