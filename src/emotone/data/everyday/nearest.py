@@ -132,8 +132,8 @@ class Posts:
             term: (1 + math.log(n)) * self._rarity.get(term, self._unseen)
             for term, n in counts.items()
         }
-        length = math.sqrt(sum(w * w for w in raw.values()))
-        return {term: w / length for term, w in raw.items()} if length else {}
+        norm = math.sqrt(sum(w * w for w in raw.values()))
+        return {term: w / norm for term, w in raw.items()} if norm else {}
 
 
 @cache
