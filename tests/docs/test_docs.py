@@ -374,12 +374,11 @@ def test_pages_stay_short():
 # -- numbers are those of the results -------------------------------------------------------------
 
 
-def test_the_doses_of_the_results_page_are_those_of_its_json():
-    from recipes.smollm2_vectors.table import dose_section
+def test_the_results_page_is_that_of_its_json():
+    from recipes.companion.table import BLIND, PAGE, RESULT, page
+    from recipes.compare.files import read_results
 
-    result = json.loads((ROOT / "docs/results/smollm2.json").read_text(encoding="utf-8"))
-    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    assert "\n".join(dose_section(result["curve"])) in page
+    assert PAGE.read_text(encoding="utf-8") == page(read_results(RESULT), read_results(BLIND))
 
 
 def test_what_the_readme_says_of_readers_is_what_they_rated():
