@@ -136,9 +136,10 @@ def named(texts: Sequence[str], label: str) -> float:
 
 
 def copies(lines: Sequence[Line]) -> Iterator[str]:
-    """Say which texts stand in the corpus twice."""
+    """Say which texts stand there twice; a post may be answered in emotions and in moods."""
     for line, other in like_posts(lines, lines, NEAR):
-        yield f"{line.id}: the post is near that of {other.id}: {line.post} / {other.post}"
+        if (line.kind == "moods") == (other.kind == "moods"):
+            yield f"{line.id}: the post is near that of {other.id}: {line.post} / {other.post}"
     first: dict[str, str] = {}
     for line in lines:
         for label, text in line.replies.items():

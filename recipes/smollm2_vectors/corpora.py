@@ -1,12 +1,10 @@
-"""The labelled corpora that the three judges of this recipe are trained on, read from EMOTONE_DATA.
+"""The labelled corpora that the two judges of this recipe are trained on, read from EMOTONE_DATA.
 
-Each judge has corpora, or a half, of its own. Short phrases stand in several all the same: label
-and score share 14 texts, score and calibrate 46, label and calibrate 7.
+Each judge has corpora of its own. Short phrases stand in both all the same: they share 7 texts.
 
 - label: GoEmotions, the half of the training texts whose hash is even. Chooses self-play replies,
   so it belongs to the making of the vectors.
 - calibrate: EmpatheticDialogues for the six emotions, DailyDialog for neutral. Judges the sweep.
-- score: the other half of GoEmotions, and MELD. Judges the result table, nothing else.
 """
 
 from __future__ import annotations
