@@ -1,11 +1,10 @@
 """Put the trained systems into the zoo, with cards.
 
-`python -m recipes.recurrent.pack RUNS` packs the first seed's run of each system and language. The
-two systems that take an emotion then learn a second time, in English from what is clear (`clear.py`
-and `configs/*/en-clear.toml`), in Chinese all three from that and from everyday (`parallel.py` and
-`configs/*/zh-parallel.toml`); `python -m recipes.recurrent.pack --second FOLDER` packs what came of
-it, folders `<system>-<lang>`. `python -m recipes.recurrent.pack` writes the cards anew, from
-docs/results/recurrent-shipped.json.
+`python -m recipes.recurrent.pack RUNS` packs the first seed's run of each system and language. All
+three then learn a second time, from what is clear and from everyday (`clear.py`, `parallel.py` and
+`configs/*/{en,zh}-parallel.toml`); `python -m recipes.recurrent.pack --second FOLDER` packs what
+came of it, folders `<system>-<lang>`. `python -m recipes.recurrent.pack` writes the cards anew,
+from docs/results/recurrent-shipped.json.
 
 Words that the training texts hold fewer than 5 times are taken out of the vocabulary, for a rare
 word may be a person's; they are unknown words from then on. Weights become int8.
@@ -34,8 +33,9 @@ from recipes.recurrent.table import row_values
 FIGURES = RESULTS / "recurrent-shipped.json"
 LEAST = 5
 SECOND = {
-    "en": "These are rows and steps of the second stage, on what the labelling judge is sure of;"
-    " the first was on the whole pool, as in docs/systems/recurrent-results.md.",
+    "en": "These are rows and steps of the last stage, on what the labelling judge is sure of and"
+    " on lines of everyday, written by hand in each emotion; it begins from an A-Seq2Seq that has"
+    " learnt the whole pool, as in docs/systems/recurrent-results.md.",
     "zh": "These are rows and steps of the last stage, on what the labelling judge is sure of and"
     " on lines of everyday, written by hand in each emotion; it begins from an A-Seq2Seq that has"
     " learnt the whole pool and these lines.",
@@ -47,7 +47,8 @@ USES = {
 }
 LIMITS = {
     "en": "It was trained on some 60,000 short exchanges, most of them of crowd workers who talk"
-    " about feelings. Its replies are short, often generic and sometimes beside the point.",
+    " about feelings, and on 9,600 everyday posts answered in each emotion. Its replies are short"
+    " and often beside the point.",
     "zh": "It was trained on some 38,000 short exchanges from weibos, television and translated"
     " lessons, and on 2,500 everyday posts answered in each emotion. Sentences are often broken or"
     " beside the point.",
@@ -127,7 +128,7 @@ def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list
         rows=manifest["pairs"],
         judges=", ".join(manifest["judges"]),
         steps=manifest["training"]["best_step"],
-        second="" if name == "a_seq2seq-en" else f" {SECOND[lang]}",
+        second=f" {SECOND[lang]}",
         licences="; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items()),
         least=LEAST,
         limits=LIMITS[lang],

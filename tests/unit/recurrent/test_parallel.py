@@ -63,7 +63,7 @@ def test_only_lines_for_training_are_learnt_and_none_of_them_chooses_the_step(la
     split = {line.id: line.split for line in everyday.lines(lang)}
     learnt = {line_of(e) for e in by_hand(lang, dev=False)}
     chosen_by = {line_of(e) for e in by_hand(lang, dev=True)}
-    assert {split[line] for line in learnt} == {"train-a", "train-b", "train-c"}
+    assert {split[line] for line in learnt} == {"train-a", "train-c"}
     assert {split[line] for line in chosen_by} <= {"train-c", "dev"}
     assert {line.partition(":")[0] for line in chosen_by} == set(parallel.DEV[lang])
     assert not learnt & chosen_by
@@ -90,6 +90,7 @@ def pools(root: Path) -> None:
         folder = root / f"out/pairs/{name}"
         folder.mkdir(parents=True)
         write_jsonl(rows, folder / "train.jsonl")
+        write_jsonl(rows, folder / "dev.jsonl")
         write_jsonl([single], folder / "texts.jsonl")
         facts = {"judge": "en-label-2-00000000:ekman", "licences": {"own": "free"}}
         write_json(folder / "pool.json", facts)
@@ -97,7 +98,7 @@ def pools(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `parallel en` has written the English pairs of both stages, of a small pool."""
+    """Where `parallel en` has written the English pairs, of a small pool."""
     root = tmp_path_factory.mktemp("english")
     pools(root)
     with pytest.MonkeyPatch.context() as patch:
@@ -108,12 +109,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("stage", "pool"), [("start", 12), ("parallel", 4)])
-def test_a_stage_is_the_pool_and_the_lines(prepared: Path, stage: str, pool: int):
-    folder = prepared / f"out/pairs/en-{stage}"
+def test_the_last_stage_is_what_is_clear_and_the_lines(prepared: Path):
+    assert not (prepared / "out/pairs/en-start").exists()
+    folder = prepared / "out/pairs/en-parallel"
     ids = [e.id for e in read_file(folder / "train.jsonl", Problems())]
     lines = [e.id for e in by_hand("en", dev=False)]
-    assert ids == [*(f"p{i}" for i in range(pool)), *lines]
+    assert ids == [*(f"p{i}" for i in range(4)), *lines]
     assert [e.id for e in read_file(folder / "texts.jsonl", Problems())] == ["t"]
     dev = [e.id for e in read_file(folder / "dev.jsonl", Problems())]
     assert dev == [e.id for e in by_hand("en", dev=True)]
@@ -135,7 +136,7 @@ def small(prepared: Path, system: str, preset: str, start: Path | None) -> tuple
 @pytest.fixture(scope="module")
 def start(prepared: Path) -> Path:
     """The model folder of one step of the first stage."""
-    module, config = small(prepared, "a_seq2seq", "en-start", None)
+    module, config = small(prepared, "a_seq2seq", "en-small", None)
     return module.train(config, prepared / "start")
 
 
