@@ -1,6 +1,6 @@
 """The results page: the default model, its variants and what each part adds.
 
-1. answer FOLDER   replies of every variant to 20 posts that no tuning touched, in six emotions
+1. answer FOLDER   replies of every variant to 10 posts that no tuning touched, in six emotions
 2. score FOLDER    docs/results/default.json, by the judges that score, then docs/results.md
 
 `python -m recipes.companion.table answer FOLDER [--only REGEX]`; a variant that is there is left
@@ -56,6 +56,16 @@ SHOWN: Mapping[str, Column] = {
 }
 
 
+READ: Mapping[str, Column] = {
+    "emotion": ("emotion heard", 2, 1),
+    "content": ("content of 2", 2, 1),
+    "both": ("both right", 2, 1),
+    "blame": ("blames the user", 2, 1),
+}
+#: Sheets of blind.json that stand in the README too.
+NEWEST = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One way to answer.
@@ -94,16 +104,14 @@ VARIANTS: Mapping[str, Variant] = {
         "four, 48 tokens, `no_repeat` 0", ("retrieve=0",), decoding=Decoding(no_repeat=0)
     ),
     "long": Variant(
-        "four, at least 60 and at most 300 tokens", ("retrieve=0",),
+        "one candidate, 60 to 300 tokens", ("candidates=1", "retrieve=0"),
         decoding=Decoding(max_tokens=300, min_tokens=60),
     ),
     "longfree": Variant(
-        "the same, `no_repeat` 0", ("retrieve=0",),
+        "the same, `no_repeat` 0", ("candidates=1", "retrieve=0"),
         decoding=Decoding(max_tokens=300, min_tokens=60, no_repeat=0),
     ),
-    "dose": Variant(
-        "four, at each intensity", ("retrieve=0",), intensities=DOSES, emotions=JUDGED
-    ),
+    "dose": Variant("four", ("retrieve=0",), intensities=DOSES, emotions=JUDGED),
 }  # fmt: skip
 
 
@@ -115,7 +123,7 @@ def answer(name: str, folder: Path) -> None:
     module = systems.module(variant.system)
     settings = [*variant.settings, *(["batch=64"] if variant.system == "steered" else [])]
     responder = module.load(config=configs.load(module.Config, None, settings))
-    posts = POSTS.read_text(encoding="utf-8").splitlines()[::2]
+    posts = POSTS.read_text(encoding="utf-8").splitlines()[::4]
     start, written = time.process_time(), 0
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for emotion in variant.emotions:
@@ -198,12 +206,23 @@ def page(results: Mapping[str, Any], readings: Mapping[str, Any]) -> str:
 
 
 def _reading(name: str, sheet: Mapping[str, Any]) -> str:
-    columns: Mapping[str, Column] = {
-        "emotion": ("emotion", 2, 1), "content": ("content of 2", 2, 1),
-        "both": ("both right", 2, 1), "blame": ("blame", 2, 1),
-    }  # fmt: skip
     rows = [([s["system"], str(s["lines"])], s) for s in sheet["systems"]]
-    return "\n".join([f"{name}:", "", *number_table(["", "lines"], rows, columns, [*columns])])
+    return "\n".join([f"{name}:", "", *number_table(["", "lines"], rows, READ, [*READ])])
+
+
+def with_table(readme: str, readings: Mapping[str, Any]) -> str:
+    """Put the newest sheets into the README, between its marks."""
+    head, begin, rest = readme.partition("<!-- results:begin -->\n")
+    _, end, tail = rest.partition("<!-- results:end -->")
+    if not (begin and end):
+        raise SystemExit("README.md has lost its results marks")
+    rows = [
+        [system["system"], *(f"{system[key]['value']:.2f}" for key in READ)]
+        for sheet in list(readings.values())[:NEWEST]
+        for system in sheet["systems"]
+    ]
+    lines = table(["", *(heading for heading, _, _ in READ.values())], rows)
+    return f"{head}{begin}{chr(10).join(lines)}\n{end}{tail}"
 
 
 def main() -> None:
@@ -222,6 +241,8 @@ def main() -> None:
     if given.step == "score":
         write_results(RESULT, score(given.folder))
     write_page(PAGE, page(read_results(RESULT), read_results(BLIND)))
+    readme = ROOT / "README.md"
+    write_page(readme, with_table(readme.read_text(encoding="utf-8"), read_results(BLIND)))
 
 
 if __name__ == "__main__":

@@ -382,25 +382,11 @@ def test_the_results_page_is_that_of_its_json():
 
 
 def test_what_the_readme_says_of_readers_is_what_they_rated():
-    from emotone.data import everyday
+    from recipes.companion.table import BLIND, with_table
+    from recipes.compare.files import read_results
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rated = everyday.ratings("en")
-    names = {"steered, bare": "steered", "both, at 60": "told"}
-    rows = re.findall(
-        r"^\| ([^|]+?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", readme, re.M
-    )
-    assert len(rows) >= 5
-    for name, *cells in rows:
-        own = [r for r in rated if r.system == names.get(name, name)]
-        sums = [
-            sum(r.heard for r in own),
-            sum(r.content for r in own),
-            sum(r.heard == 1 and r.content == 2 for r in own),
-            sum(r.blame for r in own),
-        ]
-        assert cells == [f"{value / len(own):.2f}" for value in sums], name
-        assert f"rated {len(own)} English replies of each" in readme
+    assert readme == with_table(readme, read_results(BLIND))
 
 
 def test_the_judge_of_the_empathy_figures_is_the_one_that_ships():

@@ -78,11 +78,15 @@ def test_no_post_is_learnt_that_is_like_one_of_the_page_of_replies(lang: Lang):
         assert all(len(own & shown) < 0.45 * len(own | shown) for shown in page), post
 
 
+#: A reply of the pool, with the emotion words of the test below.
+REPLY = "why ugh no great oh what"
+
+
 def pools(root: Path) -> None:
     """An English pool of 12 pairs, clear in 4 of them, as `prepare` and `clear` leave them."""
     labels = [*EKMAN.labels, *EKMAN.labels][:12]
     pairs = [
-        Example(f"p{i}", Dialogue.of(f"post {i}"), EmotionMix.parse(label, EKMAN), "a reply", "en")
+        Example(f"p{i}", Dialogue.of(f"post {i}"), EmotionMix.parse(label, EKMAN), REPLY, "en")
         for i, label in enumerate(labels)
     ]
     single = Example("t", Dialogue((Post("so glad", emotion=EKMAN.parse("joy")),)), lang="en")
