@@ -1,11 +1,13 @@
 """The results page: the default model, its variants and what each part adds.
 
-1. answer FOLDER   replies of every variant to 10 posts that no tuning touched, in six emotions
-2. score FOLDER    docs/results/default.json, by the judges that score, then docs/results.md
+1. answer  replies of every variant to 10 posts in six emotions     FOLDER/<variant>.jsonl
+2. score   figures by the judges that score                         docs/results/default.json
+3. page    docs/results.md and the table of the README, from the files in docs/results
 
-`python -m recipes.companion.table answer FOLDER [--only REGEX]`; a variant that is there is left
-alone. Blind readings stand in docs/results/blind.json, which is `emotone blind report --json` of
-each sheet, under a name.
+`python -m recipes.companion.table answer [FOLDER] [--only REGEX]`, then `score`, which writes the
+page too. A variant whose file is there is left alone: delete it where settings or posts change.
+docs/results/blind.json holds what `emotone blind report --json` says of each sheet, under a name;
+docs/results/moods.json what readers heard who chose a mood for each reply.
 """
 
 from __future__ import annotations
@@ -33,11 +35,12 @@ from emotone.files import replacing, write_json
 from emotone.judges import open_judge
 from emotone.steering.make import JUDGED
 from emotone.types import Decoding, Dialogue, Example
-from recipes.compare.files import RESULTS, ROOT, read_results, write_page, write_results
+from recipes.compare.files import RESULTS, ROOT, filled, read_results, write_page, write_results
 from recipes.compare.table import Column, number_table, table
 
 HERE = Path(__file__).parent
-RESULT, BLIND, PAGE = RESULTS / "default.json", RESULTS / "blind.json", ROOT / "docs/results.md"
+RESULT, PAGE = RESULTS / "default.json", ROOT / "docs/results.md"
+BLIND, MOODS = RESULTS / "blind.json", RESULTS / "moods.json"
 POSTS = ROOT / "recipes/smollm2_vectors/posts_eval.txt"
 EMOTIONS = JUDGED[:6]
 DOSES = (-50, 0, 25, 50, 75, 100)
@@ -63,7 +66,7 @@ READ: Mapping[str, Column] = {
     "blame": ("blames the user", 2, 1),
 }
 #: Sheets of blind.json that stand in the README too.
-NEWEST = 2
+IN_README = ("English", "Chinese")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,12 @@ VARIANTS: Mapping[str, Variant] = {
     "bare": Variant("vectors of the bare model", ("companion=false", "retrieve=0")),
     "one": Variant("the companion, one candidate", ("candidates=1", "retrieve=0")),
     "four": Variant("four candidates, by listener and readout of sense", ("retrieve=0",)),
-    "eight": Variant("eight", ("candidates=8", "retrieve=0")),
-    "sixteen": Variant("sixteen", ("candidates=16", "retrieve=0")),
+    "eight": Variant("eight candidates", ("candidates=8", "retrieve=0")),
+    "sixteen": Variant("sixteen candidates", ("candidates=16", "retrieve=0")),
     "judge": Variant("four, by listener and `en-sense-label`", ("sense=auto", "retrieve=0")),
     "told": Variant("four, and told the emotion", ("told=true", "retrieve=0")),
     "hand": Variant("**the default: four, and replies by hand**"),
     "hand16": Variant("four, and 16 replies by hand", ("retrieve=16",)),
-    "moods": Variant("four, with mood adapters", ("vectors=out/companion/moods", "retrieve=0")),
     "hand50": Variant("the default at 50", intensities=(50,)),
     "free": Variant(
         "four, 48 tokens, `no_repeat` 0", ("retrieve=0",), decoding=Decoding(no_repeat=0)
@@ -108,7 +110,7 @@ VARIANTS: Mapping[str, Variant] = {
         decoding=Decoding(max_tokens=300, min_tokens=60),
     ),
     "longfree": Variant(
-        "the same, `no_repeat` 0", ("candidates=1", "retrieve=0"),
+        "one candidate, 60 to 300 tokens, `no_repeat` 0", ("candidates=1", "retrieve=0"),
         decoding=Decoding(max_tokens=300, min_tokens=60, no_repeat=0),
     ),
     "dose": Variant("four", ("retrieve=0",), intensities=DOSES, emotions=JUDGED),
@@ -144,7 +146,8 @@ def answer(name: str, folder: Path) -> None:
 def score(folder: Path) -> dict[str, Any]:
     """Score the replies of all variants that are there."""
     rows: dict[str, Any] = {}
-    manifest: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    judges: dict[str, Any] = {}
     for name, variant in VARIANTS.items():
         path = folder / f"{name}.jsonl"
         if name == "dose" or not path.is_file():
@@ -158,16 +161,17 @@ def score(folder: Path) -> dict[str, Any]:
                         for k, n in scores.metrics.items()},
             "heard": {e: n["emotion_accuracy"].value for e, n in scores.per_emotion.items()},
         }  # fmt: skip
-        manifest = {"judges": scores.manifest["judges"], "replies": scores.n}
+        judges, counts[name] = scores.manifest["judges"], scores.n
         print(name, {k: round(n.value or 0, 3) for k, n in scores.metrics.items()}, flush=True)
-    return {"manifest": manifest, "variants": rows, "dose": dose(folder / "dose.jsonl")}
+    manifest = {"judges": judges, "replies": counts}
+    return {"manifest": manifest, "variants": rows, "dose": heard_at(folder / "dose.jsonl")}
 
 
-def dose(path: Path) -> dict[str, list[float]]:
+def heard_at(path: Path) -> dict[str, list[float]]:
     """Return the mean probability of each emotion to the judge at each intensity."""
     if not path.is_file():
         return {}
-    judge = open_judge("en-score", "everyday")
+    judge = open_judge(JUDGE)
     pairs = read_replies_files([path])
     judged = judge.classify(
         [r.text for _, r in pairs], [e.dialogue.posts[-1].text for e, _ in pairs]
@@ -195,14 +199,19 @@ def page(results: Mapping[str, Any], readings: Mapping[str, Any]) -> str:
         [e, *(f"{p:.2f}" for p in means), f"{float(spearmanr(DOSES, means).statistic):.2f}"]  # pyright: ignore
         for e, means in results["dose"].items()
     ]
-    return (HERE / "results.md").read_text(encoding="utf-8").format(
+    moods = [
+        [mood, *(f"{shares[i]['heard']:.2f}, {shares[i]['content']:.2f}" for i in ("50", "100"))]
+        for mood, shares in read_results(MOODS)["moods"].items()
+    ]
+    return filled(
+        HERE / "results.md",
         judges=" and ".join(f"`{name}`" for name in results["manifest"]["judges"]),
-        replies=results["manifest"]["replies"],
         blind="\n\n".join(_reading(name, sheet) for name, sheet in readings.items()),
-        variants="\n".join(number_table(head, cells, SHOWN, [*SHOWN])),
-        heard="\n".join(table(["heard", *EMOTIONS], heard)),
-        doses="\n".join(table(["emotion", *map(str, DOSES), "Spearman"], doses)),
-    )  # fmt: skip
+        variants=number_table(head, cells, SHOWN, [*SHOWN]),
+        heard=table(["heard", *EMOTIONS], heard),
+        doses=table(["emotion", *map(str, DOSES), "Spearman"], doses),
+        moods=table(["mood", "at 50: heard, content", "at 100"], moods),
+    )
 
 
 def _reading(name: str, sheet: Mapping[str, Any]) -> str:
@@ -211,15 +220,15 @@ def _reading(name: str, sheet: Mapping[str, Any]) -> str:
 
 
 def with_table(readme: str, readings: Mapping[str, Any]) -> str:
-    """Put the newest sheets into the README, between its marks."""
+    """Put the sheets of `IN_README` into the README, between its marks."""
     head, begin, rest = readme.partition("<!-- results:begin -->\n")
     _, end, tail = rest.partition("<!-- results:end -->")
     if not (begin and end):
         raise SystemExit("README.md has lost its results marks")
     rows = [
         [system["system"], *(f"{system[key]['value']:.2f}" for key in READ)]
-        for sheet in list(readings.values())[:NEWEST]
-        for system in sheet["systems"]
+        for name in IN_README
+        for system in readings[name]["systems"]
     ]
     lines = table(["", *(heading for heading, _, _ in READ.values())], rows)
     return f"{head}{begin}{chr(10).join(lines)}\n{end}{tail}"

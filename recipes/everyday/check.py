@@ -118,7 +118,7 @@ def replies_of(lines: Iterable[Line], label: str) -> list[str]:
 
 def habits(lines: Sequence[Line], lang: Lang) -> Iterator[str]:
     """Say what is wrong with all lines of a language together."""
-    for label in everyday.EMOTIONS:
+    for label in (*everyday.EMOTIONS, *everyday.MOODS):
         texts = replies_of(lines, label)
         openings = Counter(opening(text, lang) for text in texts)
         for words, count in openings.most_common(3):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from recipes.compare.files import RESULTS, ROOT, ZOO, filled, read_results
 from recipes.recurrent.folders import MAIN
 from recipes.recurrent.names import LANGS as NAMES
 from recipes.recurrent.names import SYSTEMS
+from recipes.recurrent.parallel import ASKED
 from recipes.recurrent.runs import LANGS
 from recipes.recurrent.table import row_values
 
@@ -47,11 +49,11 @@ USES = {
 }
 LIMITS = {
     "en": "It was trained on some 60,000 short exchanges, most of them of crowd workers who talk"
-    " about feelings, and on 9,600 everyday posts answered in each emotion. Its replies are short"
-    " and often beside the point.",
+    " about feelings, and on {posts:,} everyday posts answered in each emotion. Its replies are"
+    " short and often beside the point.",
     "zh": "It was trained on some 38,000 short exchanges from weibos, television and translated"
-    " lessons, and on 2,500 everyday posts answered in each emotion. Sentences are often broken or"
-    " beside the point.",
+    " lessons, and on {posts:,} everyday posts answered in each emotion. Sentences are often broken"
+    " or beside the point.",
 }
 
 
@@ -101,12 +103,15 @@ def cards() -> None:
     for folder in sorted(p.parent for p in ZOO.glob("*/manifest.json")):
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         system, lang = manifest["system"], manifest["lang"]
-        pool = json.loads((ROOT / f"out/pairs/{lang}/pool.json").read_text(encoding="utf-8"))
+        config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        source = ROOT / Path(config["data"]["train"]).parent / "pool.json"
+        if not source.is_file():
+            print(f"{folder.name}: its card stays as it is, since {source} is not here")
+            continue
+        pool = json.loads(source.read_text(encoding="utf-8"))
         row = f"{system}-{MAIN[system]}"
         run = results["langs"][lang]["runs"][f"{lang}-{row}-s1"]
-        scores = [
-            ["none yet", "trained anew since; readers' ratings: docs/systems/chinese-study.md"]
-        ]
+        scores = [["none yet", "trained anew since"]]
         if run["training"] == manifest["training"]:
             scores = row_values(results, lang, row)
         text = card(folder.name, manifest, pool, scores)
@@ -128,10 +133,10 @@ def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list
         rows=manifest["pairs"],
         judges=", ".join(manifest["judges"]),
         steps=manifest["training"]["best_step"],
-        second=f" {SECOND[lang]}",
+        second=f" {SECOND[lang]}" if "everyday" in pool else "",
         licences="; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items()),
         least=LEAST,
-        limits=LIMITS[lang],
+        limits=LIMITS[lang].format(posts=pool.get("everyday", 0) // len(ASKED[lang])),
         scores=[f"| {measure} | {value} |" for measure, value in scores],
     )
 

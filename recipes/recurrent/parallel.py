@@ -3,7 +3,7 @@
 `python -m recipes.recurrent.parallel LANG` writes out/pairs/LANG-parallel, which is what is clear
 in the pool and the lines; `clear.py` has to come before. All three systems go on with it from an
 A-Seq2Seq: in English the one that learnt the pool, in Chinese one that learnt the pool and the
-lines (out/pairs/zh-start). Lines whose post is like one of `posts_{en,zh}.txt` are in neither, for
+lines (out/pairs/zh-start). Lines whose post is like one of `posts_{en,zh}.txt` are left out, for
 the page of replies shows those.
 
 In the pool of `emotone data prepare` a post has one reply, mostly a calm one (of 37,600 Chinese
