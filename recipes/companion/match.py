@@ -4,9 +4,9 @@
 2. fit         weights of the features, by ridge regression on what readers gave  the shipped folder
 
 `python -m recipes.companion.match candidates --lang zh --to FOLDER`, then `recipes.everyday.sheets`
-and readers, whose ratings have the system "nearest"; then `fit`. The first 2,400 English ratings are
-of candidates by words, by a sentence encoder and by hidden states, eight a post, and the weights
-that ship are theirs; those of `posts_typed.txt` (ids from 1001 on) were read later.
+and readers, whose ratings have the system "nearest"; then `fit`. The first 2,400 English ratings,
+whose weights ship, are of candidates by words, by a sentence encoder and by hidden states, eight a
+post; those of `posts_typed.txt` (ids from 1001 on) were read later.
 """
 
 from __future__ import annotations

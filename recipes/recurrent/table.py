@@ -44,11 +44,10 @@ HERE = Path(__file__).parent
 SHIPPED = (
     "These are the models of the zoo (`recipes/recurrent/shipped.py`): the first seed of each"
     " system, stored as int8 and without rare words, on fewer posts; candidates are chosen as"
-    " the package does it today. The English ECM and Emo-Seq were trained a second time, on the"
-    " examples with a clear label (decision 0017), the Chinese three on these and on lines of"
-    " everyday (decision 0029); their pairs and steps are those of that stage, so in English the"
-    " systems differ in more than their equations. Chinese rows here are of the models before"
-    " decision 0029; [readers rated](chinese-study.md) those that ship now."
+    " the package does it today. All three learnt last from the examples with a clear label and"
+    " from lines of everyday (decision 0029); their pairs and steps are those of that stage."
+    " Chinese rows here are of the models before it; [readers rated](chinese-study.md) those that"
+    " ship now, and [the English ones](../results.md#read-blind)."
 )
 TRAINED = (
     "Candidates of the default decoding were chosen by an earlier rule, log P(e | x, y) with a"
