@@ -159,7 +159,10 @@ def score(folder: Path) -> dict[str, Any]:
             "decoding": asdict(variant.decoding), **seconds,
             "metrics": {k: {"value": n.value, "low": n.low, "high": n.high}
                         for k, n in scores.metrics.items()},
-            "heard": {e: n["emotion_accuracy"].value for e, n in scores.per_emotion.items()},
+            "heard": {
+                e.partition(":")[0]: n["emotion_accuracy"].value
+                for e, n in scores.per_emotion.items()
+            },
         }  # fmt: skip
         judges, counts[name] = scores.manifest["judges"], scores.n
         print(name, {k: round(n.value or 0, 3) for k, n in scores.metrics.items()}, flush=True)
