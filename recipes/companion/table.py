@@ -57,14 +57,14 @@ SHOWN: Mapping[str, Column] = {
     "repeated_4": ("repeats, % ↓", 1, 100),
     "length_words": ("words", 0, 1),
 }
-
-
 READ: Mapping[str, Column] = {
     "emotion": ("emotion heard", 2, 1),
     "content": ("content of 2", 2, 1),
     "both": ("both right", 2, 1),
     "blame": ("blames the user", 2, 1),
 }
+#: What the manifests of all variants have in common.
+SHARED = ("emotone", "commit", "packages", "judges")
 #: Sheets of blind.json that stand in the README too.
 IN_README = ("English", "Chinese")
 
@@ -146,8 +146,7 @@ def answer(name: str, folder: Path) -> None:
 def score(folder: Path) -> dict[str, Any]:
     """Score the replies of all variants that are there."""
     rows: dict[str, Any] = {}
-    counts: dict[str, int] = {}
-    judges: dict[str, Any] = {}
+    manifest: Mapping[str, Any] = {}
     for name, variant in VARIANTS.items():
         path = folder / f"{name}.jsonl"
         if name == "dose" or not path.is_file():
@@ -156,7 +155,7 @@ def score(folder: Path) -> dict[str, Any]:
         seconds = json.loads(path.with_suffix(".seconds.json").read_text(encoding="utf-8"))
         rows[name] = {
             "settings": variant.settings, "intensities": variant.intensities,
-            "decoding": asdict(variant.decoding), **seconds,
+            "decoding": asdict(variant.decoding), "inputs": scores.manifest["inputs"], **seconds,
             "metrics": {k: {"value": n.value, "low": n.low, "high": n.high}
                         for k, n in scores.metrics.items()},
             "heard": {
@@ -164,9 +163,8 @@ def score(folder: Path) -> dict[str, Any]:
                 for e, n in scores.per_emotion.items()
             },
         }  # fmt: skip
-        judges, counts[name] = scores.manifest["judges"], scores.n
+        manifest = {key: scores.manifest[key] for key in SHARED}
         print(name, {k: round(n.value or 0, 3) for k, n in scores.metrics.items()}, flush=True)
-    manifest = {"judges": judges, "replies": counts}
     return {"manifest": manifest, "variants": rows, "dose": heard_at(folder / "dose.jsonl")}
 
 
@@ -186,8 +184,8 @@ def heard_at(path: Path) -> dict[str, list[float]]:
     return {e: [float(np.mean(heard[e, i])) for i in DOSES] for e in JUDGED}
 
 
-def page(results: Mapping[str, Any], readings: Mapping[str, Any]) -> str:
-    """Write the results as a page."""
+def page(results: Mapping[str, Any], readings: Mapping[str, Any], moods: Mapping[str, Any]) -> str:
+    """Write the results as a page, from what is in default.json, blind.json and moods.json."""
     rows = results["variants"]
     head = ["", "CPU seconds"]
     cells = [
@@ -202,9 +200,9 @@ def page(results: Mapping[str, Any], readings: Mapping[str, Any]) -> str:
         [e, *(f"{p:.2f}" for p in means), f"{float(spearmanr(DOSES, means).statistic):.2f}"]  # pyright: ignore
         for e, means in results["dose"].items()
     ]
-    moods = [
+    felt = [
         [mood, *(f"{shares[i]['heard']:.2f}, {shares[i]['content']:.2f}" for i in ("50", "100"))]
-        for mood, shares in read_results(MOODS)["moods"].items()
+        for mood, shares in moods["moods"].items()
     ]
     return filled(
         HERE / "results.md",
@@ -213,7 +211,7 @@ def page(results: Mapping[str, Any], readings: Mapping[str, Any]) -> str:
         variants=number_table(head, cells, SHOWN, [*SHOWN]),
         heard=table(["heard", *EMOTIONS], heard),
         doses=table(["emotion", *map(str, DOSES), "Spearman"], doses),
-        moods=table(["mood", "at 50: heard, content", "at 100"], moods),
+        moods=table(["mood", "at 50: heard, content", "at 100"], felt),
     )
 
 
@@ -252,7 +250,7 @@ def main() -> None:
         return
     if given.step == "score":
         write_results(RESULT, score(given.folder))
-    write_page(PAGE, page(read_results(RESULT), read_results(BLIND)))
+    write_page(PAGE, page(read_results(RESULT), read_results(BLIND), read_results(MOODS)))
     readme = ROOT / "README.md"
     write_page(readme, with_table(readme.read_text(encoding="utf-8"), read_results(BLIND)))
 

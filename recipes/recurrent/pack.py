@@ -34,14 +34,12 @@ from recipes.recurrent.table import row_values
 
 FIGURES = RESULTS / "recurrent-shipped.json"
 LEAST = 5
-SECOND = {
-    "en": "These are rows and steps of the last stage, on what the labelling judge is sure of and"
-    " on lines of everyday, written by hand in each emotion; it begins from an A-Seq2Seq that has"
-    " learnt the whole pool, as in docs/systems/recurrent-results.md.",
-    "zh": "These are rows and steps of the last stage, on what the labelling judge is sure of and"
-    " on lines of everyday, written by hand in each emotion; it begins from an A-Seq2Seq that has"
-    " learnt the whole pool and these lines.",
-}
+SECOND = (
+    " These are rows and steps of the last stage, on what the labelling judge is sure of and on"
+    " lines of everyday, written by hand in each emotion; it begins from an A-Seq2Seq that has"
+    " learnt the whole pool{more}."
+)
+MORE = {"en": ", as in docs/systems/recurrent-results.md", "zh": " and these lines"}
 USES = {
     "a_seq2seq": "the yardstick that takes no emotion, for comparison",
     "ecm": "replies of one post in one of its emotions, for research and play",
@@ -133,7 +131,7 @@ def card(name: str, manifest: dict[str, Any], pool: dict[str, Any], scores: list
         rows=manifest["pairs"],
         judges=", ".join(manifest["judges"]),
         steps=manifest["training"]["best_step"],
-        second=f" {SECOND[lang]}" if "everyday" in pool else "",
+        second=SECOND.format(more=MORE[lang]) if "everyday" in pool else "",
         licences="; ".join(f"{corpus}: {text}" for corpus, text in pool["licences"].items()),
         least=LEAST,
         limits=LIMITS[lang].format(posts=pool.get("everyday", 0) // len(ASKED[lang])),

@@ -118,12 +118,12 @@ def meld(split: str) -> Rows:
         ]
 
 
-def balanced(rows: Rows, cap: int, **caps: int) -> Rows:
-    """Keep at most `cap` texts a label (or the label's own cap), chosen by the texts' hashes."""
+def balanced(rows: Rows, cap: int) -> Rows:
+    """Keep at most `cap` texts a label, chosen by the texts' hashes."""
     counts: dict[str, int] = {}
     chosen: Rows = []
     for text, label in sorted(set(rows), key=lambda r: hashlib.sha256(r[0].encode()).digest()):
         counts[label] = counts.get(label, 0) + 1
-        if counts[label] <= caps.get(label, cap):
+        if counts[label] <= cap:
             chosen.append((text, label))
     return chosen

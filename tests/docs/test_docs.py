@@ -375,10 +375,11 @@ def test_pages_stay_short():
 
 
 def test_the_results_page_is_that_of_its_json():
-    from recipes.companion.table import BLIND, PAGE, RESULT, page
+    from recipes.companion.table import BLIND, MOODS, PAGE, RESULT, page
     from recipes.compare.files import read_results
 
-    assert PAGE.read_text(encoding="utf-8") == page(read_results(RESULT), read_results(BLIND))
+    written = page(read_results(RESULT), read_results(BLIND), read_results(MOODS))
+    assert PAGE.read_text(encoding="utf-8") == written
 
 
 def test_what_the_readme_says_of_readers_is_what_they_rated():

@@ -120,8 +120,12 @@ def test_the_gate_shuts_on_copies_and_habits():
     faults = list(check.copies(twice))
     assert any("en-p9:1: the post is near that of en-p9:2" in fault for fault in faults)
     assert any("the reply in anger is that of en-p9:1" in fault for fault in faults)
+    in_a_mood = line(2, "the lift is stuck again", dict.fromkeys(everyday.MOODS, "."), kind="moods")
+    assert not list(check.copies([twice[0], in_a_mood]))
     posts = [f"Post about {word}." for word in ["a lamp", "a cup", "a pen", "a door", "a shoe"]]
     same = [line(n, post, GOOD | {"fear": "I'm so scared!"}) for n, post in enumerate(posts * 2)]
     habits = list(check.habits(same, "en"))
     assert any(fault.startswith("en fear: 10 of 10 replies begin with") for fault in habits)
     assert "en fear: 1.00 of the replies name the emotion" in habits
+    moods = [line(n, p, {"calm": "Take a breath."}, kind="moods") for n, p in enumerate(posts * 2)]
+    assert any(fault.startswith("en calm: 10 of 10") for fault in check.habits(moods, "en"))
