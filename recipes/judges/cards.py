@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import Any
 
 OURS = "everyday, {split} (written for this project)"
+ENGLISH = "EmpatheticDialogues and DailyDialog"
+CHINESE = "CPED (valid), LCCC (toy) and XDailyDialog"
+TERMS = {
+    "en": "EmpatheticDialogues CC BY-NC 4.0; DailyDialog CC BY-NC-SA 4.0",
+    "zh": "CPED Apache-2.0; LCCC MIT; XDailyDialog Apache-2.0, a translation of DailyDialog"
+    " (CC BY-NC-SA 4.0); the trunk comes under the Gemma Terms of Use",
+}
 DATA = {
     "en-label": (
         "GoEmotions (15 % of its train and dev texts), MELD (train), DailyDialog as in RECCON"
@@ -29,18 +36,20 @@ DATA = {
         "NLPCC and SMP2020-EWECT shared-task data, research use; the trunk comes under the Gemma"
         " Terms of Use",
     ),
-    "en-sense": (
-        "answers of EmpatheticDialogues and DailyDialog (45 % of the posts), "
-        + OURS.format(split="train-b")
-        + ", answers made wrong from both, and its rated machine replies",
-        "EmpatheticDialogues CC BY-NC 4.0; DailyDialog CC BY-NC-SA 4.0",
-    ),
-    "en-sense-label": (
-        "answers of EmpatheticDialogues and DailyDialog (40 % of the posts), "
-        + OURS.format(split="train-a")
-        + ", answers made wrong from both, and its rated machine replies",
-        "EmpatheticDialogues CC BY-NC 4.0; DailyDialog CC BY-NC-SA 4.0",
-    ),
+    **{
+        name: (
+            f"answers of {corpora} ({share} % of the posts), "
+            + OURS.format(split=split)
+            + ", answers made wrong from both, and replies to its posts as readers rated them:"
+            " of machines, of other posts, and written to go wrong",
+            terms,
+        )
+        for name, corpora, share, split, terms in (
+            ("en-sense", ENGLISH, 45, "train-b", TERMS["en"]),
+            ("en-sense-label", ENGLISH, 40, "train-a", TERMS["en"]),
+            ("zh-sense", CHINESE, 45, "train-b", TERMS["zh"]),
+        )
+    },
 }
 BESIDE = (
     ", and n-grams of the same training texts beside it; the share of each was chosen on"

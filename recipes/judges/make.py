@@ -46,9 +46,8 @@ from emotone.metrics import f1
 from emotone.metrics.base import SumStats
 from emotone.metrics.significance import interval, paired_test
 from recipes.judges import cards, corpora, readers, sense_pairs, train_sense
-from recipes.judges.train_emotion import Text, bare, data_hashes, texts_of
+from recipes.judges.train_emotion import ZOO, Text, bare, data_hashes, texts_of
 
-ZOO = Path("zoo/src/emotone_zoo/judges")
 SENSE = Path("zoo/src/emotone_zoo/sense")
 TRAINED = Path("out/judges")
 FIGURES = Path("docs/results/judges.json")

@@ -33,6 +33,8 @@ CHAT = {
     "between": "<|im_end|>\n<|im_start|>assistant\n",
     "suffix": "<|im_end|>",
 }
+#: Gemma reads them without a chat's marks, as the judges of emotion do.
+LINES = {"opening": "问：", "between": "\n答：", "suffix": "\n"}
 #: `most` true pairs of everyday and of the dialogues each, and as many wrong ones; rated replies
 #: are read `repeat` times.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -41,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "smollm2", layers=20, max_tokens=48, max_post=48, pooling="mean+last",
             frozen=10, rank=16, alpha=32, **CHAT,
         ),
-        "rate": 4e-4, "repeat": 3, "batch": 32, "most": 2000, "seed": 1,
+        "rate": 4e-4, "repeat": 2, "batch": 32, "most": 2500, "seed": 1,
     },
     "en-sense-label": {
         "spec": TrunkSpec(
@@ -49,6 +51,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
             frozen=10, rank=16, alpha=32, **CHAT,
         ),
         "rate": 4e-4, "repeat": 3, "batch": 32, "most": 1000, "seed": 2,
+    },
+    "zh-sense": {
+        "spec": TrunkSpec(
+            "gemma3-270m", layers=14, max_tokens=48, max_post=48, pooling="mean+last",
+            frozen=7, rank=16, alpha=32, **LINES,
+        ),
+        "rate": 4e-4, "repeat": 2, "batch": 32, "most": 2500, "seed": 3,
     },
 }  # fmt: skip
 

@@ -154,7 +154,9 @@ def sense(
         str | None,
         typer.Option("--lang", help="Language of all lines; else by the script of each reply."),
     ] = None,
-    judge: Annotated[str | None, typer.Option("--judge", help="Name or folder; en-sense.")] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Name or folder; en-sense or zh-sense.")
+    ] = None,
 ) -> None:
     """Judge how well replies answer their posts: `{"id", "content", "sense", "judge"}` a line.
 

@@ -46,7 +46,7 @@ def score(
         str | None, typer.Option("--empathy-judge", help="Judge of empathy; empathy-score.")
     ] = None,
     sense_judge: Annotated[
-        str | None, typer.Option("--sense-judge", help="Judge of sense; en-sense.")
+        str | None, typer.Option("--sense-judge", help="Judge of sense; en-sense or zh-sense.")
     ] = None,
     same_judge: Annotated[
         bool, typer.Option("--same-judge", help="Allow a judge that touched the training.")
