@@ -9,6 +9,7 @@ from typing import Any
 OURS = "everyday, {split} (written for this project)"
 ENGLISH = "EmpatheticDialogues and DailyDialog"
 CHINESE = "CPED (valid), LCCC (toy) and XDailyDialog"
+NEAR = "of machines, by hand to other posts, and written to go wrong"
 TERMS = {
     "en": "EmpatheticDialogues CC BY-NC 4.0; DailyDialog CC BY-NC-SA 4.0",
     "zh": "CPED Apache-2.0; LCCC MIT; XDailyDialog Apache-2.0, a translation of DailyDialog"
@@ -22,7 +23,9 @@ DATA = {
         " CC BY-NC-SA 4.0",
     ),
     "en-score": (
-        "GoEmotions (70 % of its train and dev texts), " + OURS.format(split="train-b"),
+        "GoEmotions (70 % of its train and dev texts), "
+        + OURS.format(split="train-b")
+        + ", and replies to its posts in which readers heard the asked emotion or did not",
         "GoEmotions CC BY 4.0",
     ),
     "zh-label": (
@@ -40,14 +43,13 @@ DATA = {
         name: (
             f"answers of {corpora} ({share} % of the posts), "
             + OURS.format(split=split)
-            + ", answers made wrong from both, and replies to its posts as readers rated them:"
-            " of machines, of other posts, and written to go wrong",
-            terms,
+            + f", answers made wrong from both, and replies as readers rated them: {rated}",
+            TERMS[name[:2]],
         )
-        for name, corpora, share, split, terms in (
-            ("en-sense", ENGLISH, 45, "train-b", TERMS["en"]),
-            ("en-sense-label", ENGLISH, 40, "train-a", TERMS["en"]),
-            ("zh-sense", CHINESE, 45, "train-b", TERMS["zh"]),
+        for name, corpora, share, split, rated in (
+            ("en-sense", ENGLISH, 45, "train-b", "of machines"),
+            ("en-sense-label", ENGLISH, 40, "train-a", "of machines"),
+            ("zh-sense", CHINESE, 45, "train-b", NEAR),
         )
     },
 }

@@ -53,7 +53,8 @@ TRAINED = Path("out/judges")
 FIGURES = Path("docs/results/judges.json")
 PAGE = Path("docs/judges/emotion-results.md")
 READERS = Path("docs/judges/readers.md")
-VERSION = 2
+#: Raised whenever the weights change.
+VERSION = {"en-label": 2, "zh-label": 2, "en-score": 3, "zh-score": 2}
 HEADS = {"en": ("ekman", "everyday"), "zh": ("nlpcc", "smp2020", "everyday")}
 LETTERS = {
     "en": (Grams("word", 1, 2, 5), Grams("char_wb", 3, 4, 5, 40_000)),
@@ -288,7 +289,7 @@ def _finish(
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     role: Any = "label" if name.endswith("-label") else "score"
     lang: Any = name[:2]
-    version = 1 if kind == "sense" else VERSION
+    version = 1 if kind == "sense" else VERSION[name]
     card = JudgeCard(name, kind, role, lang, version, heads, weights, settings, data)
     write_card(folder, card)
     size = sum(f.stat().st_size for f in folder.iterdir())

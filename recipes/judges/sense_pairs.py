@@ -1,7 +1,7 @@
-"""Pairs of post and reply that judges of sense learn from: true, made wrong, and rated machine's.
+"""Pairs of post and reply that judges of sense learn from: true, made wrong, and as readers rated them.
 
 True are the lines of everyday and answers of dialogue corpora (EmpatheticDialogues, DailyDialog;
-in Chinese CPED, LCCC and XDailyDialog). Each is also made wrong in one of six ways, `KINDS`. Made
+in Chinese CPED, LCCC and XDailyDialog). Each is also made wrong in one of seven ways, `KINDS`. Made
 wrong alone teaches little about what machines get wrong (Spearman .24 against readers), so the
 rated replies of everyday are learnt beside.
 
@@ -247,7 +247,7 @@ def made_wrong(
 
 
 def rated(lang: Lang, part: Part, weight: float = 1.0) -> list[Pair]:
-    """Machine replies as readers rated them; of two readings the first."""
+    """Replies as readers rated them; of two readings the first."""
     rows = everyday.ratings(lang, splits=[SPLIT[part]])
     return [Pair(r.post, r.reply, r.content, "rated", weight) for r in rows]
 

@@ -63,7 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             pooling="mean+last", frozen=8, rank=16, alpha=32,
         ),
         "rate": 3e-4, "epochs": 1, "batch": 32, "seed": 1,
-        "start": "out/judges/before/zh-score", "again": {"nlpcc": 0.8, "smp": 0.15},
+        "start": "out/judges/before/zh-score", "again": {"nlpcc": 0.5, "smp": 0.2},
     },
 }  # fmt: skip
 # `start` is a judge of version 1, as `git show b2366f2:zoo/src/emotone_zoo/judges/NAME/...` has it.
@@ -85,13 +85,14 @@ def _everyday(lang: Lang, split: everyday.Split) -> Iterator[tuple[str, str, str
             yield reply, line.post, label
 
 
-def heard(lang: Lang, split: everyday.Split) -> Iterator[Text]:
-    """Replies as readers heard them: the asked emotion 1, or -1 where a reader hears another.
+def readings(lang: Lang, split: everyday.Split) -> Iterator[Text]:
+    """Rated replies: 1 at the asked emotion where a reader heard it, -1 where not.
 
-    Which other one nobody wrote down, so the loss of such a text is -log(1 - p(asked)). A reply of
-    few words that the shipped judge that labels has learnt elsewhere is left out.
+    Which other one was heard nobody wrote down, so the loss of such a text is -log(1 - p(asked)).
+    What a judge that labels has learnt elsewhere ("That's great!") is left out, where there is one.
     """
-    learnt = read_texts(ZOO / f"{lang}-label")
+    folder = ZOO / f"{lang}-label"
+    learnt = read_texts(folder) if folder.is_dir() else frozenset[bytes]()
     for rating in everyday.ratings(lang, splits=[split]):
         if text_digest(rating.reply) in learnt:
             continue
@@ -130,7 +131,7 @@ def english(part: corpora.Part) -> tuple[list[Text], dict[str, tuple[str, ...]]]
     if part == "label":
         rows += dialogues()
     if part == "score":
-        rows += heard("en", SPLIT[part])
+        rows += readings("en", SPLIT[part])
     return rows, heads
 
 
@@ -159,8 +160,6 @@ def chinese(part: corpora.Part) -> tuple[list[Text], dict[str, tuple[str, ...]]]
         nlpcc = _one_hot(MAPS["everyday", "nlpcc"][label], corpora.NLPCC_IDS)
         target = {"nlpcc": nlpcc, "everyday": _one_hot(label, everyday.EMOTIONS)}
         rows.append(Text(reply, post, target))
-    if part == "score":
-        rows += heard("zh", SPLIT[part])
     return rows, heads
 
 
@@ -194,7 +193,7 @@ def bare(text: str) -> str:
 def with_bare(rows: Iterable[Text], draw: random.Random) -> list[Text]:
     """Read lines of everyday with and without their signs, and a share of the others without.
 
-    What readers heard is read one way each, as half of it is.
+    A rated reply, which has no label but that of everyday, is read once, by chance with or without.
     """
     read: list[Text] = []
     for row in rows:

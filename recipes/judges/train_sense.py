@@ -33,7 +33,7 @@ CHAT = {
     "between": "<|im_end|>\n<|im_start|>assistant\n",
     "suffix": "<|im_end|>",
 }
-#: Gemma reads them without a chat's marks, as the judges of emotion do.
+#: Gemma, which has learnt no chat, reads them as question and answer.
 LINES = {"opening": "问：", "between": "\n答：", "suffix": "\n"}
 #: `most` true pairs of everyday and of the dialogues each, and as many wrong ones; rated replies
 #: are read `repeat` times.
@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "smollm2", layers=20, max_tokens=48, max_post=48, pooling="mean+last",
             frozen=10, rank=16, alpha=32, **CHAT,
         ),
-        "rate": 4e-4, "repeat": 2, "batch": 32, "most": 2500, "seed": 1,
+        "rate": 4e-4, "repeat": 3, "batch": 32, "most": 2000, "seed": 1,
     },
     "en-sense-label": {
         "spec": TrunkSpec(

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recipes.judges import sense_pairs
 
 from emotone.data import everyday
 from emotone.emotions import TAXONOMIES
@@ -146,7 +147,8 @@ def test_sense_is_judged_by_post_and_reply_together(name: str):
         (line.post, far.replies["surprise"])
         for line, far in zip(lines, lines[1:] + lines[:1], strict=True)
     ]
-    broken = [(post, " ".join(reversed(reply.split()))) for post, reply in own]
+    space = "" if card.lang == "zh" else " "
+    broken = [(p, space.join(reversed(sense_pairs.words(r, card.lang)))) for p, r in own]
     chances = judge.content(own)
     assert chances.shape == (24, 3)
     assert chances.sum(-1) == pytest.approx(np.ones(24))

@@ -141,8 +141,8 @@ def sense_judge_of(lang: str) -> str:
     """
     if lang not in SENSE_SCORE:
         raise ModelMissing(
-            f"there is no judge of sense for {lang!r} yet, only for {', '.join(SENSE_SCORE)}; name"
-            " the folder of one of your own"
+            f"there is no judge of sense for {lang!r}, only for {', '.join(SENSE_SCORE)}; name the"
+            " folder of one of your own"
         )
     return SENSE_SCORE[lang]
 

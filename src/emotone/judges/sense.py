@@ -2,7 +2,7 @@
 
 A trunk reads post and reply together; three outputs are the probabilities of content 0 (off the
 post, or no language), 1 (in part, or fit for any post) and 2 (a sensible answer to this post). It
-learnt true answers, answers made wrong, and machine replies that readers rated.
+learnt true answers, answers made wrong, and replies that readers rated.
 
 Beside it stands how likely the same model, untrained, finds the reply, with the post and without
 (`likelihoods`); the gain by the post tells the answer to another post better than any training on
@@ -118,6 +118,8 @@ def likelihoods(lm: CausalLM, trunk: Trunk, pairs: Sequence[tuple[str, str]]) ->
 
     from emotone.lm.likelihood import token_nats
 
+    # A reply ends as the trunk has learnt it, which is as the model's own texts end.
+    end = trunk.written(trunk.spec.suffix) or True
     *prompts, alone = trunk.prompts([*(post for post, _ in pairs), ""])
     order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]) + len(pairs[i][1]) // 4)
     features = np.zeros((len(pairs), len(LIKELIHOODS)))
@@ -125,7 +127,7 @@ def likelihoods(lm: CausalLM, trunk: Trunk, pairs: Sequence[tuple[str, str]]) ->
         at = order[start : start + _BATCH]
         replies = [_cut(lm.tokenizer, pairs[i][1], trunk.spec.max_tokens) for i in at]
         after, bare = (
-            token_nats(lm.model, lm.tokenizer, list(zip(heads, replies, strict=True)), end=True)
+            token_nats(lm.model, lm.tokenizer, list(zip(heads, replies, strict=True)), end=end)
             for heads in ([prompts[i] for i in at], [alone] * len(at))
         )
         for i, nats, free in zip(at, after, bare, strict=True):

@@ -91,7 +91,7 @@ class Trunk(nn.Module):
         """
         spec = self.spec
         ids = marked_ids(self.tokenizer, texts, spec.max_tokens, keep="beginning")
-        tail = self._written(spec.suffix)
+        tail = self.written(spec.suffix)
         rows = [Row(row + tail, 0) for row in ids]
         if not spec.max_post or posts is None:
             return rows
@@ -102,16 +102,21 @@ class Trunk(nn.Module):
         return rows
 
     def prompts(self, posts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each post, its end, as it stands before a text; "" is an empty one."""
-        spec = self.spec
-        opening, between = self._written(spec.opening), self._written(spec.between or "")
-        if spec.between is None and not marks(self.tokenizer)[1]:
-            # A tokenizer that ends texts with a mark parts them by it, any other by a line's end.
-            between = self._written("\n")
-        ids = marked_ids(self.tokenizer, posts, spec.max_post, keep="end")
-        return [opening + row + between for row in ids]
+        """Token ids of each post, its end, as it stands before a text; "" is an empty one.
 
-    def _written(self, text: str) -> list[int]:
+        The opening comes after the mark with which a tokenizer begins a text.
+        """
+        spec = self.spec
+        opening, between = self.written(spec.opening), self.written(spec.between or "")
+        first, last = marks(self.tokenizer)
+        if spec.between is None and not last:
+            # A tokenizer that ends texts with a mark parts them by it, any other by a line's end.
+            between = self.written("\n")
+        ids = marked_ids(self.tokenizer, posts, spec.max_post, keep="end")
+        n = len(first)
+        return [row[:n] + opening + row[n:] + between for row in ids]
+
+    def written(self, text: str) -> list[int]:
         """Token ids of what the spec writes, whose control tokens are such."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 

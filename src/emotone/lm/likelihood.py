@@ -57,7 +57,11 @@ def reply_nats(
 
 @torch.inference_mode()
 def token_nats(
-    model: nn.Module, tokenizer: Any, rows: Sequence[tuple[list[int], str]], *, end: bool = False
+    model: nn.Module,
+    tokenizer: Any,
+    rows: Sequence[tuple[list[int], str]],
+    *,
+    end: bool | Sequence[int] = False,
 ) -> list[Tensor]:
     """Negative log-likelihood of each token of each reply, in nats, one tensor [T] a row.
 
@@ -65,14 +69,14 @@ def token_nats(
         model: A causal language model, or an encoder-decoder that reads the prompt.
         tokenizer: Its tokenizer.
         rows: Token ids of the prompt, and the reply; all in one forward pass.
-        end: Whether the end token after the reply counts too.
+        end: Whether the end token after the reply counts too, or the ids that end it in its place.
 
     Raises:
         DataError: If a prompt and its reply do not fit the model's context.
     """
     if not rows:
         return []
-    last = end_tokens(model, tokenizer)[:1] if end else []
+    last = end_tokens(model, tokenizer)[:1] if end is True else list(end or ())
     pairs = [(head, [*text_ids(tokenizer, text), *last]) for head, text in rows]
     read = _seq2seq_states if is_seq2seq(model) else _causal_states
     states = read(model, pairs, tokenizer.pad_token_id or 0)

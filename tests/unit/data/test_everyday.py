@@ -57,7 +57,7 @@ def test_ratings_are_of_posts_of_their_split(lang: str):
         assert rating.heard in (0, 1)
         assert rating.content in (0, 1, 2)
         assert rating.blame in (0, 1)
-        name, _, number = rating.id.partition("/")[0].partition(":")
+        *_, name, number = rating.id.partition("/")[0].split(":")
         assert everyday.split_of(name, int(number)) in (rating.split, None)
     assert sum(r.again is not None for r in rated) >= 0.075 * len(rated)
     assert len([r for r in rated if r.split == "test"]) >= 400
@@ -69,7 +69,7 @@ def test_it_is_small_in_the_wheel():
         for path in sorted(everyday.HOME.iterdir()):
             if path.is_file():
                 wheel.write(path, path.name)
-    assert len(packed.getvalue()) < 7_000_000
+    assert len(packed.getvalue()) < 7_500_000
 
 
 GOOD = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from recipes.judges.train_emotion import Text, data_hashes, heard, label_loss
+from recipes.judges.train_emotion import Text, data_hashes, label_loss, readings
 
 from emotone.data import everyday
 from emotone.emotions import EVERYDAY
@@ -28,7 +28,7 @@ def test_a_label_that_is_heard_has_smoothed_and_weighted_cross_entropy():
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_readers_give_the_asked_emotion_or_take_it_away(lang: str):
-    texts = list(heard(lang, "train-b"))
+    texts = list(readings(lang, "train-b"))
     ratings = everyday.ratings(lang, splits=["train-b"])
     told = {(r.post, r.reply, EVERYDAY.parse(r.emotion).label, r.heard) for r in ratings}
     assert len(texts) > 0.9 * len(ratings)

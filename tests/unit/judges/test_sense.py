@@ -69,12 +69,12 @@ def test_likelihoods_by_hand(model: Path) -> None:
     trunk = open_trunk(spec_of(model), trained=False)
     features = likelihoods(lm, trunk, PAIRS)
     assert features.shape == (len(PAIRS), len(LIKELIHOODS))
-    end = lm.tokenizer.eos_token_id
+    end = lm.tokenizer("!", add_special_tokens=False)["input_ids"]
     for (post, reply), row in zip(PAIRS, features, strict=True):
         nats = []
         for text in (post, ""):
             prompt = lm.tokenizer(f"user: {text} reply: ", add_special_tokens=False)["input_ids"]
-            ids = [*lm.tokenizer(reply, add_special_tokens=False)["input_ids"], end]
+            ids = [*lm.tokenizer(reply, add_special_tokens=False)["input_ids"], *end]
             with torch.no_grad():
                 logits = lm.model(torch.tensor([prompt + ids[:-1]])).logits[0, len(prompt) - 1 :]
             nats.append(-logits.log_softmax(-1)[range(len(ids)), ids])

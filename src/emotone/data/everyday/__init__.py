@@ -72,7 +72,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One reply of a machine, or by hand to another post, as a reader rated it blind.
+    """One reply as a reader rated it blind: a machine's, or by hand to another post or to go wrong.
 
     Args:
         id: Name of the reply.
