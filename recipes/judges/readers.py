@@ -80,7 +80,10 @@ def agreement(lang: Any) -> dict[str, Any]:
     heard = np.array([r.heard for r in rated])
     content = np.array([r.content for r in rated])
     systems = sorted({r.system for r in rated})
+    learnt = {r.system for r in everyday.ratings(lang, splits=["train-a", "train-b"])}
+    new = np.array([r.system not in learnt for r in rated])
     table: dict[str, Any] = {"replies": len(rated), "judges": {}, "sense": {}, "systems": {}}
+    table["new"] = int(new.sum())
     for system in systems:
         own = [r for r in rated if r.system == system]
         table["systems"][system] = {
@@ -97,6 +100,8 @@ def agreement(lang: Any) -> dict[str, Any]:
         table["judges"][name] = {
             "kappa": round(cohen_kappa(heard.tolist(), hears.tolist(), (0, 1)), 4),
             "equal": round(float((heard == hears).mean()), 4),
+            "kappa_new": round(cohen_kappa(heard[new].tolist(), hears[new].tolist(), (0, 1)), 4),
+            "equal_new": round(float((heard == hears)[new].mean()), 4),
         }
         for system in systems:
             at = [i for i, r in enumerate(rated) if r.system == system]
@@ -108,8 +113,10 @@ def agreement(lang: Any) -> dict[str, Any]:
         chances = np.asarray(judge.content([(r.post, r.reply) for r in rated]))
         expected = chances @ np.arange(3)
         rho: Any = spearmanr(expected, content)
+        rho_new: Any = spearmanr(expected[new], content[new])
         table["sense"][folder.name] = {
             "spearman": round(float(rho.statistic), 4),
+            "spearman_new": round(float(rho_new.statistic), 4),
             "human_median": judge.human_median,
             "chosen": chosen(rated, expected),
         }
@@ -168,13 +175,18 @@ def page(figures: Path, out: Path) -> None:
             f" (quadratic weights; Spearman {twice['content_spearman']:.2f}) and"
             f" {twice['blame']:.2f} on blame.",
             "",
-            "| judge | kappa with readers | equal |",
-            "|---|---|---|",
+            f"The {table['new']} replies of systems of which judges have learnt no reply"
+            " stand apart (*new*).",
+            "",
+            "| judge | kappa with readers | equal | kappa, new | equal, new |",
+            "|---|---|---|---|---|",
         ]
         for name, row in table["judges"].items():
-            lines.append(f"| {name} | {row['kappa']:.2f} | {row['equal']:.2f} |")
+            values = [f"{row[k]:.2f}" for k in ("kappa", "equal", "kappa_new", "equal_new")]
+            lines.append(f"| {name} | {' | '.join(values)} |")
+        lines += ["", "| judge | Spearman with content | new |", "|---|---|---|"]
         for name, row in table["sense"].items():
-            lines.append(f"| {name} | Spearman {row['spearman']:.2f} with content | |")
+            lines.append(f"| {name} | {row['spearman']:.2f} | {row['spearman_new']:.2f} |")
         for name, row in table["sense"].items():
             one = row["chosen"]
             lines += [

@@ -1,4 +1,4 @@
-"""Pairs of post and reply that judges of sense learn from: true, made wrong, and as readers rated them.
+"""Pairs of post and reply that judges of sense learn from: true, made wrong, and rated.
 
 True are the lines of everyday and answers of dialogue corpora (EmpatheticDialogues, DailyDialog;
 in Chinese CPED, LCCC and XDailyDialog). Each is also made wrong in one of seven ways, `KINDS`. Made
