@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -339,14 +339,26 @@ def judges_of(lang: str, taxonomy: str) -> list[str]:
     return sorted(able, key=lambda n: (part_of(n) != "score", n))
 
 
-def figures() -> None:
-    """Scores of all judges on held-out texts, agreement, calibration; one JSON file."""
+def figures(only: Collection[str]) -> None:
+    """Scores of judges on held-out texts, agreement, calibration; one JSON file.
+
+    Args:
+        only: Judges that changed; none for all. What is told of the others stays as it was.
+    """
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
+    before: Any = json.loads(FIGURES.read_text(encoding="utf-8")) if only else None
+
+    def again(name: str) -> bool:
+        return not only or name in only
 
     results: dict[str, Any] = {"split": corpora.__doc__, "judges": {}, "readers": {}}
     results |= {"sense": {}, "speed": {}}
     for lang, taxonomies in HEADS.items():
         for taxonomy in taxonomies:
+            if before is not None and not any(map(again, judges_of(lang, taxonomy))):
+                results["judges"][f"{lang}:{taxonomy}"] = before["judges"][f"{lang}:{taxonomy}"]
+                continue
             rows = texts(f"{lang}-score", taxonomy, "held_out")
             labels = [h for h in TAXONOMIES[taxonomy].labels if h in {label for _, label in rows}]
             gold = np.array([labels.index(label) for _, label in rows])
@@ -393,45 +405,45 @@ def figures() -> None:
                     share = _value(right(scored, other))
                     table["judges"][name]["agreement"] = {"share": share, "kappa": kappa}
             results["judges"][f"{lang}:{taxonomy}"] = table
-        results["sense"] |= sense_of(lang)
-        results["readers"][lang] = readers.agreement(lang)
-        results["speed"] |= speed(lang)
+        names = [p.parent.name for p in sorted(SENSE.glob(f"{lang}-*/{CARD}"))]
+        for name in names:
+            results["sense"][name] = sense_of(name) if again(name) else before["sense"][name]
+        read = None if before is None else before["readers"][lang]
+        results["readers"][lang] = readers.agreement(lang, again, read)
+        for name in [*judges_of(lang, "everyday"), *names]:
+            results["speed"][name] = speed(name) if again(name) else before["speed"][name]
     FIGURES.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def sense_of(lang: Any) -> dict[str, Any]:
-    """How well judges of sense tell true answers from those made wrong, on held-out pairs."""
-    table: dict[str, Any] = {}
-    for folder in sorted(p.parent for p in SENSE.glob(f"{lang}-*/{CARD}")):
-        pairs = [p for p in sense_pairs.pairs(lang, "held_out", most=HELD_OUT) if p.kind != "rated"]
-        judge = open_sense(folder)
-        chances = np.asarray(judge.content([(p.post, p.reply) for p in pairs]))
-        row = train_sense.figures(pairs, chances)
-        table[folder.name] = {"n": len(pairs), **row}
-        print(folder.name, json.dumps(table[folder.name]), flush=True)
+def sense_of(name: str) -> dict[str, Any]:
+    """How well a judge of sense tells true answers from those made wrong, on held-out pairs."""
+    lang: Any = name[:2]
+    pairs = [p for p in sense_pairs.pairs(lang, "held_out", most=HELD_OUT) if p.kind != "rated"]
+    chances = np.asarray(open_sense(SENSE / name).content([(p.post, p.reply) for p in pairs]))
+    table = {"n": len(pairs), **train_sense.figures(pairs, chances)}
+    print(name, json.dumps(table), flush=True)
     return table
 
 
-def speed(lang: Any) -> dict[str, float]:
-    """Texts a second on two threads, of replies of everyday with their posts."""
+def speed(name: str) -> float:
+    """Texts a second of a judge on two threads, of replies of everyday with their posts."""
     torch.set_num_threads(2)
+    lang: Any = name[:2]
     lines = everyday.lines(lang, kinds=["plain", "rich"], splits=["test"])
     pairs = [(line.post, text) for line in lines for text in line.replies.values()][:512]
-    replies, posts = [reply for _, reply in pairs], [post for post, _ in pairs]
-    table: dict[str, float] = {}
-    for name in judges_of(lang, "everyday"):
-        judge: Any = open_judge(ZOO / name, "everyday")
-        judge.classify(replies[:16], posts[:16])
-        began = time.perf_counter()
-        judge.classify(replies, posts)
-        table[name] = round(len(pairs) / (time.perf_counter() - began), 1)
-    for folder in sorted(p.parent for p in SENSE.glob(f"{lang}-*/{CARD}")):
-        sense = open_sense(folder)
-        sense.content(pairs[:16])
-        began = time.perf_counter()
-        sense.content(pairs)
-        table[folder.name] = round(len(pairs) / (time.perf_counter() - began), 1)
-    return table
+    if "-sense" in name:
+        judge: Any = open_sense(SENSE / name)
+        read = judge.content
+    else:
+        judge = open_judge(ZOO / name, "everyday")
+
+        def read(some: list[tuple[str, str]]) -> Any:
+            return judge.classify([reply for _, reply in some], [post for post, _ in some])
+
+    read(pairs[:16])
+    began = time.perf_counter()
+    read(pairs)
+    return round(len(pairs) / (time.perf_counter() - began), 1)
 
 
 def _in_order(judge: Any, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -458,9 +470,11 @@ def _judged(
 def main() -> None:
     args = argparse.ArgumentParser()
     args.add_argument("what", nargs="+")
-    for what in args.parse_args().what:
+    args.add_argument("--only", nargs="*", default=[], help="judges that `figures` measures anew")
+    given = args.parse_args()
+    for what in given.what:
         if what == "figures":
-            figures()
+            figures(given.only)
         elif what == "cards":
             folders = [p.parent for zoo in (ZOO, SENSE) for p in zoo.glob(f"*/{CARD}")]
             cards.write(folders, FIGURES)

@@ -7,6 +7,7 @@ those of an older commit.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,18 @@ def chosen(rated: list[Rating], expected: np.ndarray) -> dict[str, float]:
     return {"posts": len(by_post), **{k: round(float(v), 4) for k, v in figures.items()}}
 
 
-def agreement(lang: Any) -> dict[str, Any]:
-    """Measure judges of emotion and of sense, and the rules for blame, beside readers."""
+def agreement(
+    lang: Any,
+    again: Callable[[str], bool] = lambda _: True,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Measure judges of emotion and of sense, and the rules for blame, beside readers.
+
+    Args:
+        lang: Language.
+        again: Whether a judge of sense, which reads five pairs a second, is measured anew.
+        before: What was measured before, whose figures the other ones keep.
+    """
     from scipy.stats import spearmanr
 
     rated = everyday.ratings(lang, splits=["test"])
@@ -109,12 +120,18 @@ def agreement(lang: Any) -> dict[str, Any]:
             table["systems"][system][name] = _mean(hears[at], own)
         print(lang, name, table["judges"][name], flush=True)
     for folder in sorted(p.parent for p in ZOO.glob(f"sense/{lang}-*/judge.json")):
+        if before is not None and not again(folder.name):
+            table["sense"][folder.name] = before["sense"][folder.name]
+            for system, row in before["systems"].items():
+                table["systems"][system][folder.name] = row[folder.name]
+            continue
         judge = open_sense(folder)
         chances = np.asarray(judge.content([(r.post, r.reply) for r in rated]))
         expected = chances @ np.arange(3)
         rho: Any = spearmanr(expected, content)
         rho_new: Any = spearmanr(expected[new], content[new])
         table["sense"][folder.name] = {
+            "replies": len(rated),
             "spearman": round(float(rho.statistic), 4),
             "spearman_new": round(float(rho_new.statistic), 4),
             "human_median": judge.human_median,
@@ -184,9 +201,10 @@ def page(figures: Path, out: Path) -> None:
         for name, row in table["judges"].items():
             values = [f"{row[k]:.2f}" for k in ("kappa", "equal", "kappa_new", "equal_new")]
             lines.append(f"| {name} | {' | '.join(values)} |")
-        lines += ["", "| judge | Spearman with content | new |", "|---|---|---|"]
+        lines += ["", "| judge | replies | Spearman with content | new |", "|---|---|---|---|"]
         for name, row in table["sense"].items():
-            lines.append(f"| {name} | {row['spearman']:.2f} | {row['spearman_new']:.2f} |")
+            new = f"{row['spearman_new']:.2f}" if "spearman_new" in row else ""
+            lines.append(f"| {name} | {row['replies']} | {row['spearman']:.2f} | {new} |")
         for name, row in table["sense"].items():
             one = row["chosen"]
             lines += [
@@ -222,6 +240,6 @@ def page(figures: Path, out: Path) -> None:
         for system, row in table["systems"].items():
             read = row["readers"]
             cells = [_range(read[k]) for k in ("content", "both", "blame")]
-            cells += [_range(row[name]) for name in table["sense"]]
+            cells += [_range(row[name]) if name in row else "" for name in table["sense"]]
             lines.append(f"| {system} | {' | '.join(cells)} |")
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
