@@ -347,7 +347,7 @@ def figures(only: Collection[str]) -> None:
     """
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-    before: Any = json.loads(FIGURES.read_text(encoding="utf-8")) if only else None
+    before: dict[str, Any] = json.loads(FIGURES.read_text("utf-8")) if only else {}
 
     def again(name: str) -> bool:
         return not only or name in only
@@ -356,7 +356,7 @@ def figures(only: Collection[str]) -> None:
     results |= {"sense": {}, "speed": {}}
     for lang, taxonomies in HEADS.items():
         for taxonomy in taxonomies:
-            if before is not None and not any(map(again, judges_of(lang, taxonomy))):
+            if before and not any(map(again, judges_of(lang, taxonomy))):
                 results["judges"][f"{lang}:{taxonomy}"] = before["judges"][f"{lang}:{taxonomy}"]
                 continue
             rows = texts(f"{lang}-score", taxonomy, "held_out")
@@ -408,7 +408,7 @@ def figures(only: Collection[str]) -> None:
         names = [p.parent.name for p in sorted(SENSE.glob(f"{lang}-*/{CARD}"))]
         for name in names:
             results["sense"][name] = sense_of(name) if again(name) else before["sense"][name]
-        read = None if before is None else before["readers"][lang]
+        read = before["readers"][lang] if before else None
         results["readers"][lang] = readers.agreement(lang, again, read)
         for name in [*judges_of(lang, "everyday"), *names]:
             results["speed"][name] = speed(name) if again(name) else before["speed"][name]
