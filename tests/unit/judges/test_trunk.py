@@ -188,3 +188,20 @@ def test_a_model_without_known_layers_is_refused(tmp_path: Path):
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(Unsupported, match="gpt2"):
         open_trunk(spec(tmp_path))
+
+
+def test_the_opening_comes_after_the_mark_that_begins_a_text(folder: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    trunk = open_trunk(
+        TrunkSpec(str(folder), max_post=8, opening="Q", between="A", rank=0), trained=False
+    )
+    mark = trunk.tokenizer.eos_token
+    trunk.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{mark} $A", special_tokens=[(mark, trunk.tokenizer.eos_token_id)]
+    )
+    first, q, a = trunk.tokenizer.eos_token_id, trunk.written("Q"), trunk.written("A")
+    post, reply = trunk.written("hi"), trunk.written("yo")
+    assert trunk.prompts(["hi", ""]) == [[first, *q, *post, *a], [first, *q, *a]]
+    (row,) = trunk.tokens(["yo"], ["hi"])
+    assert row == ([first, *q, *post, *a, *reply], 1 + len(q + post + a))
