@@ -218,6 +218,7 @@ def serve(app: Any) -> tuple[str, Any]:
     """Serve an application from a thread; return its address, and what stops it."""
     own = socket.socket()
     own.bind(("127.0.0.1", 0))
+    own.listen()  # a page that comes before the thread has begun waits and is not refused
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([own],), daemon=True)
