@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from emotone.errors import CheckpointError
+from emotone.errors import CheckpointError, ModelMissing
+from emotone.judges import sense_judge_of
 from emotone.judges.calibration import softmax
 from emotone.judges.card import WEIGHTS, Head, JudgeCard, read_card, write_card
 from emotone.judges.sense import LIKELIHOODS, likelihoods, load_sense_judge
@@ -111,3 +112,9 @@ def test_damaged_parts_are_said_in_one_sentence(folder: Path) -> None:
     write_card(folder, replace(card, weights=checksum))
     with pytest.raises(CheckpointError, match="do not fit"):
         load_sense_judge(folder)
+
+
+def test_a_language_has_its_judge_or_is_refused_in_one_sentence() -> None:
+    assert [sense_judge_of(lang) for lang in ("en", "zh")] == ["en-sense", "zh-sense"]
+    with pytest.raises(ModelMissing, match="no judge of sense for 'fr', only for en, zh; name"):
+        sense_judge_of("fr")
