@@ -88,13 +88,13 @@ class Posts:
         return sum(self._rarity.get(term, self._unseen) for term in words)
 
     def near(
-        self, post: str, label: str, count: int, *, without: Collection[str] = ()
+        self, post: str, labels: Sequence[str], count: int, *, without: Collection[str] = ()
     ) -> list[Near]:
         """Find the lines that are most like a post, the likest first.
 
         Args:
             post: The post.
-            label: Emotion that they have a reply in.
+            labels: Emotions that they have a reply in.
             count: The most lines; those that share no word with the post are left out.
             without: Replies that do not count.
         """
@@ -103,15 +103,17 @@ class Posts:
             if term in self._postings:
                 rows, weights = self._postings[term]
                 scores[rows] += weight * weights
-        scores[~self._with(label)] = 0.0
+        for label in labels:
+            scores[~self._with(label)] = 0.0
         chosen: list[Near] = []
         replies = set(without)
         for i in np.argsort(-scores, kind="stable"):
             line = self.lines[int(i)]
             if scores[i] <= 0 or len(chosen) == count:
                 break
-            if line.replies[label] not in replies:
-                replies.add(line.replies[label])
+            own = {line.replies[label] for label in labels}
+            if not own & replies:
+                replies |= own
                 chosen.append(self.compare(post, line))
         return chosen
 
