@@ -26,7 +26,7 @@ LIKELIHOODS: Mapping[str, Callable[[np.ndarray], Stats]] = {
     "bits_per_character": bits,
 }
 #: How names of metrics begin whose values are from 0 to 1.
-SHARES = ("emotion", "emp_", "distinct", "repeated", "commonest")
+SHARES = ("emotion", "emp_", "sense", "distinct", "repeated", "commonest")
 
 
 @dataclass(frozen=True, slots=True)

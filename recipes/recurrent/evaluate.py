@@ -61,6 +61,7 @@ MEASURES: Mapping[str, Measured] = {
     "emotion_macro_f1": Measured("emotion_macro_f1", "judged"),
     "emotion_accuracy_felt": Measured("emotion_accuracy", "felt"),
     "emotion_macro_f1_felt": Measured("emotion_macro_f1", "felt"),
+    "sense": Measured("sense", "one", people=True),
     "topic_reference": Measured("topic_reference"),
     "topic_post": Measured("topic_post", people=True),
     "similarity_reference": Measured("similarity_reference"),

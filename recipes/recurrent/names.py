@@ -38,6 +38,7 @@ COLUMNS: Mapping[str, Column] = {
     "emotion_macro_f1": ("macro-F1 ↑", 3, 1),
     "emotion_accuracy_felt": ("accuracy without {neutral} ↑", 3, 1),
     "emotion_macro_f1_felt": ("macro-F1 without {neutral} ↑", 3, 1),
+    "sense": ("sense ↑", 3, 1),
     "topic_reference": ("topic: own reference minus others ↑", 4, 1),
     "topic_post": ("topic: own post minus others", 4, 1),
     "similarity_post": ("similarity to post", 3, 1),

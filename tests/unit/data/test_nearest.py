@@ -30,7 +30,7 @@ def posts():
 
 def test_a_post_is_most_like_itself(posts):
     for own in LINES:
-        nearest = posts.near(own.post, "joy", 1)[0]
+        nearest = posts.near(own.post, ["joy"], 1)[0]
         assert nearest.similarity == pytest.approx(1.0)
         assert nearest.overlap == pytest.approx(1.0)
 
@@ -54,18 +54,23 @@ def test_the_cosine_is_that_of_trusted_code(posts):
 
 
 def test_lines_without_the_label_or_a_common_word_are_left_out(posts):
-    assert [n.line.id for n in posts.near("The cat is ill", "fear", 4)] == ["en-p9:2"]
-    assert posts.near("Zebras", "joy", 4) == []
-    assert posts.near("...", "joy", 4) == []
+    assert [n.line.id for n in posts.near("The cat is ill", ["fear"], 4)] == ["en-p9:2"]
+    assert posts.near("Zebras", ["joy"], 4) == []
+    assert posts.near("...", ["joy"], 4) == []
 
 
 def test_a_reply_comes_once_and_never_again(posts):
-    near = posts.near("the cat burned the rice", "joy", 4)
+    near = posts.near("the cat burned the rice", ["joy"], 4)
     assert [n.line.replies["joy"] for n in near].count("reply 3") == 1
     assert all(
         n.line.replies["joy"] != "reply 3"
-        for n in posts.near("the cat burned the rice", "joy", 4, without=["reply 3"])
+        for n in posts.near("the cat burned the rice", ["joy"], 4, without=["reply 3"])
     )
+
+
+def test_a_line_has_every_emotion_that_is_asked(posts):
+    assert [n.line.id for n in posts.near("my dog is ill", ["joy", "fear"], 4)] == ["en-p9:2"]
+    assert posts.near("my dog is ill", ["joy", "fear"], 4, without=["Is it bad?"]) == []
 
 
 def test_words_are_cut_and_chinese_is_read_by_characters():

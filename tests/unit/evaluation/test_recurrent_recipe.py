@@ -24,7 +24,7 @@ from emotone.evaluation.remember import remember_emotion
 from emotone.metrics import Instruments
 from emotone.types import Capabilities, Decoding, Dialogue, Example, Reply
 from unit.evaluation.hearing import WordJudge
-from unit.metrics.doubles import embed
+from unit.metrics.doubles import ShareReader, embed
 
 TOPICS = ("cat", "dog", "ran", "sad", "you")
 POSTS = [f"post number {i} about {TOPICS[i % 5]}" for i in range(12)]
@@ -114,7 +114,9 @@ def results(runs: Path) -> dict[str, Any]:
 
 def opened(runs: Path) -> Language:
     judge = remember_emotion(WordJudge("word-score-1-00000000", NLPCC))
-    instruments = Instruments(emotion=judge, embed=embed, embed_name="letters")
+    instruments = Instruments(
+        emotion=judge, sense=ShareReader(), embed=embed, embed_name="letters"
+    )
     return Language(tuple(find(runs)), instruments, {"word-score-1-00000000": {}}, 8, 100)
 
 
@@ -210,6 +212,8 @@ def test_a_system_without_emotions_stands_at_chance(results: dict[str, Any]):
     assert ecm["emotion_accuracy"]["value"] == ecm["emotion_accuracy_felt"]["value"] == 1
     assert ecm["topic_reference"]["low"] > 0
     assert plain["repeated_4"]["value"] == 0
+    assert plain["sense"]["value"] == 1  # its replies are the posts
+    assert 0 < rows[PEOPLE]["numbers"]["sense"]["value"] < ecm["sense"]["value"] < 1
     assert rows["ecm-full"]["replies"] == 2 * 6 * 12
     assert set(rows["ecm-full"]["by_emotion"]) == set(NLPCC.labels)
     assert "emotion_accuracy" not in rows[PEOPLE]["numbers"]

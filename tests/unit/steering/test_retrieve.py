@@ -91,7 +91,7 @@ def test_a_word_within_a_conversation_is_left_to_the_model(lm):
     whole = next(own for own in learned_posts("en").lines if len(own.post.split()) == 8)
     for own, found in ((short, False), (whole, True)):
         dialogue = Dialogue((*turns, Post(own.post)))
-        assert bool(Retriever(lm, FRIENDS["en"], ALIKE).replies(dialogue, "joy", 3)) == found
+        assert bool(Retriever(lm, FRIENDS["en"], ALIKE).replies(dialogue, ["joy"], 3)) == found
         assert "retrieved" in answer(system(lm), own.post).applied
         # What was said before is not compared: the model's own candidates stand beside.
         assert len(system(lm).task(dialogue, JOY, decoding=LONG).seeds) == 2
@@ -99,16 +99,16 @@ def test_a_word_within_a_conversation_is_left_to_the_model(lm):
 
 def test_what_is_long_to_read_is_left_to_the_model(lm):
     retriever = Retriever(lm, FRIENDS["en"], ALIKE)
-    assert retriever.replies(Dialogue.of(f"{LINE.post} " * 20), "joy", 3) == []
+    assert retriever.replies(Dialogue.of(f"{LINE.post} " * 20), ["joy"], 3) == []
     turns = (Post("word " * 300), Post("Did you?", Speaker.ASSISTANT), Post(LINE.post))
-    assert retriever.replies(Dialogue(turns), "joy", 3) == []
+    assert retriever.replies(Dialogue(turns), ["joy"], 3) == []
 
 
 def test_a_conversation_that_speaks_of_self_harm_is_left_to_the_model(lm):
     retriever = Retriever(lm, FRIENDS["en"], ALIKE)
     turns = (Post("I want to die."), Post("I am here.", Speaker.ASSISTANT), Post(LINE.post))
-    assert retriever.replies(Dialogue(turns), "sadness", 3) == []
-    assert retriever.replies(Dialogue.of("I want to kill myself."), "sadness", 3) == []
+    assert retriever.replies(Dialogue(turns), ["sadness"], 3) == []
+    assert retriever.replies(Dialogue.of("I want to kill myself."), ["sadness"], 3) == []
 
 
 def test_only_what_surely_fits_goes_before_the_model(lm):
@@ -146,18 +146,52 @@ def test_the_share_of_seeds_with_the_emotion_rises_with_intensity():
         mix = EmotionMix.of({"joy": intensity}, EVERYDAY)
         labels = [wanted(mix, "A post.", seed) for seed in range(500)]
         posts = [wanted(mix, f"Post {n}.", 0) for n in range(500)]
-        assert posts.count("joy") == pytest.approx(labels.count("joy"), abs=40)
-        assert set(labels) <= {"joy", "neutral"}
-        shares.append(labels.count("joy") / 500)
+        assert posts.count(("joy",)) == pytest.approx(labels.count(("joy",)), abs=40)
+        assert set(labels) <= {("joy",), ("neutral",)}
+        shares.append(labels.count(("joy",)) / 500)
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert shares[2] == pytest.approx(0.625, abs=0.05)
 
 
-def test_one_of_several_emotions_is_nobody_s():
-    assert wanted(EmotionMix.of({"joy": 60.0, "fear": 20.0}, EVERYDAY), "Hi.", 0) is None
-    assert wanted(EmotionMix.of({"joy": -60.0}, EVERYDAY), "Hi.", 0) is None
-    assert wanted(None, "Hi.", 0) == "neutral"
+def test_of_two_emotions_the_weaker_comes_as_often_as_it_is_strong():
+    def shares(**intensities):
+        mix = EmotionMix.of(intensities, EVERYDAY)
+        labels = [wanted(mix, "A post.", seed) for seed in range(1000)]
+        return {each: labels.count(each) / 1000 for each in set(labels)}
+
+    assert shares(joy=50.0, fear=50.0) == {("fear", "joy"): 1.0}
+    uneven = shares(joy=20.0, fear=80.0)
+    assert uneven == pytest.approx({("fear",): 0.75, ("fear", "joy"): 0.25}, abs=0.05)
+    faint = shares(joy=20.0, fear=20.0)
+    assert faint == pytest.approx({("neutral",): 0.5, ("fear", "joy"): 0.5}, abs=0.05)
+
+
+def test_more_than_two_emotions_or_less_of_one_is_nobody_s():
+    three = EmotionMix.of({"joy": 60.0, "fear": 20.0, "love": 20.0}, EVERYDAY)
+    assert wanted(three, "Hi.", 0) == ()
+    assert wanted(EmotionMix.of({"joy": -60.0}, EVERYDAY), "Hi.", 0) == ()
+    assert wanted(EmotionMix.of({"joy": -60.0, "fear": 60.0}, EVERYDAY), "Hi.", 0) == ()
+    assert wanted(None, "Hi.", 0) == ("neutral",)
+
+
+def test_a_mix_is_answered_in_one_emotion_after_the_other(lm):
+    mix = EmotionMix.of({"joy": 60.0, "anger": 60.0}, EVERYDAY)
+    reply = answer(system(lm), emotion=mix)
+    first, second = wanted(mix, LINE.post, 0)
+    assert reply.text == f"{LINE.replies[first]} {LINE.replies[second]}"
+    assert reply.applied["retrieved"] == f"{LINE.id}/{first}+{second}"
+
+
+def test_two_replies_are_worth_what_the_worse_one_is(lm):
+    weights = {"bias": 0.0, **dict.fromkeys(FEATURES, 0.0), "gain": 1.0, "logprob": 0.3}
+    retriever = Retriever(lm, FRIENDS["en"], weights)
+    dialogue = Dialogue.of(LINE.post)
+    (joy,) = retriever.replies(dialogue, ["joy"], 1)
+    (anger,) = retriever.replies(dialogue, ["anger"], 1)
+    (both,) = retriever.replies(dialogue, ["joy", "anger"], 1)
+    assert both.content == min(joy.content, anger.content)
+    assert both.tokens == joy.tokens + anger.tokens
 
 
 def test_content_is_linear_in_named_features_and_bounded(lm):
@@ -168,7 +202,7 @@ def test_content_is_linear_in_named_features_and_bounded(lm):
         (flat | {"bias": 0.5}, 0.5),
     ):
         retriever = Retriever(lm, FRIENDS["en"], weights)
-        replies = retriever.replies(Dialogue.of(LINE.post), "joy", 3)
+        replies = retriever.replies(Dialogue.of(LINE.post), ["joy"], 3)
         assert [reply.content for reply in replies] == [content] * 3
         assert len(sure(replies)) == (3 if content == 2.0 else 0)
 
