@@ -6,8 +6,8 @@ these protocols and the values of `emotone.types`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from emotone.emotions import EmotionMix, Taxonomy
 from emotone.types import (
@@ -19,6 +19,17 @@ from emotone.types import (
     Example,
     Reply,
 )
+
+Block = TypeVar("Block")
+Done = TypeVar("Done")
+
+
+class Spread(Protocol):
+    """How blocks of work are done: `map` in this process, `emotone.launch.ray` in many."""
+
+    def __call__(self, work: Callable[[Block], Done], blocks: Iterable[Block], /) -> Iterator[Done]:
+        """Yield what the work makes of each block, in order; both can be sent elsewhere."""
+        ...
 
 
 @runtime_checkable

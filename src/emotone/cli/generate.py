@@ -28,6 +28,8 @@ def generate(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Most rows at once.")] = 8,
     device: options.Device = "auto",
     settings: options.Set = None,
+    ray: options.Ray = None,
+    workers: options.Workers = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Answer all anew; what the output holds is lost.")
     ] = False,
@@ -38,11 +40,12 @@ def generate(
 
     `--emotion` overrides the examples' own emotions, and `--empathy` asks the same levels of every
     reply. What a reply depends on is kept beside the output, and a run with other settings does not
-    go on with it.
+    go on with it. With `--ray` others answer, and the replies are the same.
     """
     from emotone.cli.progress import bar, waiting
 
-    with ExitStack() as until_the_bar:
+    with ExitStack() as outer, ExitStack() as until_the_bar:
+        spread = outer.enter_context(options.spread(ray, workers))
         until_the_bar.enter_context(waiting("loading the model"))
         from emotone.evaluation.generate import generate_file
 
@@ -66,4 +69,5 @@ def generate(
             device=device,
             note=options.note,
             bar=loaded_bar,
+            spread=spread,
         )

@@ -7,7 +7,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -18,7 +19,7 @@ from emotone.cli import options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emotone.protocols import EmotionClassifier
+    from emotone.protocols import EmotionClassifier, SenseReader, Spread
 
 app = typer.Typer(
     help="Label texts by emotion or by empathy levels.", no_args_is_help=True, rich_markup_mode=None
@@ -57,6 +58,8 @@ def emotion(
     taxonomy: Annotated[
         str | None, typer.Option("--taxonomy", help="Label set, where the judge has several.")
     ] = None,
+    ray: options.Ray = None,
+    workers: options.Workers = None,
 ) -> None:
     """Label texts with their emotion: `{"id", "text", "label", "scores", "judge"}` a line.
 
@@ -84,7 +87,8 @@ def emotion(
             "`pip install 'emotone[traditional]'` lets them read it as simplified"
         )
     names = " and ".join(each.name for each in judges.opened.values())
-    _run(rows, output, f"texts by {names}", lambda part: _emotions(judges.opened, part))
+    label = partial(_emotions, judges.opened)
+    _run(rows, output, f"texts by {names}", label, options.spread(ray, workers))
 
 
 def _emotions(
@@ -115,35 +119,40 @@ def empathy(
     source: Source = "-",
     output: Output = "-",
     judge: Annotated[str, typer.Option("--judge", help="Name or folder.")] = "empathy-score",
+    ray: options.Ray = None,
+    workers: options.Workers = None,
 ) -> None:
     """Label replies with their levels of emotional reaction, interpretation and exploration.
 
     Lines are `{"id", "context", "response"}`, or those of replies.jsonl.
     """
     from emotone.judges import open_identifier
-    from emotone.judges.identifier import decide
-    from emotone.types import MECHANISMS
 
     _check_output(output)
     rows = _pairs(source)
     identifier: Any = open_identifier(judge)
 
-    def label(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        chances = identifier.probabilities([(r["context"], r["response"]) for r in part])
-        rows: list[dict[str, Any]] = []
-        for row, chance in zip(part, chances, strict=True):
-            levels = {
-                _KEYS[name]: int(decide(chance[i : i + 1], identifier.card.offsets[name])[0])
-                for i, name in enumerate(MECHANISMS)
-            }
-            scores = {
-                _KEYS[name]: [round(float(p), 6) for p in chance[i]]
-                for i, name in enumerate(MECHANISMS)
-            }
-            rows.append({"id": row["id"], **levels, "scores": scores, "judge": identifier.name})
-        return rows
+    label = partial(_levels, identifier)
+    _run(rows, output, f"pairs by {identifier.name}", label, options.spread(ray, workers))
 
-    _run(rows, output, f"pairs by {identifier.name}", label)
+
+def _levels(identifier: Any, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    from emotone.judges.identifier import decide
+    from emotone.types import MECHANISMS
+
+    chances = identifier.probabilities([(r["context"], r["response"]) for r in rows])
+    labelled: list[dict[str, Any]] = []
+    for row, chance in zip(rows, chances, strict=True):
+        levels = {
+            _KEYS[name]: int(decide(chance[i : i + 1], identifier.card.offsets[name])[0])
+            for i, name in enumerate(MECHANISMS)
+        }
+        scores = {
+            _KEYS[name]: [round(float(p), 6) for p in chance[i]]
+            for i, name in enumerate(MECHANISMS)
+        }
+        labelled.append({"id": row["id"], **levels, "scores": scores, "judge": identifier.name})
+    return labelled
 
 
 @app.command("sense")
@@ -157,6 +166,8 @@ def sense(
     judge: Annotated[
         str | None, typer.Option("--judge", help="Name or folder; en-sense or zh-sense.")
     ] = None,
+    ray: options.Ray = None,
+    workers: options.Workers = None,
 ) -> None:
     """Judge how well replies answer their posts: `{"id", "content", "sense", "judge"}` a line.
 
@@ -179,24 +190,34 @@ def sense(
                 f"{sense_judge.card.name} judges replies in {sense_judge.card.lang!r}, and line"
                 f" {row['id']!r} is in {one!r}; leave it out, or say --lang {sense_judge.card.lang}"
             )
-    lang_of = {id(row): one for row, one in zip(rows, langs, strict=True)}
-
-    def label(part: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        labelled: dict[int, dict[str, Any]] = {}
-        for one, sense_judge in judges.items():
-            own = [row for row in part if lang_of[id(row)] == one]
-            chances = sense_judge.content([(row["context"], row["response"]) for row in own])
-            for row, chance in zip(own, chances, strict=True):
-                labelled[id(row)] = {
-                    "id": row["id"],
-                    "content": round(float(chance[1] + 2 * chance[2]), 6),
-                    "sense": round(float(chance[2]), 6),
-                    "judge": sense_judge.name,
-                }
-        return [labelled[id(row)] for row in part]
-
+    for one, row in zip(langs, rows, strict=True):
+        row["lang"] = one
     names = " and ".join(each.name for each in judges.values())
-    _run(rows, output, f"pairs by {names}", label)
+    label = partial(_content, judges)
+    _run(rows, output, f"pairs by {names}", label, options.spread(ray, workers))
+
+
+def _content(
+    judges: Mapping[str, SenseReader], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    chances_of = {
+        lang: iter(
+            judge.content([(r["context"], r["response"]) for r in rows if r["lang"] == lang])
+        )
+        for lang, judge in judges.items()
+    }
+    labelled: list[dict[str, Any]] = []
+    for row in rows:
+        chance = next(chances_of[row["lang"]])
+        labelled.append(
+            {
+                "id": row["id"],
+                "content": round(float(chance[1] + 2 * chance[2]), 6),
+                "sense": round(float(chance[2]), 6),
+                "judge": judges[row["lang"]].name,
+            }
+        )
+    return labelled
 
 
 @app.command("train")
@@ -262,16 +283,17 @@ def _run(
     output: str,
     what: str,
     label: Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]],
+    workers: AbstractContextManager[Spread | None],
 ) -> None:
     from emotone.cli.progress import bar
 
     began = time.perf_counter()
-    with _writing(output) as out, bar("judging", len(rows)) as advance:
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK]
-            for labelled in label(part):
+    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    with workers as spread, _writing(output) as out, bar("judging", len(rows)) as advance:
+        for labels in (spread or map)(label, parts):
+            for labelled in labels:
                 out.write(json.dumps(labelled, ensure_ascii=False) + "\n")
-            advance(len(part))
+            advance(len(labels))
     spent = time.perf_counter() - began
     options.note(f"{len(rows):,} {what} in {spent:.1f} s ({len(rows) / max(spent, 1e-9):,.0f}/s)")
 

@@ -7,17 +7,19 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emotone.emotions import Auto, EmotionMix, MixText
-from emotone.errors import ConfigError, MixError
+from emotone.errors import ConfigError, MixError, UsageError
 from emotone.types import SEARCHES, Decoding
 
 if TYPE_CHECKING:
     from emotone.door import Door
+    from emotone.protocols import Spread
     from emotone.types import Capabilities, EmpathyLevels
 
 
@@ -75,6 +77,31 @@ Empathy = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", help="Spread the work over Ray's workers: local, or a cluster's address."
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="How many with --ray; one a GPU, or for 4 cores.")
+]
+
+
+@contextmanager
+def spread(address: str | None, workers: int | None) -> Iterator[Spread | None]:
+    """Open Ray's workers where they are asked for; None stands for this process alone."""
+    if address is None:
+        if workers is not None:
+            raise UsageError("--workers goes with --ray; add --ray local")
+        yield None
+        return
+    from emotone.launch.ray import ray_workers
+
+    with ray_workers(address, workers) as opened:
+        yield opened
+
+
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting of the system, such as candidates=1 or told=true."),

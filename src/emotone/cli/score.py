@@ -65,6 +65,8 @@ def score(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Draws for each interval.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
     device: options.Device = "auto",
+    ray: options.Ray = None,
+    workers: options.Workers = None,
 ) -> None:
     """Score replies; nothing is generated anew, and what was judged once is not judged again.
 
@@ -79,25 +81,27 @@ def score(
     if path is not None:
         check_writable(path)
     beside = source[0] if path is None or is_stream(path) else path
-    scores = score_files(
-        source,
-        None if metrics is None else _listed(metrics),
-        against=against or (),
-        asked=asked,
-        parts=_listed(parts or ""),
-        taxonomy=taxonomy,
-        judge=judge,
-        empathy_judge=empathy_judge,
-        sense_judge=sense_judge,
-        same_judge=same_judge,
-        fluency_model=fluency_model,
-        rounds=rounds,
-        seed=seed,
-        device=device,
-        labels=_labels(beside.parent),
-        note=options.note,
-        bar=bar,
-    )
+    with options.spread(ray, workers) as spread:
+        scores = score_files(
+            source,
+            None if metrics is None else _listed(metrics),
+            against=against or (),
+            asked=asked,
+            parts=_listed(parts or ""),
+            taxonomy=taxonomy,
+            judge=judge,
+            empathy_judge=empathy_judge,
+            sense_judge=sense_judge,
+            same_judge=same_judge,
+            fluency_model=fluency_model,
+            rounds=rounds,
+            seed=seed,
+            device=device,
+            labels=_labels(beside.parent),
+            note=options.note,
+            bar=bar,
+            spread=spread or map,
+        )
     _write(scores, path)
 
 

@@ -6,15 +6,16 @@ import dataclasses
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from emotone import config as configs
 from emotone import systems
-from emotone.door import AnyEmotion, Note, asked_of, open_door
+from emotone.door import AnyEmotion, Door, Note, asked_of, open_door
 from emotone.emotions import Auto, EmotionMix, MixText
 from emotone.errors import DataError, UsageError, number_of
 from emotone.evaluation import resume
@@ -22,13 +23,15 @@ from emotone.evaluation.inputs import examples_for, source_lines
 from emotone.evaluation.records import reply_line
 from emotone.files import check_writable, is_stream, open_stream, room_for
 from emotone.judges.hearing import Hearing
-from emotone.protocols import Responder
+from emotone.protocols import Responder, Spread
 from emotone.requests import check_request
 from emotone.types import Decoding, EmpathyLevels, Example
 
 if TYPE_CHECKING:
     from emotone.evaluation.score import Bar
 
+#: Batches that a worker answers at once.
+_BLOCK = 4
 #: How each line of `records.reply_line` starts.
 _START = b'{"id": '
 
@@ -50,6 +53,7 @@ def generate_file(
     device: str = "auto",
     note: Note | None = None,
     bar: Bar | None = None,
+    spread: Spread | None = None,
 ) -> int:
     """Answer a file: what `emotone generate` does, and `emotone.generate` in Python.
 
@@ -73,6 +77,8 @@ def generate_file(
         note: Called with each sentence for the user that is not a result.
         bar: Called with a title and the number of replies; gives a function that takes how many
             are done.
+        spread: Lets others answer, such as `emotone.launch.ray`; the replies are the same. None
+            answers here.
 
     Returns:
         The number of replies written.
@@ -117,26 +123,88 @@ def generate_file(
         done = _begin(path, now, source, restart=restart)
     if note and done:
         note(f"{output} holds {number_of(len(done), 'reply')}; going on from there")
-    left = len(share) - sum(e.id in done for _, e in share)
+    waiting = [row for row in share if row[1].id not in done]
+    request = Request(levels, decoding, batch)
+    blocks = [
+        Block(language, asked[language], tuple(rows))
+        for language, some in groupby(waiting, key=lambda row: row[1].lang)
+        for rows in _runs(list(some), batch if spread is None else _BLOCK * batch)
+    ]
+    if spread is None:
+        answers: Iterator[list[str]] = (
+            answered(responders[block.lang], block, request) for block in blocks
+        )
+    else:
+        loader = Loader(system, model, device, tuple(configs.as_overrides(settings)), lang)
+        answers = spread(partial(answered_by, loader, request), blocks)
     with (
         room_for(output),
         _opened(path) as out,
-        bar("replies", left) if bar else nullcontext(None) as progress,
+        bar("replies", len(waiting)) if bar else nullcontext(None) as progress,
     ):
-        return sum(
-            generate(
-                responders[language],
-                list(rows),
-                out,
-                emotion=asked[language],
-                empathy=levels,
-                decoding=decoding,
-                batch=batch,
-                done=done,
-                progress=progress,
-            )
-            for language, rows in groupby(share, key=lambda row: row[1].lang)
-        )
+        for lines in answers:
+            out.writelines(lines)
+            out.flush()
+            if progress:
+                progress(len(lines))
+    return len(waiting)
+
+
+class Request(NamedTuple):
+    """What is asked of all blocks: levels of empathy, how to decode, and rows at once."""
+
+    empathy: EmpathyLevels | None
+    decoding: Decoding
+    batch: int
+
+
+class Block(NamedTuple):
+    """Rows in one language that are answered together: places in the file and examples."""
+
+    lang: str
+    emotion: EmotionMix | Auto | None
+    rows: tuple[tuple[int, Example], ...]
+
+
+class Loader(NamedTuple):
+    """How a worker opens the system for itself."""
+
+    system: str
+    model: str | None
+    device: str
+    settings: tuple[str, ...]
+    lang: str | None
+
+
+def answered(responder: Responder, block: Block, request: Request) -> list[str]:
+    """Return the lines of the replies to a block."""
+    out = io.StringIO()
+    generate(
+        responder,
+        block.rows,
+        out,
+        emotion=block.emotion,
+        empathy=request.empathy,
+        decoding=request.decoding,
+        batch=request.batch,
+    )
+    return out.getvalue().splitlines(keepends=True)
+
+
+def answered_by(loader: Loader, request: Request, block: Block) -> list[str]:
+    """Do as `answered`, by a system that is opened once in each process."""
+    return answered(_door(loader).speaking(block.lang), block, request)
+
+
+@cache
+def _door(loader: Loader) -> Door:
+    return open_door(
+        loader.system,
+        loader.model,
+        device=loader.device,
+        settings=loader.settings,
+        lang=loader.lang,
+    )
 
 
 def _opened(path: Path | None) -> AbstractContextManager[TextIO]:

@@ -16,6 +16,7 @@ from emotone.evaluation.remember import (
 )
 from emotone.metrics import Instruments, RunFacts, build, spec
 from emotone.metrics.instruments import Need, lacking
+from emotone.protocols import Spread
 
 #: What to say where a need of a metric is not met, and opening it did not say why.
 _ABSENT: Mapping[Need, str] = {
@@ -47,6 +48,7 @@ class Wanted:
         fluency_model: Language model for the perplexity of replies; None measures none.
         device: Where that model runs.
         cache: Folder of remembered labels; None remembers for this run only.
+        spread: How batches of texts are judged.
     """
 
     metrics: tuple[str, ...]
@@ -58,6 +60,7 @@ class Wanted:
     fluency_model: str | None = None
     device: str = "auto"
     cache: Path | None = None
+    spread: Spread = map
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,13 @@ def open_instruments(wanted: Wanted) -> Opened:
     judges: dict[str, dict[str, str]] = {}
     if emotion is not None:
         judges[emotion.name] = _data(emotion)
-        emotion = remember_emotion(emotion, wanted.cache)
+        emotion = remember_emotion(emotion, wanted.cache, wanted.spread)
     if empathy is not None:
         judges[empathy.name] = _data(empathy)
-        empathy = remember_empathy(empathy, wanted.cache)
+        empathy = remember_empathy(empathy, wanted.cache, wanted.spread)
     if sense is not None:
         judges[sense.name] = _data(sense)
-        sense = remember_sense(sense, wanted.cache)
+        sense = remember_sense(sense, wanted.cache, wanted.spread)
     return Opened(
         Instruments(
             emotion=emotion,

@@ -11,12 +11,13 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from emotone.emotions import Taxonomy
 from emotone.errors import DataError
-from emotone.protocols import EmotionClassifier, EmpathyIdentifier, SenseReader
+from emotone.protocols import EmotionClassifier, EmpathyIdentifier, SenseReader, Spread
 from emotone.types import MECHANISMS, EmotionScores, EmpathyLevels
 
 #: Texts a judge reads before its labels are written.
@@ -31,11 +32,13 @@ class Labels:
         path: The file; None keeps them in memory only.
         judge: Name of the judge whose labels they are.
         known: Labels by key.
+        spread: How batches are judged.
     """
 
     path: Path | None
     judge: str
     known: dict[str, Any] = field(default_factory=dict[str, Any])
+    spread: Spread = map
 
     def of(
         self,
@@ -47,13 +50,15 @@ class Labels:
         Args:
             items: One text each, or several that are judged together.
             judge: Gives a JSON-ready label to each item; asked in batches, about new items only.
+                It is sent to workers where there are some.
         """
         keys = [_key(item) for item in items]
         new = {k: item for k, item in zip(keys, items, strict=True) if k not in self.known}
         names = list(new)
-        for start in range(0, len(names), BATCH):
-            part = names[start : start + BATCH]
-            self._add(dict(zip(part, judge([new[k] for k in part]), strict=True)))
+        parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+        labels = self.spread(judge, [[new[k] for k in part] for part in parts])
+        for part, some in zip(parts, labels, strict=True):
+            self._add(dict(zip(part, some, strict=True)))
         return [self.known[k] for k in keys]
 
     def _add(self, labels: dict[str, Any]) -> None:
@@ -76,18 +81,21 @@ class Labels:
             ) from error
 
 
-def open_labels(folder: Path | None, judge: str, valid: Callable[[Any], bool]) -> Labels:
+def open_labels(
+    folder: Path | None, judge: str, valid: Callable[[Any], bool], spread: Spread = map
+) -> Labels:
     """Read what is known of a judge's labels; lines that are not valid or not its own are left out.
 
     Args:
         folder: Where label files are kept; None remembers nothing beyond this run.
         judge: Name of the judge, with all that its labels depend on.
         valid: Whether a label has the shape of this judge's.
+        spread: How batches are judged.
     """
     if folder is None:
-        return Labels(None, judge)
+        return Labels(None, judge, spread=spread)
     path = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', judge)[:100]}.jsonl"
-    labels = Labels(path, judge)
+    labels = Labels(path, judge, spread=spread)
     if not path.exists():
         return labels
     try:
@@ -133,18 +141,12 @@ class RememberedEmotion:
         self, texts: Sequence[str], posts: Sequence[str | None] | None = None
     ) -> list[EmotionScores]:
         """Score each text, in order, as an answer to its post where it has one."""
-
-        def label(items: list[tuple[str, ...]]) -> list[dict[str, float]]:
-            answered = [item[1] if len(item) > 1 else None for item in items]
-            scores = self.judge.classify([item[0] for item in items], answered)
-            return [dict(s.probabilities) for s in scores]
-
         answered = posts or [None] * len(texts)
         items = [
             (text,) if post is None else (text, post)
             for text, post in zip(texts, answered, strict=True)
         ]
-        rows = self.labels.of(items, label)
+        rows = self.labels.of(items, partial(_emotions, self.judge))
         return [EmotionScores(max(row, key=row.__getitem__), row) for row in rows]
 
 
@@ -167,11 +169,7 @@ class RememberedEmpathy:
 
     def identify(self, pairs: Sequence[tuple[str, str]]) -> list[EmpathyLevels]:
         """Score each (context, response), in order."""
-
-        def label(items: list[tuple[str, ...]]) -> list[dict[str, int]]:
-            return [asdict(levels) for levels in self.judge.identify([(c, r) for c, r in items])]
-
-        return [EmpathyLevels(**row) for row in self.labels.of(pairs, label)]
+        return [EmpathyLevels(**row) for row in self.labels.of(pairs, partial(_levels, self.judge))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,25 +196,39 @@ class RememberedSense:
 
     def content(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Probabilities of content 0, 1 and 2 for each (post, reply), in order."""
-
-        def label(items: list[tuple[str, ...]]) -> list[list[float]]:
-            rows = self.judge.content([(post, reply) for post, reply in items])
-            return [[float(chance) for chance in row] for row in rows]
-
-        return self.labels.of(pairs, label)
+        return self.labels.of(pairs, partial(_content, self.judge))
 
 
-def remember_emotion(judge: EmotionClassifier, folder: Path | None = None) -> RememberedEmotion:
+def _emotions(judge: EmotionClassifier, items: list[tuple[str, ...]]) -> list[dict[str, float]]:
+    answered = [item[1] if len(item) > 1 else None for item in items]
+    scores = judge.classify([item[0] for item in items], answered)
+    return [dict(s.probabilities) for s in scores]
+
+
+def _levels(judge: EmpathyIdentifier, items: list[tuple[str, ...]]) -> list[dict[str, int]]:
+    return [asdict(levels) for levels in judge.identify([(c, r) for c, r in items])]
+
+
+def _content(judge: SenseReader, items: list[tuple[str, ...]]) -> list[list[float]]:
+    rows = judge.content([(post, reply) for post, reply in items])
+    return [[float(chance) for chance in row] for row in rows]
+
+
+def remember_emotion(
+    judge: EmotionClassifier, folder: Path | None = None, spread: Spread = map
+) -> RememberedEmotion:
     """Let a judge of emotion remember, in a folder or for this run only."""
     names = set(judge.taxonomy.labels)
 
     def valid(label: Any) -> bool:
         return isinstance(label, dict) and set(label) == names
 
-    return RememberedEmotion(judge, open_labels(folder, judge.name, valid))
+    return RememberedEmotion(judge, open_labels(folder, judge.name, valid, spread))
 
 
-def remember_empathy(judge: EmpathyIdentifier, folder: Path | None = None) -> RememberedEmpathy:
+def remember_empathy(
+    judge: EmpathyIdentifier, folder: Path | None = None, spread: Spread = map
+) -> RememberedEmpathy:
     """Let an empathy identifier remember, in a folder or for this run only."""
 
     def valid(label: Any) -> bool:
@@ -227,16 +239,18 @@ def remember_empathy(judge: EmpathyIdentifier, folder: Path | None = None) -> Re
         )
 
     name = str(getattr(judge, "name", type(judge).__name__))
-    return RememberedEmpathy(judge, open_labels(folder, name, valid))
+    return RememberedEmpathy(judge, open_labels(folder, name, valid, spread))
 
 
-def remember_sense(judge: SenseReader, folder: Path | None = None) -> RememberedSense:
+def remember_sense(
+    judge: SenseReader, folder: Path | None = None, spread: Spread = map
+) -> RememberedSense:
     """Let a judge of sense remember, in a folder or for this run only."""
 
     def valid(label: Any) -> bool:
         return isinstance(label, list) and len(label) == 3
 
-    return RememberedSense(judge, open_labels(folder, judge.name, valid))
+    return RememberedSense(judge, open_labels(folder, judge.name, valid, spread))
 
 
 def remember_embed(embed: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:

@@ -29,6 +29,7 @@ from emotone.metrics import Instruments, RunFacts, names, spec
 from emotone.metrics.base import Pair
 from emotone.metrics.common import unsaid
 from emotone.metrics.spec import undeclared
+from emotone.protocols import Spread
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
@@ -109,6 +110,7 @@ def score_files(
     labels: Path | None = None,
     note: Callable[[str], None] | None = None,
     bar: Bar | None = None,
+    spread: Spread = map,
 ) -> list[Scores]:
     """Score the replies of files: what `emotone score` does, and `emotone.score` in Python.
 
@@ -131,6 +133,7 @@ def score_files(
         note: Called with a sentence for each metric, or kind of reply, that is left out.
         bar: Called with a title and the number of metrics; gives a function that takes how many
             are done.
+        spread: How batches of texts are judged, such as `emotone.launch.ray`.
 
     Returns:
         Scores of each (system, model) of the input, in order.
@@ -166,6 +169,7 @@ def score_files(
             fluency_model=fluency_model,
             device=device,
             cache=labels,
+            spread=spread,
         )
     )
     everyone = [*pairs, *(pair for rows in others.values() for pair in rows)]
