@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emotone.cli import options
-from emotone.errors import UsageError, unknown_name
+from emotone.errors import Unsupported, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from emotone.engines.mood import OneMood
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 #: Format -> what it is; those of the first row need no weights.
 _FILES = ("gguf-control-vector", "repeng", "vllm-lens")
 _FOLDERS = ("bake", "adapter")
-FORMATS = (*_FILES, *_FOLDERS)
+#: Those of mood adapters, which are no vectors.
+_MAPS = ("adapter", "gguf-lora")
+FORMATS = (*_FILES, *_FOLDERS, "gguf-lora")
 
 
 def export(
@@ -44,6 +46,12 @@ def export(
         bool,
         typer.Option("--without-first", help="Leave out block 0, which llama.cpp cannot move."),
     ] = False,
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each", help="gguf-lora: a folder with a file an emotion, for llama-server."
+        ),
+    ] = False,
     embedding: Annotated[
         Path | None,
         typer.Option("--embedding", help="adapter: safetensors with a vector [1, d] an emotion."),
@@ -60,14 +68,23 @@ def export(
         raise unknown_name("format", format_, FORMATS)
     if without_first and format_ != "gguf-control-vector":
         raise UsageError("--without-first is for gguf-control-vector alone; leave it out")
+    if each and (format_ != "gguf-lora" or emotion is not None or raw is not None):
+        raise UsageError(
+            "--each goes with gguf-lora, without a mood: each file holds one at dose 1"
+        )
     doses = options.read_doses(raw)
     if embedding is not None:
         if format_ != "adapter" or doses is None or emotion is not None or vectors:
             raise UsageError("--embedding goes with the format adapter and --raw 'joy=1' alone")
         _embedding_adapter(model, embedding, doses, output, device)
         return
-    if vectors and _mood_adapter(format_, vectors, emotion, doses, output):
+    if vectors and _mood_adapter(format_, model, vectors, emotion, doses, output, each=each):
         return
+    if format_ == "gguf-lora":
+        raise Unsupported(
+            "gguf-lora holds mood adapters, which are low-rank maps; name some with --vectors, or"
+            " export vectors as gguf-control-vector"
+        )
     loaded, source = open_vectors_of(model, vectors)
     mood = one_mood(loaded, emotion, doses)
     if format_ in _FILES:
@@ -78,30 +95,47 @@ def export(
 
 
 def _mood_adapter(
-    format_: str, vectors: str, emotion: str | None, doses: Mapping[str, float] | None, output: Path
+    format_: str,
+    model: str,
+    vectors: str,
+    emotion: str | None,
+    doses: Mapping[str, float] | None,
+    output: Path,
+    *,
+    each: bool,
 ) -> bool:
     """Write a mix of mood adapters with what they were learned on; False where there are none."""
+    from emotone.engines.carriers import config_of
+    from emotone.engines.gguf_lora import write_gguf_lora, write_gguf_loras
     from emotone.engines.mood import one_mood
     from emotone.engines.mood_adapter import mood_record, write_mood_adapter
-    from emotone.errors import Unsupported
     from emotone.steering.find import mood_file
 
     file = mood_file(vectors)
     if file is None:
         return False
-    if format_ != "adapter":
+    if format_ not in _MAPS:
         raise Unsupported(
             f"{vectors} holds mood adapters, which are low-rank maps and no vectors, so that"
-            f" {format_} cannot hold them; export the format adapter"
+            f" {format_} cannot hold them; export the format adapter or gguf-lora"
         )
     from emotone.steering.mood_adapters import open_mood_adapters
 
+    adapters = open_mood_adapters(file)
+    shared = file.parent if adapters.card.adapters else None
+    if each:
+        write_gguf_loras(adapters, output, config_of(model), shared=shared)
+        _done(output, mood_record(adapters, {}))
+        return True
     # An empty emotion asks for the shared adapters alone.
     wanted = None if emotion == "" and doses is None else emotion
-    mood = one_mood(open_mood_adapters(file), wanted, doses)
-    shared = file.parent if mood.moods.card.adapters else None
-    write_mood_adapter(mood.moods, mood.doses, output, shared=shared)
-    _done(output, mood_record(mood.moods, mood.doses))
+    mood = one_mood(adapters, wanted, doses)
+    if format_ == "adapter":
+        write_mood_adapter(adapters, mood.doses, output, shared=shared)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_gguf_lora(adapters, mood.doses, output, config_of(model), shared=shared)
+    _done(output, mood_record(adapters, mood.doses))
     return True
 
 
@@ -109,7 +143,6 @@ def _file(format_: str, model: str, mood: OneMood, output: Path, without_first: 
     from emotone.engines.carriers import check_shape, config_of
     from emotone.engines.control_vector import write_control_vector
     from emotone.engines.lens import write_lens
-    from emotone.errors import Unsupported
     from emotone.files import check_writable
 
     config = config_of(model)

@@ -46,14 +46,14 @@ def serve(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="vllm: replies are written by a vLLM server behind this."),
+        typer.Option("--engine", help="vllm or llamacpp: a server of theirs behind this writes."),
     ] = None,
     url: Annotated[
-        str, typer.Option("--url", help="The vLLM server to join; without it one is started.")
+        str, typer.Option("--url", help="The server to join; without it one of vLLM is started.")
     ] = "",
     moods: Annotated[
         Path | None,
-        typer.Option("--moods", help="Mood adapters that vLLM serves: their file or folder."),
+        typer.Option("--moods", help="Mood adapters that the engine has: their file or folder."),
     ] = None,
     vllm: Annotated[
         str,
@@ -62,7 +62,8 @@ def serve(
 ) -> None:
     """Serve replies at /v1, and a page to play with at /. Ends by Ctrl-C.
 
-    With --engine vllm the replies are those of a vLLM server with the plug-in emotone-vllm.
+    With --engine vllm the replies are those of a vLLM server with the plug-in emotone-vllm, with
+    --engine llamacpp those of a llama-server that has the files of `export gguf-lora --each`.
     """
     from emotone.emotions import MixText
     from emotone.errors import ModelMissing, UsageError
@@ -85,14 +86,14 @@ def serve(
     }  # fmt: skip
     settings, keys = read_settings(config, flags)
     if engine is not None or url or moods is not None:
-        if engine != "vllm" or moods is None:
-            raise UsageError(
-                f"the engine is {engine!r} with the moods {moods}; give --engine vllm and --moods"
-                " FILE"
-            )
-        from emotone.server.front import serve_before_vllm
+        from emotone.server.front import LLAMACPP, VLLM, serve_before
 
-        serve_before_vllm(settings, keys, moods, url=url, command=vllm, ready=typer.echo)
+        if engine not in (VLLM, LLAMACPP) or moods is None:
+            raise UsageError(
+                f"the engine is {engine!r} with the moods {moods}; give --engine {VLLM} or"
+                f" {LLAMACPP}, and --moods FILE"
+            )
+        serve_before(engine, settings, keys, moods, url=url, command=vllm, ready=typer.echo)
         return
     own = bind(settings.host, settings.port)
 

@@ -50,22 +50,14 @@ def write_mood_adapter(
             mood adapters were learned on.
         DataError: If the place cannot be written.
     """
-    parts: list[_Maps] = [] if shared is None else [_shared_maps(shared, adapters.card.adapters)]
-    if any(doses.values()):
-        parts.append(adapters.folded(doses))
-    if not parts:
-        raise Unsupported("an adapter without a mood changes nothing; add --emotion 'joy:60'")
+    maps, rank = joined_maps(adapters, doses, shared)
     from peft import LoraConfig
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
-    paths = sorted({path for part in parts for path in part})
-    joined = {path: _joined([part[path] for part in parts if path in part]) for path in paths}
-    rank = max(len(down) for down, _ in joined.values())
-    for path, (down, up) in joined.items():
-        missing = rank - len(down)
-        down = torch.nn.functional.pad(down, (0, 0, 0, missing))
-        tensors |= map_tensors(path, down, torch.nn.functional.pad(up, (0, missing)))
+    for path, (down, up) in maps.items():
+        tensors |= map_tensors(path, down, up)
+    paths = [*maps]
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=paths, task_type="CAUSAL_LM")
     record = mood_record(adapters, doses) | {"rank": rank}
     settings = config.to_dict() | {
@@ -77,6 +69,33 @@ def write_mood_adapter(
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
         (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def joined_maps(
+    adapters: MoodAdapters, doses: Mapping[str, float], shared: Path | None
+) -> tuple[dict[str, tuple[Tensor, Tensor]], int]:
+    """Concatenate a mix at its doses and the shared adapters.
+
+    Returns:
+        Path -> A [rank, in] and B [out, rank] float32, by the alphabet, and their one rank.
+
+    Raises:
+        EmotoneError: As `write_mood_adapter`.
+    """
+    parts: list[_Maps] = [] if shared is None else [_shared_maps(shared, adapters.card.adapters)]
+    if any(doses.values()):
+        parts.append(adapters.folded(doses))
+    if not parts:
+        raise Unsupported("an adapter without a mood changes nothing; add --emotion 'joy:60'")
+    paths = sorted({path for part in parts for path in part})
+    joined = {path: _joined([part[path] for part in parts if path in part]) for path in paths}
+    rank = max(len(down) for down, _ in joined.values())
+    pad = torch.nn.functional.pad
+    maps = {
+        path: (pad(down, (0, 0, 0, rank - len(down))), pad(up, (0, rank - len(down))))
+        for path, (down, up) in joined.items()
+    }
+    return maps, rank
 
 
 def mood_record(adapters: MoodAdapters, doses: Mapping[str, float]) -> dict[str, Any]:

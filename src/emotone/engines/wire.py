@@ -90,7 +90,7 @@ class Server:
             raise UsageError("the API key holds signs that no header can; check EMOTONE_API_KEY")
 
     def get(self, path: str) -> Answer:
-        """Ask for a path such as "models" below /v1."""
+        """Ask for a path such as "models" below /v1, or "/health" below the server itself."""
         return self._ask("GET", path, None)
 
     def post(self, path: str, body: dict[str, Any]) -> Answer:
@@ -102,9 +102,10 @@ class Server:
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         line, base = self._line()
+        path = path if path.startswith("/") else f"/v1/{path}"
         try:
             payload = None if body is None else json.dumps(body).encode()
-            line.request(method, f"{base}/v1/{path}", payload, headers)
+            line.request(method, f"{base}{path}", payload, headers)
             response = line.getresponse()
             blob = response.read(_MOST)
         except (OSError, http.client.HTTPException) as error:
@@ -120,7 +121,7 @@ class Server:
             if response.status != 200:
                 return Answer(response.status, {})
             raise NoAnswer(
-                f"{self.url} answered /v1/{path} with something that is no JSON; name a server of"
+                f"{self.url} answered {path} with something that is no JSON; name a server of"
                 " OpenAI's API"
             ) from error
         return Answer(response.status, value)

@@ -1,4 +1,7 @@
-"""`emotone serve --engine vllm`: join or start a vLLM server, and open the door before it.
+"""`emotone serve --engine vllm` and `llamacpp`: open the door before a server of theirs.
+
+vLLM is joined or started. llama-server is joined: it was started with the adapters that `emotone
+export gguf-lora --each` wrote, one an emotion, and says which it has.
 
 Needs the extra `serve`.
 """
@@ -9,11 +12,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from emotone.engines.asking import Asker
-from emotone.engines.wire import Server
-from emotone.errors import ConfigError, RunError
+from emotone.engines.gguf_lora import SHARED, SUFFIX
+from emotone.engines.wire import NoAnswer, Server
+from emotone.errors import ConfigError, RunError, UsageError
 from emotone.models.store import locate
 from emotone.server.child import Child, started
 from emotone.server.remote import Engine, build
@@ -23,8 +28,13 @@ from emotone.steering.mood_adapters import MoodAdapters, open_mood_adapters
 from emotone.training.adapters import CONFIG
 from emotone.web.listen import bind, listen
 
+VLLM, LLAMACPP = "vllm", "llamacpp"
+#: Engine -> the variable that holds its key.
+_KEYS = {VLLM: "VLLM_API_KEY", LLAMACPP: "LLAMA_API_KEY"}
 
-def serve_before_vllm(
+
+def serve_before(
+    engine: str,
     settings: Settings,
     keys: Sequence[str],
     moods: Path,
@@ -36,44 +46,81 @@ def serve_before_vllm(
     """Serve until asked to stop.
 
     Args:
-        settings: What it may do. Its one model is the name at vLLM, or NAME=PLACE for a server that
-            is started; without one it is that of the mood adapters.
+        engine: "vllm" or "llamacpp".
+        settings: What it may do. Its one model is the name at the engine, or NAME=PLACE for a
+            server that is started; without one it is that of the mood adapters.
         keys: API keys; () asks for none.
         moods: File or folder of mood adapters.
-        url: A vLLM server that runs; "" starts one. Its key is read from VLLM_API_KEY.
-        command: What starts one.
+        url: A server that runs; "" starts one of vLLM. Its key is read from VLLM_API_KEY or
+            LLAMA_API_KEY.
+        command: What starts one of vLLM.
         ready: Called with the address.
 
     Raises:
-        ConfigError: If several models are named.
+        ConfigError: If several models are named, or the engine lacks adapters.
+        UsageError: If llama-server is to be started.
         NoAnswer: If the server of `url` does not answer.
         RunError: If vLLM ended.
     """
+    if engine == LLAMACPP and not url:
+        raise UsageError(
+            "--engine llamacpp joins a llama-server that runs; start it with the files of `emotone"
+            " export gguf-lora --each`, and give its --url"
+        )
     adapters = open_mood_adapters(moods)
     if len(settings.models) > 1:
-        raise ConfigError(f"{len(settings.models)} models are named; vLLM serves one at a time")
+        raise ConfigError(f"{len(settings.models)} models are named; {engine} serves one at a time")
     model = settings.models[0] if settings.models else adapters.card.model
     name, sign, place = model.partition("=")
-    if not settings.models and url:
-        name = Asker(Server(url, os.environ.get("VLLM_API_KEY", "")), 1).models()[0]
+    key = os.environ.get(_KEYS[engine], "")
+    server = Server(url, key) if url else None
+    if server is not None and not settings.models:
+        name = Asker(server, 1).models()[0]
+    loras = None if engine != LLAMACPP or server is None else loras_of(server, adapters)
     own = bind(settings.host, settings.port)
-    with _engine(url, command, place if sign else name, name, moods, adapters) as (engine, child):
+    if server is not None:
+        joined = Engine(Upstream(url, key), name, adapters, loras)
+        listen(build(settings, keys, joined), own, ready=ready, death=lambda: None)
+        return
+    with _started(command, place if sign else name, name, moods, adapters) as (opened, child):
         listen(
-            build(settings, keys, engine),
+            build(settings, keys, opened),
             own,
             ready=ready,
-            death=lambda: None if child is None else child.death,
+            death=lambda: child.death,
         )
 
 
+def loras_of(server: Server, adapters: MoodAdapters) -> dict[str, int]:
+    """Return the number of each emotion's adapter at a llama-server, and of the shared ones.
+
+    They are known by their files' names.
+
+    Raises:
+        NoAnswer: If it does not say.
+        ConfigError: If it has not loaded one of them.
+    """
+    answer = server.get("/lora-adapters")
+    if not answer.good or not isinstance(answer.value, list):
+        raise NoAnswer(
+            f"{server.url} does not tell its adapters ({answer.complaint()}); name a llama-server"
+        )
+    rows: list[Any] = answer.value
+    found = {PurePath(str(row["path"]).replace("\\", "/")).stem: int(row["id"]) for row in rows}
+    wanted = [*adapters.labels, *([SHARED] if adapters.card.adapters else [])]
+    if missing := [label for label in wanted if label not in found]:
+        files = " ".join(f"--lora {label}{SUFFIX}" for label in wanted)
+        raise ConfigError(
+            f"{server.url} has no adapter of {', '.join(missing)}; start llama-server with"
+            f" --lora-init-without-apply {files}"
+        )
+    return {label: found[label] for label in wanted}
+
+
 @contextmanager
-def _engine(
-    url: str, command: str, model: str, name: str, moods: Path, adapters: MoodAdapters
-) -> Iterator[tuple[Engine, Child | None]]:
-    if url:
-        upstream = Upstream(url, os.environ.get("VLLM_API_KEY", ""))
-        yield Engine(upstream, name, adapters), None
-        return
+def _started(
+    command: str, model: str, name: str, moods: Path, adapters: MoodAdapters
+) -> Iterator[tuple[Engine, Child]]:
     place = locate(model).path or model
     with started(command, place, name, moods, largest_rank(moods, adapters)) as child:
         yield Engine(Upstream(child.url, child.key), name, adapters), child

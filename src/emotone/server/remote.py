@@ -1,8 +1,9 @@
-"""The door before an engine that runs elsewhere: our API, written by vLLM.
+"""The door before an engine that runs elsewhere: our API, written by vLLM or llama.cpp.
 
 Moods come in as they do to our own server, by the field `emotion`, by the model's name and by the
-messages, and go on as the name of an adapter (`emotone.engines.mood_name`), which the plug-in
-emotone-vllm knows. All other fields are the engine's.
+messages. To vLLM they go on as the name of an adapter (`emotone.engines.mood_name`), which the
+plug-in emotone-vllm knows; to llama.cpp as the scales of the adapters that it has loaded
+(`emotone.engines.gguf_lora`). All other fields are the engine's.
 
 Needs the extra `serve`.
 """
@@ -23,6 +24,7 @@ from fastapi.responses import JSONResponse, Response
 
 from emotone import __version__
 from emotone.emotions import EmotionMix
+from emotone.engines.gguf_lora import SHARED
 from emotone.engines.mood_name import mood_name
 from emotone.errors import Unsupported
 from emotone.lm import care
@@ -60,12 +62,27 @@ class Engine:
     Args:
         upstream: Where it is.
         name: What it serves the model as.
-        moods: The mood adapters that its plug-in has.
+        moods: The mood adapters that it has.
+        loras: Of llama.cpp: an emotion, or `gguf_lora.SHARED`, -> number of its adapter. None for
+            vLLM.
     """
 
     upstream: Upstream
     name: str
     moods: Moods
+    loras: Mapping[str, int] | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name of the engine, as `--engine` has it."""
+        return "vllm" if self.loras is None else "llamacpp"
+
+    def scales(self, mix: EmotionMix | None) -> list[dict[str, float]]:
+        """Scales of llama.cpp's adapters for a mood; those that are not named have 0 there."""
+        loras = self.loras or {}
+        doses = self.moods.doses(mix) if mix else {}
+        scales = {SHARED: 1.0} | doses
+        return [{"id": n, "scale": scales[k]} for k, n in loras.items() if scales.get(k)]
 
 
 @dataclass(slots=True)
@@ -101,7 +118,9 @@ def build(settings: Settings, keys: Sequence[str], engine: Engine) -> App:
         finally:
             await engine.upstream.close()
 
-    app = bare("Replies with a chosen emotion by vLLM, over OpenAI's API.", life, settings)
+    app = bare(
+        "Replies with a chosen emotion by another engine, over OpenAI's API.", life, settings
+    )
     app.include_router(_writing(settings, engine))
     app.include_router(_telling(engine))
 
@@ -131,6 +150,8 @@ def _writing(settings: Settings, engine: Engine) -> APIRouter:
             if body.max_tokens is None and body.max_completion_tokens is None:
                 row["max_tokens"] = min(Decoding().max_tokens, settings.max_tokens)
         row["model"] = asked.model
+        if engine.loras is not None:
+            row |= {"model": engine.name, "lora": engine.scales(asked.mix)}
         reply = await while_there(request, engine.upstream.begin(path, row))
         if reply.status_code == 200 and body.stream:
             return Passed(reply, _pointing(asked, body) if asked.pointer else b"")
@@ -138,7 +159,7 @@ def _writing(settings: Settings, engine: Engine) -> APIRouter:
             blob = await while_there(request, reply.aread())
         finally:
             await reply.aclose()
-        if reply.status_code == 404 and asked.model != engine.name:
+        if reply.status_code == 404 and asked.model != engine.name and engine.loras is None:
             sentence = (
                 f"the engine does not serve {asked.model[:200]!r} now: it runs without the plug-in"
                 " emotone-vllm, or has no room for another mood; its log says which"
@@ -218,7 +239,7 @@ def _system(body: wire.ChatRequest, moods: Moods) -> list[dict[str, str]]:
 def _facts(asked: _Asked, engine: Engine) -> dict[str, Any]:
     row: dict[str, Any] = {
         "emotion": None if asked.mix is None else str(asked.mix),
-        "system": "vllm",
+        "system": engine.kind,
         "model": asked.model,
         "dose": engine.moods.doses(asked.mix) if asked.mix else {},
         "notes": asked.remarks,

@@ -141,4 +141,4 @@ def test_the_command_writes_a_mix_and_no_other_format(companion: Path, tmp_path:
     both = CliRunner().invoke(app, [*raw, str(tmp_path / "y"), "--emotion", MIX])
     assert "not both" in str(both.exception)
     refused = CliRunner().invoke(app, ["repeng", *told, str(tmp_path / "joy.gguf")])
-    assert "export the format adapter" in str(refused.exception)
+    assert "export the format adapter or gguf-lora" in str(refused.exception)

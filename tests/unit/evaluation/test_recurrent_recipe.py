@@ -114,9 +114,7 @@ def results(runs: Path) -> dict[str, Any]:
 
 def opened(runs: Path) -> Language:
     judge = remember_emotion(WordJudge("word-score-1-00000000", NLPCC))
-    instruments = Instruments(
-        emotion=judge, sense=ShareReader(), embed=embed, embed_name="letters"
-    )
+    instruments = Instruments(emotion=judge, sense=ShareReader(), embed=embed, embed_name="letters")
     return Language(tuple(find(runs)), instruments, {"word-score-1-00000000": {}}, 8, 100)
 
 

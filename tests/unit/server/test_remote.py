@@ -1,6 +1,7 @@
-"""The door before vLLM: moods become names, streams and errors pass, a client who left ends it.
+"""The door before vLLM and llama.cpp: moods become names, or scales of adapters; the rest passes.
 
-vLLM is a double here that records what it was asked; `bench/vllm.py` asks the real one.
+Both are doubles here that record what they were asked; `bench/vllm.py` asks a real vLLM. What
+llama-server reads and says is as its documentation of autumn 2026 has it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
+from emotone.emotions import EmotionMix
 from emotone.engines.mood_name import mood_in, mood_name
-from emotone.errors import MixError, ModelMissing, UnknownName, UsageError
+from emotone.engines.wire import NoAnswer, Server
+from emotone.errors import ConfigError, MixError, ModelMissing, UnknownName, UsageError
 from emotone.models.tiny import tiny_causal_lm
 from emotone.server.child import command_of, environment_of, started
-from emotone.server.front import largest_rank
+from emotone.server.front import largest_rank, loras_of, serve_before
 from emotone.server.remote import Engine, build
 from emotone.server.settings import Settings
 from emotone.server.upstream import Upstream
@@ -54,6 +57,7 @@ class Double:
     asked: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
     sick: bool = False
+    loras: tuple[str, ...] = ()
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -65,6 +69,11 @@ class Double:
         @app.get("/metrics")
         async def metrics() -> Any:
             return PlainTextResponse("vllm:num_requests_running 0\n")
+
+        @app.get("/lora-adapters")
+        async def loras() -> Any:
+            return [{"id": i, "path": f"/m/{name}.gguf", "scale": 0.0}
+                    for i, name in enumerate(self.loras)]  # fmt: skip
 
         @app.post("/v1/{path:path}")
         async def write(path: str, request: Request) -> Any:
@@ -135,10 +144,12 @@ def client(tmp_path: Path, double: Double) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def door(place: Path, double: Double, adapters: MoodAdapters) -> Iterator[httpx.Client]:
+def door(
+    place: Path, double: Double, adapters: MoodAdapters, loras: dict[str, int] | None = None
+) -> Iterator[httpx.Client]:
     transport = httpx.AsyncHTTPTransport(uds=str(place / "vllm"))
     upstream = Upstream("http://localhost", "secret", transport=transport)
-    app = build(Settings(max_tokens=64, max_n=2), (), Engine(upstream, "tiny", adapters))
+    app = build(Settings(max_tokens=64, max_n=2), (), Engine(upstream, "tiny", adapters, loras))
     with (
         on_socket(double.app(), str(place / "vllm")),
         on_socket(app, str(place / "door")),
@@ -239,6 +250,46 @@ def test_a_post_of_self_harm_gets_no_anger_and_a_pointer(client: httpx.Client, d
     with client.stream("POST", "/v1/chat/completions", json=body) as answer:
         assert "findahelpline.com" in next(answer.iter_lines())
     assert double.asked[1]["model"] == "tiny"
+
+
+# -- llama.cpp -----------------------------------------------------------------------------------
+
+
+def test_to_llama_cpp_a_mood_is_the_scales_of_its_adapters(tmp_path: Path, double: Double):
+    adapters = moods()
+    shared = replace(adapters, card=replace(adapters.card, adapters="0" * 64))
+    loras = {"shared": 0, "joy": 3, "fear": 1, "anger": 2}
+    doses = shared.doses(EmotionMix.parse("joy:60 + fear:20", shared.taxonomy))
+    with door(tmp_path, double, shared, loras) as client:
+        row = chat(client, emotion="joy:60 + fear:20", lora=[{"id": 2, "scale": 9}]).json()
+        chat(client, model="tiny@joy:60+fear:20")
+        chat(client)
+        chat(client, emotion="joy", response_format={"type": "json_object"})
+    named, by_name, plain, as_json = double.asked
+    expected = [(0, 1.0), (3, doses["joy"]), (1, doses["fear"])]
+    assert [(r["id"], pytest.approx(r["scale"])) for r in named["lora"]] == expected
+    assert by_name["lora"] == named["lora"]
+    assert plain["lora"] == as_json["lora"] == [{"id": 0, "scale": 1.0}]
+    assert {asked["model"] for asked in double.asked} == {"tiny"}
+    assert row["emotone"]["system"] == "llamacpp"
+    assert row["emotone"]["dose"] == doses
+
+
+def test_adapters_of_llama_server_are_known_by_their_files(tmp_path: Path, double: Double):
+    adapters = moods()
+    shared = replace(adapters, card=replace(adapters.card, adapters="0" * 64))
+    server = Server(f"unix:{tmp_path}/llama")
+    double.loras = (*adapters.labels, "other")
+    with on_socket(double.app(), str(tmp_path / "llama")):
+        numbers = {label: i for i, label in enumerate(adapters.labels)}
+        assert loras_of(server, adapters) == numbers
+        with pytest.raises(ConfigError, match="has no adapter of shared; start llama-server with"):
+            loras_of(server, shared)
+    silent = pytest.raises(NoAnswer, match="does not tell its adapters")
+    with on_socket(FastAPI(), str(tmp_path / "other")), silent:
+        loras_of(Server(f"unix:{tmp_path}/other"), adapters)
+    with pytest.raises(UsageError, match="joins a llama-server that runs"):
+        serve_before("llamacpp", Settings(), (), tmp_path, ready=print)
 
 
 # -- refusals ------------------------------------------------------------------------------------
