@@ -23,6 +23,7 @@ from emotone.cli import (
     score,
     serve,
     study,
+    sweep,
     train,
     vectors,
     verify,
@@ -82,6 +83,7 @@ app.command("perplexity")(perplexity.perplexity)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
