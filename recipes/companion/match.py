@@ -46,7 +46,7 @@ def write_candidates(plan: Plan, posts: list[str], folder: Path) -> None:
          "reply": near.line.replies[e], "system": NEAREST, "emotion": e}
         for n, post in enumerate(posts, 1)
         for e in [emotions[n % len(emotions)]]
-        for near in lines.near(post, e, _EACH)
+        for near in lines.near(post, [e], _EACH)
     ]  # fmt: skip
     random.Random(0).shuffle(rows)
     folder.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ class Retrieved(NamedTuple):
 
     Args:
         text: The reply.
-        line: Its line and emotion, such as "en-p12:34/joy".
+        line: Its line and emotion, such as "en-p12:34/joy", or "en-p12:34/joy+fear".
         content: What is expected of it, 0 to 2.
         tokens: Its tokens, the end included.
     """
@@ -69,20 +69,23 @@ class Retrieved(NamedTuple):
     tokens: int
 
 
-def wanted(emotion: EmotionMix | None, post: str, seed: int) -> str | None:
-    """Say in which emotion a reply by hand is wanted; None for none.
+def wanted(emotion: EmotionMix | None, post: str, seed: int) -> tuple[str, ...]:
+    """Say in which emotions a reply by hand is wanted, the strongest first; () for none.
 
     A reply by hand has its emotion whole. So at 50 it is wanted to five of eight posts (or in five
-    of eight seeds), a neutral one to the others, and the higher the intensity to the more. One with
-    several emotions, or with less of one than a neutral reply has, was written by nobody.
+    of eight seeds), a neutral one to the others, and the higher the intensity to the more. Of two
+    emotions their sum counts so; the reply then has the stronger one, and the other as often as it
+    is strong beside it, always where both are alike. One with more emotions, or with less of one
+    than a neutral reply has, was written by nobody.
     """
     asked = {k: v for k, v in emotion.intensities().items() if v} if emotion else {}
-    if len(asked) > 1 or any(intensity < 0 for intensity in asked.values()):
-        return None
-    for label, intensity in asked.items():
-        if random.Random(f"{seed} {post}").random() < _SURE * intensity / 100:
-            return label
-    return EVERYDAY.neutral
+    if len(asked) > 2 or any(intensity < 0 for intensity in asked.values()):
+        return ()
+    draw = random.Random(f"{seed} {post}")
+    if draw.random() >= _SURE * sum(asked.values()) / 100:
+        return (EVERYDAY.neutral,)
+    first, *rest = sorted(asked, key=lambda label: -asked[label])
+    return (first, *(label for label in rest if draw.random() < asked[label] / asked[first]))
 
 
 def sure(replies: Sequence[Retrieved]) -> list[Retrieved]:
@@ -111,15 +114,16 @@ class Retriever:
         self._system = system
         self._nothing = prompt_ids(lm.tokenizer, NOTHING, system)
 
-    def replies(self, dialogue: Dialogue, label: str, count: int) -> list[Retrieved]:
-        """Find replies to posts like the last one.
+    def replies(self, dialogue: Dialogue, labels: Sequence[str], count: int) -> list[Retrieved]:
+        """Find replies to posts like the last one; for two emotions one after the other.
 
         Args:
             dialogue: What is answered; nothing that was said in it is said again. A later post of a
                 word or two is left to the model, as it is about what was said before, and so is
                 one that is longer than any of everyday, and a conversation that is long to read or
                 speaks of self-harm.
-            label: Emotion of the replies.
+            labels: Emotions of the replies. What is expected of two together is what the worse one
+                is worth, as each is a whole answer.
             count: The most replies.
         """
         posts = learned_posts(self._lang)
@@ -132,13 +136,20 @@ class Retriever:
         if len(prompt) > _MOST_READ:
             return []
         before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
-        near = posts.near(post, label, count, without=before)
-        texts = [n.line.replies[label] for n in near]
+        near = posts.near(post, labels, count, without=before)
+        read = [
+            self.features(post, prompt, near, [n.line.replies[label] for n in near])
+            for label in labels
+        ]
+        between = "" if self._lang == "zh" else " "
         return [
-            Retrieved(text, f"{n.line.id}/{label}", self._content(values), tokens)
-            for n, text, (values, tokens) in zip(
-                near, texts, self.features(post, prompt, near, texts), strict=True
+            Retrieved(
+                between.join(n.line.replies[label] for label in labels),
+                f"{n.line.id}/{'+'.join(labels)}",
+                min(self._content(values) for values, _ in parts),
+                sum(tokens for _, tokens in parts),
             )
+            for n, *parts in zip(near, *read, strict=True)
         ]
 
     def features(

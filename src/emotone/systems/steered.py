@@ -238,10 +238,10 @@ class Steered:
         Where some surely fit, only these, but for a conversation: what was said before is not
         compared, so that the model's own candidates always stand beside them.
         """
-        label = wanted(emotion, dialogue.posts[-1].text, decoding.seed)
-        if self._retriever is None or label is None or decoding.min_tokens:
+        labels = wanted(emotion, dialogue.posts[-1].text, decoding.seed)
+        if self._retriever is None or not labels or decoding.min_tokens:
             return []
-        replies = self._retriever.replies(dialogue, label, self._config.retrieve)
+        replies = self._retriever.replies(dialogue, labels, self._config.retrieve)
         replies = [reply for reply in replies if reply.tokens <= decoding.max_tokens]
         return sure(replies) if _is_sure(dialogue, replies) else replies
 
