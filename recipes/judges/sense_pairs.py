@@ -282,7 +282,7 @@ def pairs(
         most: Most true pairs of the corpora, and of everyday.
         seed: Of the draw.
         weight: Of a rated pair.
-        hard: Share of wrong pairs that are of the kinds `HARD` where they can be.
+        hard: As for `made_wrong`.
     """
     draw = random.Random(f"{seed} {lang} {part}")
     rows: list[Pair] = []

@@ -35,8 +35,8 @@ CHAT = {
 }
 #: Gemma, which has learnt no chat, reads them as question and answer.
 LINES = {"opening": "问：", "between": "\n答：", "suffix": "\n"}
-#: `most` true pairs of everyday and of the dialogues each, and as many wrong ones, a share
-#: `hard` of them of the hardest kinds; rated replies are read `repeat` times.
+#: `most` true pairs of everyday and of the dialogues each, and as many wrong ones, of
+#: a share `hard` of them the hardest kinds are tried first; rated replies are read `repeat` times.
 SETTINGS: dict[str, dict[str, Any]] = {
     "en-sense": {
         "spec": TrunkSpec(

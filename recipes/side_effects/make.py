@@ -174,14 +174,14 @@ def is_whole(reply: str, task: Mapping[str, Any]) -> bool:
             if isinstance(value, dict) and set(task["keys"]) <= set(value):
                 return True
         return False
-    begin = reply.find(f"def {task['name']}(")
-    lines = reply[begin:].splitlines() if begin >= 0 else []
-    for end in range(len(lines), 1, -1):
-        try:
-            ast.parse("\n".join(lines[:end]))
-        except SyntaxError:
-            continue
-        return any(line.startswith((" ", "\t")) for line in lines[1:end])
+    for begin in (m.start() for m in re.finditer(rf"\bdef {task['name']}\(", reply)):
+        lines = reply[begin:].splitlines()
+        for end in range(len(lines), 0, -1):
+            try:
+                tree = ast.parse("\n".join(lines[:end]))
+            except SyntaxError:
+                continue
+            return isinstance(tree.body[0], ast.FunctionDef)
     return False
 
 

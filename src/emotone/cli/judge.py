@@ -288,8 +288,9 @@ def _run(
     from emotone.cli.progress import bar
 
     began = time.perf_counter()
-    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     with workers as spread, _writing(output) as out, bar("judging", len(rows)) as advance:
+        size = _CHUNK if spread is None else _CHUNK // 8  # so that each worker gets some
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         for labels in (spread or map)(label, parts):
             for labelled in labels:
                 out.write(json.dumps(labelled, ensure_ascii=False) + "\n")

@@ -89,8 +89,14 @@ Workers = Annotated[
 
 
 @contextmanager
-def spread(address: str | None, workers: int | None) -> Iterator[Spread | None]:
-    """Open Ray's workers where they are asked for; None stands for this process alone."""
+def spread(address: str | None, workers: int | None, *, ahead: int = 2) -> Iterator[Spread | None]:
+    """Open Ray's workers where they are asked for; None stands for this process alone.
+
+    Args:
+        address: As `--ray` has it.
+        workers: As `--workers` has it.
+        ahead: Blocks that a worker may be given at once.
+    """
     if address is None:
         if workers is not None:
             raise UsageError("--workers goes with --ray; add --ray local")
@@ -98,7 +104,7 @@ def spread(address: str | None, workers: int | None) -> Iterator[Spread | None]:
         return
     from emotone.launch.ray import ray_workers
 
-    with ray_workers(address, workers) as opened:
+    with ray_workers(address, workers, ahead=ahead) as opened:
         yield opened
 
 

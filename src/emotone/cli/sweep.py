@@ -45,8 +45,9 @@ def sweep(
     from emotone.launch.sweep import Trial, in_threads, row, trials_of
     from emotone.launch.sweep import sweep as sweep_all
 
+    out = out.resolve()
     trials = trials_of(grid, out)
-    fixed = ["--config", str(config)] if config is not None else []
+    fixed = ["--config", str(config.resolve())] if config is not None else []
     fixed += [word for setting in settings or () for word in ("--set", setting)]
     steps = [part.strip() for part in rungs.split(",") if part.strip()]
     ends = [int(part) for part in steps if part.isdecimal() and int(part)]
@@ -54,7 +55,7 @@ def sweep(
         raise UsageError(f"the rungs are {rungs!r}; write rising numbers of steps, as 200,400")
     out.mkdir(parents=True, exist_ok=True)
     with (
-        options.spread(ray, workers if ray else None) as spread,
+        options.spread(ray, workers if ray else None, ahead=1) as spread,
         bar("trainings", _count(len(trials), len(ends))) as advance,
     ):
 

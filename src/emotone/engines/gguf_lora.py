@@ -59,7 +59,7 @@ def write_gguf_lora(
 
     Raises:
         Unsupported: If llama.cpp names or keeps the maps of the family in a way that is not known
-            here.
+            here, or the adapters are those of another model.
         EmotoneError: As `mood_adapter.joined_maps`, or if the place cannot be written.
     """
     maps, rank = joined_maps(adapters, doses, shared)
@@ -67,6 +67,7 @@ def write_gguf_lora(
     names = _names(family, config.num_hidden_layers)
     tensors: dict[str, Tensor] = {}
     for map_path, (down, up) in maps.items():
+        _check_width(map_path, down, up, config, adapters.card.model)
         name = names.get_name(f"{map_path}.weight", try_suffixes=(".weight",))
         if name is None:
             raise Unsupported(
@@ -128,6 +129,28 @@ def _family(config: Any) -> tuple[str, bool]:
             f" are {', '.join(_FAMILIES)}; its own convert_lora_to_gguf.py takes the format adapter"
         )
     return _FAMILIES[config.model_type]
+
+
+def _check_width(path: str, down: Tensor, up: Tensor, config: Any, model: str) -> None:
+    """Refuse a map that is another's: of the model that was named, or of the adapters'."""
+    inside = config.hidden_size
+    head = getattr(config, "head_dim", None) or inside // config.num_attention_heads
+    queries, keys = config.num_attention_heads * head, config.num_key_value_heads * head
+    widths = {
+        "q_proj": (inside, queries),
+        "k_proj": (inside, keys),
+        "v_proj": (inside, keys),
+        "o_proj": (queries, inside),
+        "gate_proj": (inside, config.intermediate_size),
+        "up_proj": (inside, config.intermediate_size),
+        "down_proj": (config.intermediate_size, inside),
+    }
+    own = down.shape[1], len(up)
+    if widths.get(path.rsplit(".", 1)[-1], own) != own:
+        raise Unsupported(
+            f"{path} has adapters from {own[0]} to {own[1]} numbers, and the model that was named"
+            f" has another such map; these mood adapters belong to {model}"
+        )
 
 
 def _names(family: str, blocks: int) -> Any:

@@ -131,7 +131,7 @@ def generate_file(
         for rows in _runs(list(some), batch if spread is None else _BLOCK * batch)
     ]
     if spread is None:
-        answers: Iterator[list[str]] = (
+        answers: Iterator[str] = (
             answered(responders[block.lang], block, request) for block in blocks
         )
     else:
@@ -142,11 +142,11 @@ def generate_file(
         _opened(path) as out,
         bar("replies", len(waiting)) if bar else nullcontext(None) as progress,
     ):
-        for lines in answers:
-            out.writelines(lines)
+        for block, lines in zip(blocks, answers, strict=True):
+            out.write(lines)
             out.flush()
             if progress:
-                progress(len(lines))
+                progress(len(block.rows))
     return len(waiting)
 
 
@@ -176,7 +176,7 @@ class Loader(NamedTuple):
     lang: str | None
 
 
-def answered(responder: Responder, block: Block, request: Request) -> list[str]:
+def answered(responder: Responder, block: Block, request: Request) -> str:
     """Return the lines of the replies to a block."""
     out = io.StringIO()
     generate(
@@ -188,10 +188,10 @@ def answered(responder: Responder, block: Block, request: Request) -> list[str]:
         decoding=request.decoding,
         batch=request.batch,
     )
-    return out.getvalue().splitlines(keepends=True)
+    return out.getvalue()
 
 
-def answered_by(loader: Loader, request: Request, block: Block) -> list[str]:
+def answered_by(loader: Loader, request: Request, block: Block) -> str:
     """Do as `answered`, by a system that is opened once in each process."""
     return answered(_door(loader).speaking(block.lang), block, request)
 

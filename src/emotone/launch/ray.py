@@ -13,19 +13,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 from emotone.errors import EmotoneError, Unsupported, UsageError
 
 LOCAL = "local"
-#: Blocks a worker has under way: one that it does and one that waits for it.
-_AHEAD = 2
 #: Finished blocks that may wait for an earlier one, for each worker.
 _WAITING = 8
+#: Times that a block is begun anew where its worker dies; one that always kills it ends the run.
+_RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,14 @@ class Ray:
         workers: How many.
         cpus: Cores of each.
         gpus: Accelerators of each, 0 or 1.
+        ahead: Blocks that a worker may be given at once: 2 keep it busy, 1 binds none to one that
+            is busy for long.
     """
 
     workers: int
     cpus: int
     gpus: int
+    ahead: int = 2
 
     def __call__(self, work: Callable[[Any], Any], blocks: Iterable[Any], /) -> Iterator[Any]:
         """Yield what the work makes of each block, in order.
@@ -51,39 +55,37 @@ class Ray:
         """
         import ray
 
-        # Only the work needs a worker; without blocks nobody starts one.
+        # A worker for each block at most; without blocks nobody starts one.
         left = enumerate(blocks)
-        first = list(islice(left, 1))
+        first = list(islice(left, self.workers))
         if not first:
             return
         actor: Any = ray.remote(
-            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=-1
+            num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=-1, max_task_retries=_RETRIES
         )(_Worker)
         sent = ray.put(work)
-        idle = [actor.remote(sent, self.cpus) for _ in range(self.workers)] * _AHEAD
+        workers = [actor.remote(sent, self.cpus, os.getcwd()) for _ in first]
         try:
-            yield from _in_order(idle, _chained(first, left), _WAITING * self.workers)
+            yield from _in_order(workers * self.ahead, chain(first, left), _WAITING * len(workers))
         finally:
-            for worker in set(idle):
-                ray.kill(worker)
+            if ray.is_initialized():  # else a reader that failed has ended all before
+                for worker in workers:
+                    ray.kill(worker)
 
 
 class _Worker:
     """Does blocks one after the other, in a process of its own."""
 
-    def __init__(self, work: Callable[[Any], Any], threads: int) -> None:
+    def __init__(self, work: Callable[[Any], Any], threads: int, folder: str) -> None:
         import torch
 
         torch.set_num_threads(threads)
+        if os.path.isdir(folder):  # so that relative paths mean what they mean to the caller
+            os.chdir(folder)
         self._work = work
 
     def do(self, block: Any) -> Any:
         return self._work(block)
-
-
-def _chained(first: list[Any], left: Iterator[Any]) -> Iterator[Any]:
-    yield from first
-    yield from left
 
 
 def _in_order(idle: list[Any], blocks: Iterator[tuple[int, Any]], most: int) -> Iterator[Any]:
@@ -128,17 +130,18 @@ def _result(ref: Any) -> Any:
 
 
 @contextmanager
-def ray_workers(address: str, workers: int | None = None) -> Iterator[Ray]:
+def ray_workers(address: str, workers: int | None = None, *, ahead: int = 2) -> Iterator[Ray]:
     """Open workers on this machine or a cluster, and close them in the end.
 
     Args:
-        address: "local" starts a cluster of this machine alone; else that of one, such as "auto" or
-            "ray://head:10001".
+        address: "local" starts a cluster of this machine alone; else that of one, "auto" or such as
+            "head:6379".
         workers: How many; None takes one for each accelerator, or else one for four cores, two at
             least.
+        ahead: See `Ray`.
 
     Raises:
-        Unsupported: If Ray is not installed, or there is no such cluster.
+        Unsupported: If Ray is not installed, there is no such cluster, or it has no room for them.
         UsageError: If there are to be fewer than one.
     """
     if workers is not None and workers < 1:
@@ -153,24 +156,73 @@ def ray_workers(address: str, workers: int | None = None) -> Iterator[Ray]:
             "Ray is not installed; pip install 'emotone[ray]', or split the file with --shard"
         ) from error
     ours = not ray.is_initialized()
-    if ours:
-        here: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
-        place = address if address != LOCAL else "local"
-        try:
-            ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR, **here)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise Unsupported(
-                f"there is no Ray cluster at {address!r} ({reason}); start one with `ray start"
-                " --head`, or use --ray local"
-            ) from error
-    try:
-        there = ray.cluster_resources()
-        cpus, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
-        count = workers or gpus or max(2, cpus // 4)
-        yield Ray(count, max(1, cpus // count), 1 if gpus >= count else 0)
-    finally:
+    with _results_alone():
         if ours:
-            # What Ray still has to say of workers that died would go among the results.
-            with redirect_stdout(sys.stderr):
-                ray.shutdown()
+            here: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                raise Unsupported(
+                    f"there is no Ray cluster at {address!r} ({reason}); start one with `ray start"
+                    " --head`, or use --ray local"
+                ) from error
+        try:
+            machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            yield replace(sized(machines, workers), ahead=ahead)
+        finally:
+            if ours:
+                with redirect_stdout(sys.stderr):  # its last words are said by the main thread
+                    ray.shutdown()
+
+
+def sized(machines: Sequence[Mapping[str, float]], workers: int | None) -> Ray:
+    """Share the cores of a cluster out, so that each worker finds room on one machine.
+
+    Args:
+        machines: "CPU" and "GPU" of each machine.
+        workers: How many; None chooses.
+
+    Raises:
+        Unsupported: If there is no room for so many.
+    """
+    cores = [int(machine.get("CPU", 0)) for machine in machines]
+    gpus = [int(machine.get("GPU", 0)) for machine in machines]
+    count = workers or sum(gpus) or max(2, sum(each // 4 for each in cores))
+    accelerated = sum(gpus) >= count
+    for cpus in range(sum(cores) // count, 0, -1):
+        rooms = [
+            min(each // cpus, own) if accelerated else each // cpus
+            for each, own in zip(cores, gpus, strict=True)
+        ]
+        if sum(rooms) >= count:
+            return Ray(count, cpus, int(accelerated))
+    raise Unsupported(
+        f"{count} workers find no room on machines with {', '.join(map(str, cores)) or 'no'} cores;"
+        " use fewer"
+    )
+
+
+@contextmanager
+def _results_alone() -> Iterator[None]:
+    """Keep what Ray's threads print of workers that died away from the results on stdout."""
+    stdout = sys.stdout
+    sys.stdout = _OfMainThread(stdout)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+
+
+class _OfMainThread:
+    """A stream for the main thread; what others write goes to stderr."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        main = threading.current_thread() is threading.main_thread()
+        return (self._stream if main else sys.stderr).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

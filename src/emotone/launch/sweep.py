@@ -19,6 +19,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,11 +27,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emotone.errors import RunError, UsageError
+from emotone import systems
+from emotone.errors import RunError, Unsupported, UsageError
 from emotone.files import write_json
 from emotone.protocols import Spread
 
 RESULT, SAID, LOG = "sweep.json", "train.log", "log.jsonl"
+#: What a training says where another one holds its folder, and seconds until it is asked again.
+_TAKEN, _WAIT = "another run is training in", 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,11 @@ def sweep(
 
     Raises:
         RunError: If all failed.
+        Unsupported: If the system cannot be trained to rungs.
     """
+    training = getattr(systems.module(system).Config(), "training", None)
+    if rungs and not hasattr(training, "max_steps"):
+        raise Unsupported(f"{system} has no training.max_steps to end rungs by; leave them out")
     left, ended = [*trials], list[Trial]()
     for steps in (*rungs, 0):
         trained: list[Trial] = []
@@ -120,8 +128,8 @@ def sweep(
         left, ended = good[:keep], [*ended, *(t for t in trained if t not in good[:keep])]
         if not left:
             raise RunError(
-                f"all {len(trials)} trainings failed, such as {trained[0].folder}:"
-                f" {trained[0].failure}; its {SAID} says more"
+                f"all {len(trained)} trainings that were left failed, such as"
+                f" {trained[0].folder}: {trained[0].failure}; its {SAID} says more"
             )
     ranked = [*left, *sorted(ended, key=lambda t: (t.loss is None, -t.steps, _rank(t)))]
     _write(out, ranked)
@@ -141,15 +149,19 @@ def train(system: str, fixed: tuple[str, ...], steps: int, trial: Trial) -> Tria
     sets = [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "emotone", "train", system, *fixed, *sets]
     trial.folder.mkdir(parents=True, exist_ok=True)
-    with (trial.folder / SAID).open("w", encoding="utf-8") as log:
-        ran = subprocess.run(
-            [*command, "--out", str(trial.folder)],
-            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-    said = (trial.folder / SAID).read_text(encoding="utf-8", errors="replace").split("\n")
+    while True:
+        with (trial.folder / SAID).open("w", encoding="utf-8") as log:
+            ran = subprocess.run(
+                [*command, "--out", str(trial.folder)],
+                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+            )  # fmt: skip
+        said = (trial.folder / SAID).read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        if not (ran.returncode and _TAKEN in last):
+            break
+        time.sleep(_WAIT)  # a sweep that was killed has left this training behind
     if ran.returncode:
-        last = next((line for line in reversed(said) if line.strip()), "it said nothing")
-        return replace(trial, loss=None, failure=f"exit code {ran.returncode}: {last.strip()}")
+        return replace(trial, loss=None, failure=f"exit code {ran.returncode}: {last}")
     try:
         lines = (trial.folder / LOG).read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -78,11 +78,10 @@ class Engine:
         return "vllm" if self.loras is None else "llamacpp"
 
     def scales(self, mix: EmotionMix | None) -> list[dict[str, float]]:
-        """Scales of llama.cpp's adapters for a mood; those that are not named have 0 there."""
+        """Scale of each adapter of llama.cpp for a mood; without a list it keeps the last one."""
+        scales = {SHARED: 1.0} | dict(self.moods.doses(mix) if mix else {})
         loras = self.loras or {}
-        doses = self.moods.doses(mix) if mix else {}
-        scales = {SHARED: 1.0} | doses
-        return [{"id": n, "scale": scales[k]} for k, n in loras.items() if scales.get(k)]
+        return [{"id": number, "scale": scales.get(k, 0.0)} for k, number in loras.items()]
 
 
 @dataclass(slots=True)
@@ -151,7 +150,8 @@ def _writing(settings: Settings, engine: Engine) -> APIRouter:
                 row["max_tokens"] = min(Decoding().max_tokens, settings.max_tokens)
         row["model"] = asked.model
         if engine.loras is not None:
-            row |= {"model": engine.name, "lora": engine.scales(asked.mix)}
+            # Its cache of prompts goes by tokens, and would go on from what another mood has read.
+            row |= {"model": engine.name, "lora": engine.scales(asked.mix), "cache_prompt": False}
         reply = await while_there(request, engine.upstream.begin(path, row))
         if reply.status_code == 200 and body.stream:
             return Passed(reply, _pointing(asked, body) if asked.pointer else b"")

@@ -78,7 +78,8 @@ def wanted(emotion: EmotionMix | None, post: str, seed: int) -> tuple[str, ...]:
     is strong beside it, always where both are alike. One with more emotions, or with less of one
     than a neutral reply has, was written by nobody.
     """
-    asked = {k: v for k, v in emotion.intensities().items() if v} if emotion else {}
+    given = emotion.intensities() if emotion else {}
+    asked = {k: v for k, v in given.items() if v and k != EVERYDAY.neutral}
     if len(asked) > 2 or any(intensity < 0 for intensity in asked.values()):
         return ()
     draw = random.Random(f"{seed} {post}")

@@ -99,8 +99,7 @@ def test_rows_of_queries_move_as_in_llama_cpp(companion: Path, tmp_path: Path):
     """A family whose rows stay has other numbers in the same file."""
     moods, doses = opened(companion)
     config = tiny_causal_lm().model.config
-    kept = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-    still = SimpleNamespace(model_type="qwen2", **{key: getattr(config, key) for key in kept})
+    still = SimpleNamespace(**{**vars(config), "model_type": "qwen2"})
     data = []
     for name, of in (("a", config), ("b", still)):
         write_gguf_lora(moods, doses, tmp_path / name, of, shared=companion)
@@ -122,6 +121,9 @@ def test_what_llama_cpp_would_not_understand_is_refused(companion: Path, tmp_pat
     )
     with pytest.raises(Unsupported, match=r"has no map .* called model\.layers\.1\.own\.map"):
         write_gguf_lora(odd, doses, tmp_path / "x", config)
+    wide = SimpleNamespace(**{**vars(config), "model_type": "llama", "intermediate_size": 999})
+    with pytest.raises(Unsupported, match="these mood adapters belong to"):
+        write_gguf_lora(moods, doses, tmp_path / "x", wide, shared=companion)
     assert not (tmp_path / "x").exists()
 
 

@@ -30,6 +30,7 @@ def test_code_is_whole_where_the_function_parses():
     assert not make.is_whole(f"Sure!\n{body}".replace("(x):", "(x)"), task)
     assert not make.is_whole(body.replace("double", "twice"), task)
     assert not make.is_whole("def double(x):", task)
+    assert make.is_whole("Use `def double(x)`: def double(x): return 2 * x", task)
 
 
 def test_sentences_and_scripts():

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from emotone.errors import DataError, Unsupported, UsageError
 from emotone.evaluation.generate import generate_file
 from emotone.evaluation.remember import remember_emotion
 from emotone.judges import open_judge
-from emotone.launch.ray import Ray, ray_workers
+from emotone.launch.ray import Ray, _OfMainThread, ray_workers, sized
 from emotone.types import Decoding
 
 pytest.importorskip("ray")
@@ -75,6 +76,38 @@ def test_a_worker_that_is_killed_20_times_loses_nothing(workers: Ray, tmp_path: 
     rows = list(workers(dies, range(24)))
     assert [block for block, _ in rows] == list(range(24))
     assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_a_block_that_always_kills_its_worker_ends_the_run(workers: Ray):
+    def dies(block: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
+    with pytest.raises(Unsupported, match="a worker could not start or go on"):
+        list(workers(dies, [1]))
+
+
+def test_each_worker_finds_room_on_one_machine():
+    assert sized([{"CPU": 2.0}], 2) == Ray(2, 1, 0)
+    assert sized([{"CPU": 16.0}], None) == Ray(4, 4, 0)
+    assert sized([{"CPU": 16.0}, {"CPU": 16.0}], 3) == Ray(3, 8, 0)
+    assert sized([{"CPU": 16.0}, {"CPU": 16.0}], 1) == Ray(1, 16, 0)
+    two = [{"CPU": 64.0}, {"CPU": 32.0, "GPU": 4.0}, {"CPU": 32.0, "GPU": 4.0}]
+    assert sized(two, None) == Ray(8, 8, 1)
+    assert sized(two, 12) == Ray(12, 8, 0)  # more than accelerators: they go without
+    with pytest.raises(Unsupported, match="5 workers find no room on machines with 2, 2 cores"):
+        sized([{"CPU": 2.0}, {"CPU": 2.0}], 5)
+
+
+def test_what_other_threads_print_is_no_result(tmp_path: Path):
+    read = tmp_path / "read"
+    with read.open("w") as stream:
+        speaker = _OfMainThread(stream)
+        speaker.write("a result\n")
+        thread = threading.Thread(target=speaker.write, args=("(raylet) dead\n",))
+        thread.start()
+        thread.join()
+    assert read.read_text() == "a result\n"
 
 
 def test_replies_are_those_of_one_process(workers: Ray, examples: Path, tmp_path: Path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from emotone.cli import sweep as command
-from emotone.errors import RunError, UsageError
+from emotone.errors import RunError, Unsupported, UsageError
 from emotone.launch import sweep as sweeping
 from emotone.launch.sweep import Trial, in_threads, sweep, train, trials_of
 
@@ -54,6 +55,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "lab/__init__.py").touch()
     (tmp_path / "lab/toy.py").write_text(TOY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
+        monkeypatch.delitem(sys.modules, name)
     return "lab.toy"
 
 
@@ -77,7 +81,9 @@ def losses(a: int) -> float:
     return float(abs(a - 3))
 
 
-def test_the_better_half_of_a_rung_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_better_half_of_a_rung_goes_on(
+    toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     made: list[tuple[str, int]] = []
 
     def fake(system: str, fixed: tuple[str, ...], steps: int, trial: Trial) -> Trial:
@@ -87,7 +93,7 @@ def test_the_better_half_of_a_rung_goes_on(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(sweeping, "train", fake)
     trials = trials_of(["a=0,1,2,3,9"], tmp_path)
-    ranked = sweep("toy", trials, rungs=(100, 200), spread=map, out=tmp_path)
+    ranked = sweep(toy, trials, rungs=(100, 200), spread=map, out=tmp_path)
     assert made[:5] == [(f"a={n}", 100) for n in (0, 1, 2, 3, 9)]
     assert made[5:] == [("a=3", 200), ("a=2", 200), ("a=1", 200), ("a=3", 0), ("a=2", 0)]
     assert [t.settings[0] for t in ranked] == ["a=3", "a=2", "a=1", "a=0", "a=9"]
@@ -109,7 +115,7 @@ def test_each_is_a_training_of_its_own(toy: str, tmp_path: Path):
 
 def test_where_all_fail_it_says_why(toy: str, tmp_path: Path):
     trials = trials_of(["b=bad"], tmp_path / "out")
-    with pytest.raises(RunError, match=r"all 1 trainings failed, .*b cannot be bad"):
+    with pytest.raises(RunError, match=r"all 1 trainings that were left failed, .*b cannot be bad"):
         sweep(toy, trials, spread=map, out=tmp_path / "out")
 
 
@@ -117,6 +123,29 @@ def test_a_training_without_development_data_has_no_loss(toy: str, tmp_path: Pat
     (tmp_path / "lab/toy.py").write_text(TOY.replace('"dev_loss"', '"other"'), encoding="utf-8")
     trial = train(toy, (), 0, trials_of(["a=1"], tmp_path / "out")[0])
     assert (trial.loss, trial.failure) == (None, "it measured no loss on development data")
+
+
+def test_a_folder_that_a_training_left_behind_holds_is_waited_for(
+    toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    code = TOY.replace(
+        'if config.b == "bad":',
+        """mark = Path("taken")
+    if not mark.exists():
+        mark.touch()
+        raise ValueError("another run is training in here")
+    if config.b == "bad":""",
+    )
+    (tmp_path / "lab/toy.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(sweeping, "_WAIT", 0.01)
+    assert train(toy, (), 0, trials_of(["a=3"], tmp_path / "out")[0]).loss == pytest.approx(0.01)
+
+
+def test_what_has_no_steps_to_end_by_has_no_rungs(toy: str, tmp_path: Path):
+    lacking = TOY.replace("    training: Training = field(default_factory=Training)\n", "")
+    (tmp_path / "lab/other.py").write_text(lacking, encoding="utf-8")
+    with pytest.raises(Unsupported, match=r"no training\.max_steps to end rungs by"):
+        sweep("lab.other", trials_of(["a=1"], tmp_path), rungs=(5,), spread=map, out=tmp_path)
 
 
 @pytest.mark.parametrize("rungs", ["200,100", "0", "a", "100,100"])

@@ -266,10 +266,12 @@ def test_to_llama_cpp_a_mood_is_the_scales_of_its_adapters(tmp_path: Path, doubl
         chat(client)
         chat(client, emotion="joy", response_format={"type": "json_object"})
     named, by_name, plain, as_json = double.asked
-    expected = [(0, 1.0), (3, doses["joy"]), (1, doses["fear"])]
+    expected = [(0, 1.0), (3, doses["joy"]), (1, doses["fear"]), (2, 0.0)]
     assert [(r["id"], pytest.approx(r["scale"])) for r in named["lora"]] == expected
     assert by_name["lora"] == named["lora"]
-    assert plain["lora"] == as_json["lora"] == [{"id": 0, "scale": 1.0}]
+    none = [{"id": 0, "scale": 1.0}, *({"id": n, "scale": 0.0} for n in (3, 1, 2))]
+    assert plain["lora"] == as_json["lora"] == none
+    assert [asked["cache_prompt"] for asked in double.asked] == [False] * 4
     assert {asked["model"] for asked in double.asked} == {"tiny"}
     assert row["emotone"]["system"] == "llamacpp"
     assert row["emotone"]["dose"] == doses

@@ -83,6 +83,12 @@ def test_nothing_that_was_said_is_said_again(lm):
     said = (Post(LINE.post), Post(LINE.replies["joy"], Speaker.ASSISTANT), Post(LINE.post))
     reply = system(lm).reply([Dialogue(said)], [JOY], decoding=LONG)[0]
     assert reply.text != LINE.replies["joy"]
+    both = f"{LINE.replies['joy']} {LINE.replies['anger']}"
+    talk = Dialogue((said[0], Post(both, Speaker.ASSISTANT), said[2]))
+    for labels in (["joy", "anger"], ["joy"], ["anger"]):
+        lines = [r.line for r in Retriever(lm, FRIENDS["en"], ALIKE).replies(talk, labels, 3)]
+        assert lines
+        assert not any(line.startswith(f"{LINE.id}/") for line in lines)
 
 
 def test_a_word_within_a_conversation_is_left_to_the_model(lm):
@@ -173,6 +179,8 @@ def test_more_than_two_emotions_or_less_of_one_is_nobody_s():
     assert wanted(EmotionMix.of({"joy": -60.0}, EVERYDAY), "Hi.", 0) == ()
     assert wanted(EmotionMix.of({"joy": -60.0, "fear": 60.0}, EVERYDAY), "Hi.", 0) == ()
     assert wanted(None, "Hi.", 0) == ("neutral",)
+    calm = EmotionMix.of({"joy": 90.0, "neutral": 50.0}, EVERYDAY)
+    assert wanted(calm, "Hi.", 0) == ("joy",)
 
 
 def test_a_mix_is_answered_in_one_emotion_after_the_other(lm):

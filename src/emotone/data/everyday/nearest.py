@@ -96,7 +96,7 @@ class Posts:
             post: The post.
             labels: Emotions that they have a reply in.
             count: The most lines; those that share no word with the post are left out.
-            without: Replies that do not count.
+            without: What was said before; a line is left out of which a reply stands in it.
         """
         scores = np.zeros(len(self.lines))
         for term, weight in self._vector(Counter(terms(post))).items():
@@ -106,13 +106,13 @@ class Posts:
         for label in labels:
             scores[~self._with(label)] = 0.0
         chosen: list[Near] = []
-        replies = set(without)
+        replies: set[str] = set()
         for i in np.argsort(-scores, kind="stable"):
             line = self.lines[int(i)]
             if scores[i] <= 0 or len(chosen) == count:
                 break
             own = {line.replies[label] for label in labels}
-            if not own & replies:
+            if not own & replies and not any(reply in said for reply in own for said in without):
                 replies |= own
                 chosen.append(self.compare(post, line))
         return chosen
