@@ -61,12 +61,14 @@ class Retrieved(NamedTuple):
         line: Its line and emotion, such as "en-p12:34/joy", or "en-p12:34/joy+fear".
         content: What is expected of it, 0 to 2.
         tokens: Its tokens, the end included.
+        parts: How many emotions it has, one after the other.
     """
 
     text: str
     line: str
     content: float
     tokens: int
+    parts: int = 1
 
 
 def wanted(emotion: EmotionMix | None, post: str, seed: int) -> tuple[str, ...]:
@@ -90,8 +92,12 @@ def wanted(emotion: EmotionMix | None, post: str, seed: int) -> tuple[str, ...]:
 
 
 def sure(replies: Sequence[Retrieved]) -> list[Retrieved]:
-    """Return those replies that fit well enough that no other is needed."""
-    return [reply for reply in replies if reply.content >= _ENOUGH]
+    """Return those replies that fit well enough that no other is needed.
+
+    Two emotions at once are seldom in what the model writes, so that two replies by hand need to
+    fit half as well.
+    """
+    return [reply for reply in replies if reply.content >= _ENOUGH / reply.parts]
 
 
 def log_shares(replies: Sequence[Retrieved]) -> Tensor:
@@ -125,7 +131,7 @@ class Retriever:
                 speaks of self-harm.
             labels: Emotions of the replies. What is expected of two together is what the worse one
                 is worth, as each is a whole answer.
-            count: The most replies.
+            count: The most replies that are read; two for one emotion each are two.
         """
         posts = learned_posts(self._lang)
         post = dialogue.posts[-1].text
@@ -137,7 +143,7 @@ class Retriever:
         if len(prompt) > _MOST_READ:
             return []
         before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
-        near = posts.near(post, labels, count, without=before)
+        near = posts.near(post, labels, -(-count // len(labels)), without=before)
         read = [
             self.features(post, prompt, near, [n.line.replies[label] for n in near])
             for label in labels
@@ -149,6 +155,7 @@ class Retriever:
                 f"{n.line.id}/{'+'.join(labels)}",
                 min(self._content(values) for values, _ in parts),
                 sum(tokens for _, tokens in parts),
+                len(labels),
             )
             for n, *parts in zip(near, *read, strict=True)
         ]
