@@ -222,6 +222,10 @@ def made_wrong(
     """Make one wrong pair of each answer, of a kind drawn from those that can be made of it.
 
     Args:
+        answers: True answers.
+        lang: Their language.
+        draw: Random numbers.
+        generic: Lines that answer anything.
         hard: Share of answers for which the kinds of `HARD` are tried before the others.
     """
     by_post: dict[str, list[Answer]] = {}

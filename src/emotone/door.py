@@ -151,7 +151,7 @@ class Door:
             post: The text; or a dialogue, as a `Dialogue` or as messages like
                 [{"role": "user", "content": "hello"}], of which the last awaits the reply.
             emotion: Such as "sadness:80", {"joy": 60, "fear": 20}, "valence:-40 arousal:70",
-                "auto:soothe" (see `emotone.emotions.auto`), or None.
+                "auto:friend" (see `emotone.emotions.auto`), or None.
             empathy: Such as "reaction:2 interpretation:1 exploration:0", for `emprl`.
             seed: The same seed gives the same reply.
             decoding: How to decode; its seed gives way to `seed`.

@@ -66,7 +66,7 @@ def test_generate_hears_each_line(run, tiny, tmp_path: Path):
 @pytest.mark.parametrize(
     ("emotion", "piece"),
     [
-        ("auto", "takes no emotion, but auto:soothe:100 was asked"),
+        ("auto", "takes no emotion, but auto:friend:100 was asked"),
         ("auto:sooth", "did you mean 'soothe'"),
         ("auto + joy", "write auto alone"),
         ("valence:400", "outside -100 to 100"),

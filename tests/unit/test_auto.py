@@ -21,11 +21,11 @@ from emotone.errors import UsageError
 @pytest.mark.parametrize(
     ("text", "policy", "intensity"),
     [
-        ("auto", "soothe", 100.0),
-        (" AUTO ", "soothe", 100.0),
+        ("auto", "friend", 100.0),
+        (" AUTO ", "friend", 100.0),
         ("auto:mirror", "mirror", 100.0),
         ("auto: Cheer : 40", "cheer", 40.0),
-        ("auto:60", "soothe", 60.0),
+        ("auto:60", "friend", 60.0),
         ("auto：soothe：60", "soothe", 60.0),
         ("auto:soothe:+60", "soothe", 60.0),
     ],
@@ -87,6 +87,15 @@ def test_what_each_policy_is_for():
         "calm",
         "joy",
     ]
+    felt = ("sadness", "fear", "anger", "disgust", "embarrassment", "pride")
+    assert [answer("friend", k) for k in felt] == [
+        "love",
+        "love",
+        "anger",
+        "disgust",
+        "love",
+        "joy",
+    ]
     assert all(answer("mirror", label) == label for label in vad.TABLE)
     assert [answer("cheer", k) for k in ("sadness", "anger", "neutral")] == [
         "hope",
@@ -100,7 +109,7 @@ def test_what_each_policy_is_for():
 
 
 def test_a_system_with_fewer_emotions_gets_the_next_best_or_none():
-    soothe, mirror = Auto(), Auto("mirror")
+    soothe, mirror = Auto("soothe"), Auto("mirror")
     assert soothe.answer("sadness", EKMAN, EKMAN) == "sadness"  # sympathy, where there is no love
     assert soothe.answer("anger", EKMAN, EKMAN) is None
     assert soothe.answer("joy", EKMAN, NLPCC) == "happiness"

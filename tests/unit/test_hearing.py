@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -101,12 +102,29 @@ def test_a_models_ears_are_its_listener_over_a_text_that_answers_nothing(system)
     assert sum(empty.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
+def test_ears_that_were_taught_on_posts_hear_before_any_judge(judge: Judge):
+    system = steered.tiny()
+    listener = system.vectors.listener
+    assert listener is not None
+    labels = tuple(EVERYDAY.labels[: len(listener.labels)])
+    vectors = replace(system.vectors, hearing=replace(listener, labels=labels))
+    taught = steered.Steered(system._lm, vectors, steered.Config(candidates=2))
+    one = Hearing(taught, POST)
+    one.mix(Auto("mirror"))
+    assert judge.texts == []
+    assert (one.judge, one.record["by"]) == ("", "listener of tiny")
+    assert one.record["heard"] in labels
+    assert taught.ears is not None
+    assert taught.ears.taxonomy is EVERYDAY
+
+
 @pytest.mark.parametrize(
     ("label", "chance", "policy", "chosen"),
     [
         ("sadness", 0.9, "soothe", "sadness:100"),  # the tiny vectors have no love and no calm
         ("joy", 0.9, "soothe", "joy:100"),
         ("anger", 0.9, "soothe", None),
+        ("anger", 0.9, "friend", "anger:100"),
         ("neutral", 0.9, "mirror", None),
         ("neutral", 0.9, "cheer", "joy:100"),
         ("sadness", 0.2, "mirror", None),  # hardly heard
@@ -149,13 +167,13 @@ def test_emprl_hears_too(no_judge):
 
 
 def test_what_cannot_hear_or_takes_no_emotion_says_so(no_judge):
-    with pytest.raises(Unsupported, match="takes no emotion, but auto:soothe:100 was asked"):
+    with pytest.raises(Unsupported, match="takes no emotion, but auto:friend:100 was asked"):
         Door.of(echo.tiny()).reply(POST, "auto")
     with pytest.raises(Unsupported, match="takes no emotion"):
         Hearing(echo.tiny(), POST).mix(Auto())
     with pytest.raises(Unsupported, match="nothing hears the post for auto:mirror:100"):
         Door.of(prompted.tiny()).reply(POST, "auto:mirror")
-    with pytest.raises(MixError, match="auto:soothe:100 is chosen by the post"):
+    with pytest.raises(MixError, match="auto:friend:100 is chosen by the post"):
         mix_of("auto", EVERYDAY)
     assert asked_of("auto:cheer:5", EVERYDAY) == Auto("cheer", 5.0)
 

@@ -1155,7 +1155,7 @@ def test_the_post_chooses_while_the_switch_is_on(visit: Any, hears: Hears):
     page = visit(address=hears.address)
     page.fill("#mix", "joy:60")
     page.check("#auto")
-    expect(page.locator("#mix")).to_have_value("auto:soothe:80")
+    expect(page.locator("#mix")).to_have_value("auto:friend:80")
     for part in HANDS:
         expect(page.locator(part)).to_be_hidden()
     page.get_by_role("radio", name="Cheer up").check(force=True)
@@ -1189,13 +1189,13 @@ def test_links_code_and_columns_carry_the_switch(visit: Any, hears: Hears):
     page = visit(address=hears.address)
     page.fill("#mix", "auto:60")
     expect(page.locator("#auto")).to_be_checked()
-    expect(page.get_by_role("radio", name="Soothe")).to_be_checked()
+    expect(page.get_by_role("radio", name="As a friend")).to_be_checked()
     page.press("#mix", "Tab")
-    expect(page.locator("#mix")).to_have_value("auto:soothe:60")
+    expect(page.locator("#mix")).to_have_value("auto:friend:60")
     page.click("#code summary")
     for name in ("curl", "Python", "JavaScript"):
         page.get_by_role("radio", name=name).check(force=True)
-        expect(page.locator("#snippet")).to_contain_text("auto:soothe:60")
+        expect(page.locator("#snippet")).to_contain_text("auto:friend:60")
     page.click("#tab-compare")
     page.fill("#comparepost", "hello")
     page.get_by_label("Several systems").check()
@@ -1204,7 +1204,7 @@ def test_links_code_and_columns_carry_the_switch(visit: Any, hears: Hears):
     articles = page.locator("#columns article")
     expect(articles.filter(has_text="heard in the post")).to_have_count(2)
     asked = {body["model"]: body.get("emotion") for body in hears.asked}
-    assert asked == {"full": "auto:soothe:60", "slow": "auto:soothe:60", "classes": None}
+    assert asked == {"full": "auto:friend:60", "slow": "auto:friend:60", "classes": None}
     page.click("#share")
     other = visit("/#" + urlsplit(copied(page)).fragment, address=hears.address)
     expect(other.locator("#auto")).to_be_checked()
@@ -1231,7 +1231,7 @@ def test_models_that_cannot_hear_offer_no_switch(visit: Any, fake: Fake):
         expect(page.locator("#autobox")).to_be_hidden()
     page.select_option("#model", "full")
     expect(page.locator("#auto")).to_be_checked()  # as it was left
-    expect(page.locator("#mix")).to_have_value("auto:soothe:80")
+    expect(page.locator("#mix")).to_have_value("auto:friend:80")
 
 
 def test_a_post_that_nothing_hears_gets_a_sentence(
@@ -1251,7 +1251,7 @@ def test_a_post_that_nothing_hears_gets_a_sentence(
     ):
         deaf: Any = SimpleNamespace(capabilities=SimpleNamespace(taxonomy=taxonomy))
         with pytest.raises(EmotoneError) as refused:
-            hearing.Hearing(deaf, Dialogue.of("你好")).mix(Auto.read("auto:soothe:80"))
+            hearing.Hearing(deaf, Dialogue.of("你好")).mix(Auto.read("auto:friend:80"))
         fake.error, fake.code = str(refused.value), "unsupported"
         for sentence in sentences:
             send(page, "你好")
@@ -1362,7 +1362,7 @@ def test_a_point_in_text_moves_the_pads_point(visit: Any):
         ("joy:10 + valence:20", "stands beside an emotion"),
         ("valence:0", "lies near that point"),
         ("auto -> joy", "write it alone"),
-        ("auto:kind", "mirror, soothe or cheer"),
+        ("auto:kind", "friend, mirror, soothe or cheer"),
     ):
         page.fill("#mix", text)
         expect(page.locator("#mixproblem")).to_contain_text(problem)

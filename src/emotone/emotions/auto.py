@@ -2,13 +2,14 @@
 
 | written | means |
 |---|---|
-| `auto` | `auto:soothe:100` |
+| `auto` | `auto:friend:100` |
 | `auto:mirror` | the policy mirror, at 100 |
 | `auto:cheer:60`, `auto:60` | at 60 |
 
-`mirror` answers a feeling with the same one. `soothe` shares what is pleasant and meets what is not
-with what eases it: sorrow with love, fear and anger with calm. `cheer` turns to the bright side:
-hope where something is lost, amusement where something annoys. A policy lists several emotions for
+`friend` shares what is pleasant, what annoys and what disgusts, and meets sorrow, fear and shame
+with love. `mirror` answers a feeling with the same one. `soothe` meets what is unpleasant with what
+eases it: sorrow with love, fear and anger with calm. `cheer` turns to the bright side: hope where
+something is lost, amusement where something annoys. A policy lists several emotions for
 a feeling, best first, as few systems have all; where a system has none of them, or no feeling is
 heard, the reply is plain. The tables are our choice; that comfort answers sadness and calm answers
 anger is what strategies of support say (Hill's, as in ESConv: reflect, reassure, then advise).
@@ -31,7 +32,7 @@ from emotone.emotions.vad import spelled
 from emotone.errors import MixError, unknown_name
 
 AUTO = "auto"
-DEFAULT_POLICY = "soothe"
+DEFAULT_POLICY = "friend"
 
 
 def _table(rows: str) -> Mapping[str, tuple[str, ...]]:
@@ -39,6 +40,25 @@ def _table(rows: str) -> Mapping[str, tuple[str, ...]]:
     return {feeling: tuple(answers) for feeling, *answers in lines}
 
 
+_FRIEND = _table("""
+    anger          anger
+    disgust        disgust
+    fear           love calm
+    joy            joy
+    sadness        love sadness
+    surprise       surprise
+    love           love joy
+    calm           joy
+    pride          joy
+    gratitude      joy
+    amusement      joy
+    curiosity      curiosity
+    hope           joy
+    embarrassment  love calm
+    loneliness     love sadness
+    jealousy       love calm
+    boredom        joy
+""")
 _SOOTHE = _table("""
     anger          calm love
     disgust        calm
@@ -85,6 +105,7 @@ _MIRROR = {
 }
 
 POLICIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "friend": _FRIEND,
     "soothe": _SOOTHE,
     "mirror": _MIRROR,
     "cheer": _CHEER,

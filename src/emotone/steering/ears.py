@@ -1,7 +1,9 @@
 """A model's own ears: its listener as a classifier of texts that stand alone, such as posts.
 
 A listener reads replies; a text of somebody else is read as if the model had said it, in answer to
-nothing. So it needs no judge, and hears the emotions that its vectors have.
+nothing. So it needs no judge, and hears the emotions that its vectors have. Some vectors have a
+second readout of the same states, taught on posts and what their writers feel ("we had to put our
+dog down" names no feeling), which hears posts better than any ear for replies.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emotone.emotions import Taxonomy
+from emotone.emotions import EVERYDAY, Taxonomy
 from emotone.lm.chat import prompt_ids
 from emotone.steering.listen import Listener, listener_logprobs
 from emotone.types import Dialogue, EmotionScores
@@ -31,17 +33,19 @@ class Ears:
         listener: Its readout.
         system: System prompt of the replies that the listener was taught on.
         name: Name for signatures.
+        of_posts: Whether it was taught on posts.
     """
 
     lm: CausalLM
     listener: Listener
     system: str
     name: str
+    of_posts: bool = False
 
     @property
     def taxonomy(self) -> Taxonomy:
         """The labels of its scores."""
-        return Taxonomy("own", self.listener.labels)
+        return EVERYDAY if self.of_posts else Taxonomy("own", self.listener.labels)
 
     def classify(
         self,

@@ -76,9 +76,10 @@ class Mood:
         Args:
             system: System prompt of the replies.
         """
-        listener = self.vectors.listener
+        hearing = self.vectors.hearing
+        listener = hearing or self.vectors.listener
         name = f"listener of {self.lm.name}"
-        return None if listener is None else Ears(self.lm, listener, system, name)
+        return listener and Ears(self.lm, listener, system, name, of_posts=hearing is not None)
 
     def doses(self, emotions: Sequence[EmotionMix | None]) -> list[Doses]:
         """Turn mixes into doses; an empty one for a row without an emotion."""

@@ -55,7 +55,8 @@ class MoodAdapters:
             alphabet of the paths; `adapters` is the sha256 of the shared adapters that they were
             learned on top of, "" for none.
         listener: See `emotone.steering.vectors.EmotionVectors`, as for
-        sense: this, and
+        sense: this,
+        hearing: this, and
         mixing: this.
     """
 
@@ -64,6 +65,7 @@ class MoodAdapters:
     card: VectorsCard
     listener: Listener | None = None
     sense: Listener | None = None
+    hearing: Listener | None = None
     mixing: Mixing = "gram"
 
     def __post_init__(self) -> None:
@@ -293,7 +295,8 @@ class MoodAdapters:
             for path, factors in self.maps.items()
             for part in Factors._fields
         }
-        return Held(ADAPTERS, self.labels, tensors, self.card, self.listener, self.sense)
+        readouts = self.listener, self.sense, self.hearing
+        return Held(ADAPTERS, self.labels, tensors, self.card, *readouts)
 
 
 def open_mood_adapters(place: Path | str) -> MoodAdapters:
@@ -312,4 +315,4 @@ def open_mood_adapters(place: Path | str) -> MoodAdapters:
         path: Factors(*(held.tensors[f"{part}.{path}"].float() for part in Factors._fields))
         for path in paths
     }
-    return MoodAdapters(held.labels, maps, held.card, held.listener, held.sense)
+    return MoodAdapters(held.labels, maps, held.card, held.listener, held.sense, held.hearing)

@@ -55,6 +55,11 @@ class Moods(Protocol):
         ...
 
     @property
+    def hearing(self) -> Listener | None:
+        """Reads off them what the writer of a post feels."""
+        ...
+
+    @property
     def mixing(self) -> Mixing:
         """How the doses of a mix follow from those that its emotions have alone."""
         ...

@@ -86,7 +86,7 @@ def wanted(emotion: EmotionMix | None, post: str, seed: int) -> tuple[str, ...]:
         return ()
     draw = random.Random(f"{seed} {post}")
     if draw.random() >= _SURE * sum(asked.values()) / 100:
-        return (EVERYDAY.neutral,)
+        return (str(EVERYDAY.neutral),)
     first, *rest = sorted(asked, key=lambda label: -asked[label])
     return (first, *(label for label in rest if draw.random() < asked[label] / asked[first]))
 

@@ -1,9 +1,9 @@
 """The file of emotion vectors: safetensors in float16, with a JSON header that says what they are.
 
-Tensors `direction.LABEL` [L, d], `listener.PART` where there is a listener, and `sense.PART` where
-there is one of sense; in the metadata under "emotone" the labels in order, the card, and a digest
-of the tensors, by which damage is noticed. Mood adapters have a file of the same make
-(`emotone.steering.mood_adapters`), whose metadata say so under "kind".
+Tensors `direction.LABEL` [L, d], and `listener.PART`, `sense.PART` and `hearing.PART` where there
+are readouts of replies, of their sense and of posts; in the metadata under "emotone" the labels in
+order, the card, and a digest of the tensors, by which damage is noticed. Mood adapters have a file
+of the same make (`emotone.steering.mood_adapters`), whose metadata say so under "kind".
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VECTORS, ADAPTERS = "emotion vectors", "mood adapters"
 WITH_ADAPTERS = "vectors.safetensors"
 #: The mood adapters there.
 MOODS = "moods.safetensors"
-_READOUTS = ("listener", "sense")
+_READOUTS = ("listener", "sense", "hearing")
 _LISTENER_PARTS = ("weight", "bias", "centre", "scale")
 
 
@@ -44,12 +44,14 @@ class VectorFile(NamedTuple):
         card: What they are.
         listener: Reads their emotions off the model's activations, if there is one.
         sense: Reads off them whether a reply makes sense, if there is one.
+        hearing: Reads off them what the writer of a post feels, if there is one.
     """
 
     directions: dict[str, Tensor]
     card: VectorsCard
     listener: Listener | None = None
     sense: Listener | None = None
+    hearing: Listener | None = None
 
 
 class Held(NamedTuple):
@@ -60,8 +62,9 @@ class Held(NamedTuple):
         labels: The emotions, in order.
         tensors: By name, those of readouts aside.
         card: See `VectorFile`, as for
-        listener: this, and
-        sense: this.
+        listener: this,
+        sense: this, and
+        hearing: this.
     """
 
     kind: str
@@ -70,6 +73,7 @@ class Held(NamedTuple):
     card: VectorsCard
     listener: Listener | None = None
     sense: Listener | None = None
+    hearing: Listener | None = None
 
 
 def write_vector_file(path: Path, contents: VectorFile) -> None:
@@ -93,7 +97,7 @@ def read_vector_file(path: Path) -> VectorFile:
     """
     held = read_held(path, VECTORS, lambda labels: {f"direction.{label}" for label in labels})
     directions = {label: held.tensors[f"direction.{label}"].float() for label in held.labels}
-    return VectorFile(directions, held.card, held.listener, held.sense)
+    return VectorFile(directions, held.card, held.listener, held.sense, held.hearing)
 
 
 def write_held(path: Path, held: Held) -> None:
@@ -225,7 +229,8 @@ def _held(contents: VectorFile) -> Held:
         for label, value in contents.directions.items()
     }
     labels = tuple(contents.directions)
-    return Held(VECTORS, labels, tensors, contents.card, contents.listener, contents.sense)
+    readouts = {name: getattr(contents, name) for name in _READOUTS}
+    return Held(VECTORS, labels, tensors, contents.card, **readouts)
 
 
 def _readouts(held: Held) -> dict[str, Listener | None]:

@@ -48,6 +48,8 @@ class EmotionVectors:
         listener: Reads these emotions off the model's own activations; None for none.
         sense: Reads off them how much sense a reply makes, in classes "0", "1" and "2"; None for
             none.
+        hearing: Reads off them what the writer of a post feels, in labels of `EVERYDAY`; None for
+            none.
         mixing: How the doses of a mix follow from those that its emotions have alone; no part of
             the file.
     """
@@ -56,6 +58,7 @@ class EmotionVectors:
     card: VectorsCard
     listener: Listener | None = None
     sense: Listener | None = None
+    hearing: Listener | None = None
     mixing: Mixing = "gram"
 
     def __post_init__(self) -> None:
@@ -342,7 +345,8 @@ class EmotionVectors:
         return cls.load(shipped_file(name))
 
     def _file(self) -> VectorFile:
-        return VectorFile(dict(self.directions), self.card, self.listener, self.sense)
+        readouts = self.listener, self.sense, self.hearing
+        return VectorFile(dict(self.directions), self.card, *readouts)
 
     def digest(self) -> str:
         """Return a hash of the directions and listeners as their file holds them."""

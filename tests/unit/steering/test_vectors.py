@@ -121,7 +121,8 @@ def test_file_round_trip(tmp_path):
     texts = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
     listener = train_listener(texts, ["joy", "anger"] * 10, block=1)
     sense = train_listener(texts, ["0", "2"] * 10, block=0)
-    x = dataclasses.replace(toy(), listener=listener, sense=sense)
+    hearing = train_listener(texts, ["fear", "love"] * 10, block=0)
+    x = dataclasses.replace(toy(), listener=listener, sense=sense, hearing=hearing)
     x.save(tmp_path / "v.safetensors")
     y = EmotionVectors.load(tmp_path / "v.safetensors")
     assert y.card == x.card
@@ -131,6 +132,9 @@ def test_file_round_trip(tmp_path):
     assert y.sense.labels == ("0", "2")
     assert torch.equal(y.sense.logprobs(texts), sense.logprobs(texts))
     assert y.digest() != dataclasses.replace(x, sense=None).digest()
+    assert y.hearing is not None
+    assert torch.equal(y.hearing.logprobs(texts), hearing.logprobs(texts))
+    assert y.digest() != dataclasses.replace(x, hearing=None).digest()
     assert [p.name for p in tmp_path.iterdir()] == ["v.safetensors"]  # nothing temporary is left
 
 

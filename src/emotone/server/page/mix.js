@@ -1,5 +1,5 @@
 // Moods as text: a mix `joy:60 + fear:20`, a point `valence:-40 arousal:70`, a way
-// `joy:0 -> joy:80 @ 24`, or `auto:soothe:80`. The grammar is that of emotone.emotions, and for ways
+// `joy:0 -> joy:80 @ 24`, or `auto:friend:80`. The grammar is that of emotone.emotions, and for ways
 // that of emotone.server.moods.
 
 import { AXES, nearest } from "./vad.js";
@@ -10,7 +10,7 @@ const MOST_STATIONS = 8;
 const OTHER_JOINT = /[,;、&|/]\s*(?![\d_])[\p{L}\p{N}_]|\d\s+(?![\d_])[\p{L}\p{N}_]/u;
 const NEXT_AXIS = new RegExp(`(?<=[\\d.])\\s+(?=(?:${AXES.join("|")})\\b)`, "giu");
 const JOINT = /(?<!:)\+/;
-export const POLICIES = ["soothe", "mirror", "cheer"];
+export const POLICIES = ["friend", "soothe", "mirror", "cheer"];
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)$/;
 
 /** Why a text is no mix: the key of a sentence, and what it names. */

@@ -10,7 +10,7 @@ export const state = {
   /** What /v1/settings says. */
   limits: {},
   /** Whether the post chooses the mood, and how; kept while it does not. */
-  auto: { on: false, policy: "soothe", intensity: 80 },
+  auto: { on: false, policy: "friend", intensity: 80 },
   /** Mixes (Map of label -> intensity): one, or the stations of a way. */
   stations: [new Map()],
   /** Number of tokens at which each station is reached; null where none is chosen. */
