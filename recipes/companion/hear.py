@@ -62,14 +62,15 @@ def main() -> None:
     read = response_means(lm.model, lm.tokenizer, [(head, post) for post, _ in taught])
     block = round(LISTEN_AT * len(read.norms))
     means, labels = read.means[:, block], [feeling for _, feeling in taught]
-    kept = np.arange(len(taught)) % 5 > 0
+    kept = [i for i in range(len(taught)) if i % 5]
+    left_out = range(0, len(taught), 5)
 
     def right(strength: float) -> float:
         part = train_listener(
-            means[kept], [labels[i] for i in np.flatnonzero(kept)], block=block, strength=strength
+            means[kept], [labels[i] for i in kept], block=block, strength=strength
         )
-        heard = part.logprobs(means[~kept]).argmax(-1).tolist()
-        gold = [labels[i] for i in np.flatnonzero(~kept)]
+        heard = part.logprobs(means[::5]).argmax(-1).tolist()
+        gold = [labels[i] for i in left_out]
         return float(np.mean([part.labels[h] == g for h, g in zip(heard, gold, strict=True)]))
 
     rates = {strength: right(strength) for strength in STRENGTHS}
