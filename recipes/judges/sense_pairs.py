@@ -35,8 +35,6 @@ SPLIT: dict[Part, everyday.Split] = {
 }  # fmt: skip
 #: Ways to make an answer wrong.
 KINDS = ("similar", "dialogue", "echo", "exchanged", "generic", "order", "random")
-#: Those that a judge tells worst; training may ask for more of them.
-HARD = ("dialogue", "exchanged", "similar")
 #: Corpora, their folders under EMOTONE_DATA, and most pairs of each that are read.
 CORPORA: dict[Lang, tuple[tuple[str, str, int], ...]] = {
     "en": (
@@ -213,21 +211,9 @@ def neighbours(posts: Sequence[str], lang: Lang, count: int = 5) -> np.ndarray:
 
 
 def made_wrong(
-    answers: Sequence[Answer],
-    lang: Lang,
-    draw: random.Random,
-    generic: Sequence[str],
-    hard: float = 0.0,
+    answers: Sequence[Answer], lang: Lang, draw: random.Random, generic: Sequence[str]
 ) -> list[Pair]:
-    """Make one wrong pair of each answer, of a kind drawn from those that can be made of it.
-
-    Args:
-        answers: True answers.
-        lang: Their language.
-        draw: Random numbers.
-        generic: Lines that answer anything.
-        hard: Share of answers for which the kinds of `HARD` are tried before the others.
-    """
+    """Make one wrong pair of each answer, of the kinds in turn where they can be made."""
     by_post: dict[str, list[Answer]] = {}
     for answer in answers:  # one post may have eight answers, which are no wrong ones of it
         by_post.setdefault(answer.post, []).append(answer)
@@ -235,10 +221,7 @@ def made_wrong(
     nearest = dict(zip(posts, neighbours(posts, lang), strict=True))
     wrong: list[Pair] = []
     for answer in answers:
-        kinds = draw.sample(KINDS, len(KINDS))
-        if hard and draw.random() < hard:
-            kinds.sort(key=lambda kind: kind not in HARD)
-        for kind in kinds:
+        for kind in draw.sample(KINDS, len(KINDS)):
             reply: str | None = None
             if kind == "similar":
                 others = [posts[i] for i in nearest[answer.post] if posts[i] != answer.post]
@@ -270,13 +253,7 @@ def rated(lang: Lang, part: Part, weight: float = 1.0) -> list[Pair]:
 
 
 def pairs(
-    lang: Lang,
-    part: Part,
-    *,
-    most: int = 8000,
-    seed: int = 1,
-    weight: float = 3.0,
-    hard: float = 0.0,
+    lang: Lang, part: Part, *, most: int = 8000, seed: int = 1, weight: float = 3.0
 ) -> list[Pair]:
     """True, wrong and rated pairs of one part.
 
@@ -286,7 +263,6 @@ def pairs(
         most: Most true pairs of the corpora, and of everyday.
         seed: Of the draw.
         weight: Of a rated pair.
-        hard: As for `made_wrong`.
     """
     draw = random.Random(f"{seed} {lang} {part}")
     rows: list[Pair] = []
@@ -298,5 +274,5 @@ def pairs(
         rows += [Pair(a.post, a.reply, 2, f"true, {a.source}") for a in some]
         # No two judges learn from one text, so each has half of the general lines.
         halves = {"label": GENERIC[lang][::2], "score": GENERIC[lang][1::2]}
-        rows += made_wrong(some, lang, draw, halves.get(part, GENERIC[lang]), hard)
+        rows += made_wrong(some, lang, draw, halves.get(part, GENERIC[lang]))
     return rows + rated(lang, part, weight)

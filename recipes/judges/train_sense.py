@@ -35,15 +35,15 @@ CHAT = {
 }
 #: Gemma, which has learnt no chat, reads them as question and answer.
 LINES = {"opening": "问：", "between": "\n答：", "suffix": "\n"}
-#: `most` true pairs of everyday and of the dialogues each, and as many wrong ones, of
-#: a share `hard` of them the hardest kinds are tried first; rated replies are read `repeat` times.
+#: `most` true pairs of everyday and of the dialogues each, and as many wrong ones; rated replies
+#: are read `repeat` times.
 SETTINGS: dict[str, dict[str, Any]] = {
     "en-sense": {
         "spec": TrunkSpec(
             "smollm2", layers=20, max_tokens=48, max_post=48, pooling="mean+last",
             frozen=10, rank=16, alpha=32, **CHAT,
         ),
-        "rate": 4e-4, "repeat": 2, "batch": 32, "most": 4000, "hard": 0.4, "seed": 1,
+        "rate": 4e-4, "repeat": 3, "batch": 32, "most": 2000, "seed": 1,
     },
     "en-sense-label": {
         "spec": TrunkSpec(
@@ -112,8 +112,7 @@ def main() -> None:
     draw = random.Random(settings["seed"])
     lang = given.judge[:2]
     part: Part = "label" if given.judge.endswith("-label") else "score"
-    drawn = {key: settings[key] for key in ("most", "seed", "hard") if key in settings}
-    rows = pairs(lang, part, weight=1.5, **drawn)  # pyright: ignore[reportArgumentType]
+    rows = pairs(lang, part, most=settings["most"], seed=settings["seed"], weight=1.5)  # pyright: ignore[reportArgumentType]
     dev = pairs(lang, "dev", most=150, seed=settings["seed"])  # pyright: ignore[reportArgumentType]
     given.out.mkdir(parents=True, exist_ok=True)
     write_texts(given.out, [f"{p.post}\n{p.reply}" for p in rows])

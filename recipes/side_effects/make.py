@@ -62,8 +62,6 @@ class Condition(NamedTuple):
 
 CONDITIONS: Mapping[str, Condition] = {
     "bare-0": Condition("the bare model", 0, bare=True),
-    "bare-50": Condition("its vectors at 50", 50, bare=True),
-    "bare-100": Condition("its vectors at 100", 100, bare=True),
     "own-0": Condition("the companion, no emotion", 0),
     "own-50": Condition("the companion at 50", 50),
     "own-100": Condition("the companion at 100", 100),
