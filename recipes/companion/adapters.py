@@ -263,8 +263,11 @@ def taught(plan: Plan, shared: Path, folder: Path, settings: Any, adapters: Adap
     )
     beside_ = shared / WITH_ADAPTERS  # its listeners read the same model
     vectors = open_vectors(str(shared)) if beside_.is_file() else None
-    listeners = (None, None) if vectors is None else (vectors.listener, vectors.sense)
-    MoodAdapters(tuple(JUDGED), maps, card, *listeners).save(folder / MOODS)
+    moods = MoodAdapters(tuple(JUDGED), maps, card)
+    if vectors is not None:
+        readouts = ("listener", "sense", "hearing")
+        moods = replace(moods, **{name: getattr(vectors, name) for name in readouts})
+    moods.save(folder / MOODS)
 
 
 def calibrate(plan: Plan, folder: Path) -> None:

@@ -6,7 +6,7 @@
 4. answer replies to posts that nobody answered, in each emotion, for readers  out/companion/answers
 5. prefer what they prefer; it did not help, so it does not ship               out/companion/prefer
 6. pack   three at rank 16: listeners of emotion and sense                     the shipped folder
-7. sweep  doses, classified by the labelling judge                             the shipped folder
+7. sweep  doses, classified by the labelling judge; then `match fit` and `hear` the shipped folder
 8. four   all newer posts once, at a low rate, from what shipped: see 0030     out/companion/four
 
 `--lang zh` is that of Gemma 3 270M, on Chinese lines: out/companion-zh, two steps, no preferences.
