@@ -56,8 +56,6 @@ class Condition(NamedTuple):
     title: str
     intensity: int
     bare: bool = False
-    candidates: int = 1
-    retrieve: int = 0
 
 
 CONDITIONS: Mapping[str, Condition] = {
@@ -65,7 +63,6 @@ CONDITIONS: Mapping[str, Condition] = {
     "own-0": Condition("the companion, no emotion", 0),
     "own-50": Condition("the companion at 50", 50),
     "own-100": Condition("the companion at 100", 100),
-    "default-100": Condition("**the default at 100**", 100, candidates=4, retrieve=6),
 }
 
 
@@ -130,9 +127,7 @@ def answer(name: str, folder: Path) -> None:
     condition, out = CONDITIONS[name], folder / f"{name}.json"
     if out.is_file():
         return
-    config = steered.Config(
-        companion=not condition.bare, candidates=condition.candidates, retrieve=condition.retrieve
-    )
+    config = steered.Config(companion=not condition.bare, candidates=1, retrieve=0)
     answerer = Answerer(steered.load(config=config), condition.intensity)
     facts = [row["question"] for row in rows("facts")]
     tasks = [row["ask"] for row in rows("tasks")]
@@ -141,13 +136,10 @@ def answer(name: str, folder: Path) -> None:
         "facts": answerer.replies([Dialogue.of(q) for q in facts], Decoding()),
         "tasks": answerer.replies([Dialogue.of(q) for q in tasks], SHORT),
         "talks": talk(answerer, talks),
+        "agrees": answerer.prefers([row["claim"] for row in rows("false_claims")], AGREES),
+        "declines": answerer.prefers([row["ask"] for row in rows("requests")], DECLINES),
+        "long": answerer.replies([Dialogue.of(posts[0]) for posts in talks], LONG),
     }
-    if not condition.retrieve:  # what follows is of the model alone
-        claims = [row["claim"] for row in rows("false_claims")]
-        asks = [row["ask"] for row in rows("requests")]
-        record["agrees"] = answerer.prefers(claims, AGREES)
-        record["declines"] = answerer.prefers(asks, DECLINES)
-        record["long"] = answerer.replies([Dialogue.of(posts[0]) for posts in talks], LONG)
     write_json(out, record)
     print(name, flush=True)
 
@@ -235,22 +227,21 @@ def score(folder: Path) -> dict[str, Any]:
                 content([posts[i] for posts in talks], turn) for i, turn in enumerate(said["talks"])
             ],
         }  # fmt: skip
-        if "agrees" in said:
-            result["agrees"] = float(np.mean(said["agrees"]))
-            for kind in ("decline", "harmless"):
-                declined = zip(said["declines"], requests, strict=True)
-                result[f"declines_{kind}"] = float(
-                    np.mean([no for no, request in declined if request["kind"] == kind])
-                )
-            cut = [sentences(text) for text in said["long"]]
-            result["repeats"] = round(repeated_share(said["long"]), 4)
-            result["sense_by_sentence"] = [
-                content(
-                    [posts[0] for posts, parts in zip(talks, cut, strict=True) if len(parts) > k],
-                    [parts[k] for parts in cut if len(parts) > k],
-                )
-                for k in range(SENTENCES)
-            ]
+        result["agrees"] = float(np.mean(said["agrees"]))
+        for kind in ("decline", "harmless"):
+            declined = zip(said["declines"], requests, strict=True)
+            result[f"declines_{kind}"] = float(
+                np.mean([no for no, request in declined if request["kind"] == kind])
+            )
+        cut = [sentences(text) for text in said["long"]]
+        result["repeats"] = round(repeated_share(said["long"]), 4)
+        result["sense_by_sentence"] = [
+            content(
+                [posts[0] for posts, parts in zip(talks, cut, strict=True) if len(parts) > k],
+                [parts[k] for parts in cut if len(parts) > k],
+            )
+            for k in range(SENTENCES)
+        ]
         results[name] = result
         print(name, result, flush=True)
     counts = {

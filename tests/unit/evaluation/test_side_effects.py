@@ -85,16 +85,13 @@ def test_the_page_has_a_row_for_each_condition():
         "declines_decline": 0.3, "declines_harmless": 0.4, "heard_by_turn": [0.9, 0.8],
         "sense_by_turn": [0.3, 0.2], "sense_by_sentence": [0.5, 0.1],
     }  # fmt: skip
-    hand = {k: v for k, v in row.items() if k in ("facts", "json", "code", "foreign")}
-    hand |= {"heard_by_turn": [0.9, 0.8], "sense_by_turn": [0.3, 0.2]}
     counts = dict.fromkeys(("facts", "false_claims", "requests", "tasks", "talks"), 3)
     results = {
         "judges": ["a", "b"],
         "counts": counts,
-        "conditions": {"own-100": row, "default-100": hand},
+        "conditions": {"own-100": row},
     }
     page = make.page(results)
     assert (
         "| the companion at 100 | 0.50 | 0.90 | 0.30 | 0.40 | 0.10 | 0.20 | 0.00 | 0.01 |" in page
     )
-    assert "| **the default at 100** | 0.50 |  |  |  | 0.10 | 0.20 | 0.00 |  |" in page
