@@ -21,11 +21,11 @@ from emotone.emotions.auto import POLICIES
 from emotone.judges import LABEL, open_judge
 from emotone.lm.chat import prompt_ids
 from emotone.steering.ears import NOTHING, Ears
-from emotone.steering.find import give_adapters, open_vectors
+from emotone.steering.find import companion_named, give_adapters, open_vectors
 from emotone.steering.listen import Listener, train_listener
 from emotone.steering.make import LISTEN_AT
 from emotone.steering.record import response_means
-from emotone.steering.vector_file import WITH_ADAPTERS
+from emotone.steering.vector_file import WITH_ADAPTERS, shipped_file
 from recipes.companion.make import PLANS, base
 
 FEELINGS = Path(__file__).with_name("feelings.tsv")
@@ -51,7 +51,7 @@ def main() -> None:
     args.add_argument("--folder", type=Path)
     given = args.parse_args()
     plan = PLANS[given.lang]
-    folder = given.folder or plan.shipped
+    folder = given.folder or shipped_file(companion_named(plan.model)).parent
     vectors = open_vectors(str(folder))
     lm = base(plan)
     give_adapters(lm.model, vectors, str(folder))
@@ -84,14 +84,18 @@ def main() -> None:
     for name, judge in judges.items():
         heard = [scores.label for scores in judge.classify([post for post, _ in tested])]
         gold = [feeling for _, feeling in tested]
-        # What a judge has no word for counts as its nearest: loneliness is heard as sadness.
+        # In Ekman's emotions and neutral, as no two have the same words: loneliness is sadness.
         near = [
             (mirror.get(h, (h,))[-1], mirror.get(g, (g,))[-1])
             for h, g in zip(heard, gold, strict=True)
         ]
         share = np.mean([h == g for h, g in near])
         macro = f1_score([g for _, g in near], [h for h, _ in near], average="macro")
-        print(f"{name}: right {share:.3f}, macro-F1 {macro:.3f} of {len(tested)} posts")
+        own = np.mean([h == g for h, g in zip(heard, gold, strict=True)])
+        print(
+            f"{name}: right {share:.3f}, macro-F1 {macro:.3f} of {len(tested)} posts; {own:.3f} in"
+            " the reader's words"
+        )
     replace(vectors, hearing=hearing).save(folder / WITH_ADAPTERS)
 
 

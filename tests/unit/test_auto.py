@@ -112,6 +112,8 @@ def test_a_system_with_fewer_emotions_gets_the_next_best_or_none():
     soothe, mirror = Auto("soothe"), Auto("mirror")
     assert soothe.answer("sadness", EKMAN, EKMAN) == "sadness"  # sympathy, where there is no love
     assert soothe.answer("anger", EKMAN, EKMAN) is None
+    assert Auto().answer("fear", EKMAN, EKMAN) is None
+    assert Auto().answer("sadness", EKMAN, EKMAN) == "sadness"
     assert soothe.answer("joy", EKMAN, NLPCC) == "happiness"
     assert soothe.answer("sadness", EKMAN, NLPCC) == "like"
     assert mirror.answer("pride", EVERYDAY, EKMAN) == "joy"

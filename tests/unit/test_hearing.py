@@ -102,7 +102,9 @@ def test_a_models_ears_are_its_listener_over_a_text_that_answers_nothing(system)
     assert sum(empty.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_ears_that_were_taught_on_posts_hear_before_any_judge(judge: Judge):
+def test_ears_that_were_taught_on_posts_hear_before_any_judge(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+):
     system = steered.tiny()
     listener = system.vectors.listener
     assert listener is not None
@@ -116,6 +118,14 @@ def test_ears_that_were_taught_on_posts_hear_before_any_judge(judge: Judge):
     assert one.record["heard"] in labels
     assert taught.ears is not None
     assert taught.ears.taxonomy is EVERYDAY
+    pirate = steered.Steered(system._lm, vectors, steered.Config(system="You are a pirate."))
+    assert pirate.ears is not None
+    assert pirate.ears.system == vectors.card.system_prompt  # that it was taught with
+    english = replace(taught.capabilities, languages=("en",))
+    taught.capabilities = english
+    monkeypatch.setattr(hearing, "_judge_of", {"zh": judge}.get)
+    Hearing(taught, Dialogue.of("我的狗死了。")).mix(Auto("mirror"))
+    assert judge.texts == ["我的狗死了。"]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ with love. `mirror` answers a feeling with the same one. `soothe` meets what is 
 eases it: sorrow with love, fear and anger with calm. `cheer` turns to the bright side: hope where
 something is lost, amusement where something annoys. A policy lists several emotions for
 a feeling, best first, as few systems have all; where a system has none of them, or no feeling is
-heard, the reply is plain. The tables are our choice; that comfort answers sadness and calm answers
-anger is what strategies of support say (Hill's, as in ESConv: reflect, reassure, then advise).
+heard, the reply is plain. The tables are our choice: `friend` is what readers liked best
+(docs/decisions/0033), and that comfort answers sadness and calm answers anger in `soothe` is what
+strategies of support say (Hill's, as in ESConv: reflect, reassure, then advise).
 
 Source: Liu et al. 2021, "Towards Emotional Support Dialog Systems", section 3.
 """

@@ -1,8 +1,8 @@
 """Hear a post and choose the emotion of its reply, for the emotion `auto`.
 
-The system's own ears hear it where they were taught on posts, else the judge that labels the post's
-language where the zoo is installed, else any ears of the system. The judge is then named among
-those that touched the reply, so that it does not score it.
+The system's own ears hear it where they were taught on posts of its language, else the judge that
+labels that language where the zoo is installed, else any ears of the system. The judge is then
+named among those that touched the reply, so that it does not score it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class Hearing:
             raise Unsupported(f"this system takes no emotion, but {auto} was asked; leave it out")
         post = self.dialogue.posts[-1].text
         own = self.responder.ears if isinstance(self.responder, HearingResponder) else None
-        judge = None if getattr(own, "of_posts", False) else _judge_of(language(post))
+        lang = language(post)
+        reads = self.responder.capabilities.languages or (lang,)
+        taught = getattr(own, "of_posts", False) and lang in reads
+        judge = None if taught else _judge_of(lang)
         ears = judge or own
         if ears is None:
             raise Unsupported(

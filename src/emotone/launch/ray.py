@@ -2,7 +2,7 @@
 
 What is to be done is sent to each worker once; a block goes to the worker that is free, and results
 come back in the order of the blocks, whoever was first. A worker that dies is started again by Ray,
-and its block is done anew: nothing is lost, and nothing comes twice, as a block has one result. Few
+and its block is done anew, a few times at most: nothing comes twice, as a block has one result. Few
 blocks are under way at once, so that a file of any length fits.
 
 Source: Moritz et al. 2018, "Ray: a distributed framework for emerging AI applications", section 3.
@@ -137,7 +137,7 @@ def ray_workers(address: str, workers: int | None = None, *, ahead: int = 2) -> 
         address: "local" starts a cluster of this machine alone; else that of one, "auto" or such as
             "head:6379".
         workers: How many; None takes one for each accelerator, or else one for four cores, two at
-            least.
+            least where there is room.
         ahead: See `Ray`.
 
     Raises:
@@ -188,17 +188,18 @@ def sized(machines: Sequence[Mapping[str, float]], workers: int | None) -> Ray:
     """
     cores = [int(machine.get("CPU", 0)) for machine in machines]
     gpus = [int(machine.get("GPU", 0)) for machine in machines]
-    count = workers or sum(gpus) or max(2, sum(each // 4 for each in cores))
-    accelerated = sum(gpus) >= count
-    for cpus in range(sum(cores) // count, 0, -1):
-        rooms = [
-            min(each // cpus, own) if accelerated else each // cpus
-            for each, own in zip(cores, gpus, strict=True)
-        ]
-        if sum(rooms) >= count:
-            return Ray(count, cpus, int(accelerated))
+    most = workers or sum(gpus) or max(2, sum(each // 4 for each in cores))
+    for count in [most] if workers else range(most, 0, -1):
+        accelerated = sum(gpus) >= count
+        for cpus in range(sum(cores) // count, 0, -1):
+            rooms = [
+                min(each // cpus, own) if accelerated else each // cpus
+                for each, own in zip(cores, gpus, strict=True)
+            ]
+            if sum(rooms) >= count:
+                return Ray(count, cpus, int(accelerated))
     raise Unsupported(
-        f"{count} workers find no room on machines with {', '.join(map(str, cores)) or 'no'} cores;"
+        f"{most} workers find no room on machines with {', '.join(map(str, cores)) or 'no'} cores;"
         " use fewer"
     )
 

@@ -33,8 +33,9 @@ from emotone.files import write_json
 from emotone.protocols import Spread
 
 RESULT, SAID, LOG = "sweep.json", "train.log", "log.jsonl"
-#: What a training says where another one holds its folder, and seconds until it is asked again.
-_TAKEN, _WAIT = "another run is training in", 5.0
+#: What a training says where another one holds its folder; seconds until it is asked again, and how
+#: often: an hour.
+_TAKEN, _WAIT, _WAITS = "another run is training in", 5.0, 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +150,22 @@ def train(system: str, fixed: tuple[str, ...], steps: int, trial: Trial) -> Tria
     sets = [word for setting in settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "emotone", "train", system, *fixed, *sets]
     trial.folder.mkdir(parents=True, exist_ok=True)
+    waits = 0
     while True:
-        with (trial.folder / SAID).open("w", encoding="utf-8") as log:
+        # Appended, as a training that a killed sweep left behind writes there too.
+        with (trial.folder / SAID).open("a", encoding="utf-8") as log:
             ran = subprocess.run(
                 [*command, "--out", str(trial.folder)],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
             )  # fmt: skip
         said = (trial.folder / SAID).read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
-        if not (ran.returncode and _TAKEN in last):
+        if not (ran.returncode and _TAKEN in last) or waits == _WAITS:
             break
-        time.sleep(_WAIT)  # a sweep that was killed has left this training behind
+        if not waits:
+            print(f"emotone: another run trains in {trial.folder}; waiting", file=sys.stderr)
+        waits += 1
+        time.sleep(_WAIT)
     if ran.returncode:
         return replace(trial, loss=None, failure=f"exit code {ran.returncode}: {last}")
     try:

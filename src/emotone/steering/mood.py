@@ -77,6 +77,8 @@ class Mood:
             system: System prompt of the replies.
         """
         hearing = self.vectors.hearing
+        if hearing is not None:  # which was taught with one prompt
+            system = self.vectors.card.system_prompt
         listener = hearing or self.vectors.listener
         name = f"listener of {self.lm.name}"
         return listener and Ears(self.lm, listener, system, name, of_posts=hearing is not None)

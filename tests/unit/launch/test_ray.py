@@ -95,6 +95,8 @@ def test_each_worker_finds_room_on_one_machine():
     two = [{"CPU": 64.0}, {"CPU": 32.0, "GPU": 4.0}, {"CPU": 32.0, "GPU": 4.0}]
     assert sized(two, None) == Ray(8, 8, 1)
     assert sized(two, 12) == Ray(12, 10, 0)  # more than accelerators: they go without
+    assert sized([{"CPU": 1.0}], None) == Ray(1, 1, 0)
+    assert sized([{"CPU": 4.0, "GPU": 8.0}], None) == Ray(4, 1, 1)
     with pytest.raises(Unsupported, match="5 workers find no room on machines with 2, 2 cores"):
         sized([{"CPU": 2.0}, {"CPU": 2.0}], 5)
 

@@ -204,11 +204,23 @@ def test_doses_of_a_mix_are_those_of_vectors_with_the_same_products(lm: Any) -> 
 
 def test_a_file_gives_back_what_was_saved(lm: Any, tmp_path: Any) -> None:
     moods = tiny_moods(lm.model)
+    heard = moods.listener
+    assert heard is not None
+    labels = {name: tuple(f"{name} {i}" for i in range(len(heard.labels))) for name in ("a", "b")}
+    sense, hearing = (
+        replace(heard, labels=own, weight=heard.weight + k, bias=heard.bias + k,
+                centre=heard.centre + k, scale=heard.scale + k)
+        for k, own in enumerate(labels.values(), 1)
+    )  # fmt: skip
+    moods = replace(moods, sense=sense, hearing=hearing)
     moods.save(tmp_path / "moods.safetensors")
     for place in (tmp_path, tmp_path / "moods.safetensors"):
         opened = open_mood_adapters(place)
         assert (opened.labels, opened.card) == (moods.labels, moods.card)
         assert opened.listener is not None
+        assert opened.sense is not None
+        assert opened.hearing is not None
+        assert (opened.sense.labels, opened.hearing.labels) == (labels["a"], labels["b"])
         assert opened.digest() == moods.digest()
         for path, both in moods.maps.items():
             for part, other in zip(both, opened.maps[path], strict=True):
