@@ -17,7 +17,8 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from emotone.data import everyday
-from emotone.emotions.auto import POLICIES
+from emotone.data.text import Lang
+from emotone.emotions import MAPS
 from emotone.judges import LABEL, open_judge
 from emotone.lm.chat import prompt_ids
 from emotone.steering.ears import NOTHING, Ears
@@ -35,12 +36,12 @@ FEWEST = 15
 STRENGTHS = (0.001, 0.003, 0.01, 0.03)
 
 
-def feelings(lang: str, *, tested: bool) -> list[tuple[str, str]]:
+def feelings(lang: Lang, *, tested: bool) -> list[tuple[str, str]]:
     """Posts and what their writers feel: those of the test split, or all others."""
     named = dict(row.split("\t") for row in FEELINGS.read_text(encoding="utf-8").splitlines())
     return [
         (line.post, named[line.id])
-        for line in everyday.lines("zh" if lang == "zh" else "en")
+        for line in everyday.lines(lang)
         if line.id in named and (line.split == "test") == tested
     ]
 
@@ -56,39 +57,35 @@ def main() -> None:
     lm = base(plan)
     give_adapters(lm.model, vectors, str(folder))
     head = prompt_ids(lm.tokenizer, NOTHING, plan.system)
-    taught = feelings(given.lang, tested=False)
+    taught = feelings(plan.lang, tested=False)
     counts = Counter(feeling for _, feeling in taught)
     taught = [(post, feeling) for post, feeling in taught if counts[feeling] >= FEWEST]
     read = response_means(lm.model, lm.tokenizer, [(head, post) for post, _ in taught])
     block = round(LISTEN_AT * len(read.norms))
     means, labels = read.means[:, block], [feeling for _, feeling in taught]
-    kept = [i for i in range(len(taught)) if i % 5]
-    left_out = range(0, len(taught), 5)
+    fitted = [i for i in range(len(taught)) if i % 5]  # every fifth post is left out
 
     def right(strength: float) -> float:
         part = train_listener(
-            means[kept], [labels[i] for i in kept], block=block, strength=strength
+            means[fitted], [labels[i] for i in fitted], block=block, strength=strength
         )
         heard = part.logprobs(means[::5]).argmax(-1).tolist()
-        gold = [labels[i] for i in left_out]
+        gold = labels[::5]
         return float(np.mean([part.labels[h] == g for h, g in zip(heard, gold, strict=True)]))
 
     rates = {strength: right(strength) for strength in STRENGTHS}
     strength = max(rates, key=rates.__getitem__)
     hearing: Listener = train_listener(means, labels, block=block, strength=strength)
     print(f"{len(taught)} posts, {dict(counts.most_common())}; left out right {rates}")
-    tested = feelings(given.lang, tested=True)
+    tested = feelings(plan.lang, tested=True)
     ears = Ears(lm, hearing, plan.system, "hearing", of_posts=True)
     judges = {"hearing": ears, LABEL[plan.lang]: open_judge(LABEL[plan.lang], "everyday")}
-    mirror = POLICIES["mirror"]
+    ekman = MAPS["everyday", "ekman"]
     for name, judge in judges.items():
         heard = [scores.label for scores in judge.classify([post for post, _ in tested])]
         gold = [feeling for _, feeling in tested]
         # In Ekman's emotions and neutral, as no two have the same words: loneliness is sadness.
-        near = [
-            (mirror.get(h, (h,))[-1], mirror.get(g, (g,))[-1])
-            for h, g in zip(heard, gold, strict=True)
-        ]
+        near = [(ekman[h], ekman[g]) for h, g in zip(heard, gold, strict=True)]
         share = np.mean([h == g for h, g in near])
         macro = f1_score([g for _, g in near], [h for h, _ in near], average="macro")
         own = np.mean([h == g for h, g in zip(heard, gold, strict=True)])

@@ -10,16 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
 from emotone.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from emotone.protocols import EmotionClassifier, SenseReader, Spread
+    from emotone.types import EmotionScores
+
+    _Rows = Sequence[dict[str, Any]]
+
+_Judge = TypeVar("_Judge")
+_Reading = TypeVar("_Reading")
 
 app = typer.Typer(
     help="Label texts by emotion or by empathy levels.", no_args_is_help=True, rich_markup_mode=None
@@ -94,24 +100,33 @@ def emotion(
 def _emotions(
     judges: Mapping[str, EmotionClassifier], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    rows_of = {lang: [row for row in rows if row["lang"] == lang] for lang in judges}
-    scores_of = {
-        lang: iter(judges[lang].classify([r["text"] for r in own], [r["post"] for r in own]))
-        for lang, own in rows_of.items()
+    def classify(judge: EmotionClassifier, own: _Rows) -> Sequence[EmotionScores]:
+        return judge.classify([row["text"] for row in own], [row["post"] for row in own])
+
+    return [
+        {
+            "id": row["id"],
+            "text": row["text"],
+            "label": scores.label,
+            "scores": {k: round(v, 6) for k, v in scores.probabilities.items()},
+            "judge": judge.name,
+        }
+        for row, judge, scores in _by_language(judges, rows, classify)
+    ]
+
+
+def _by_language(
+    judges: Mapping[str, _Judge],
+    rows: _Rows,
+    read: Callable[[_Judge, _Rows], Iterable[_Reading]],
+) -> Iterator[tuple[dict[str, Any], _Judge, _Reading]]:
+    """Yield each row, the judge of its language and what that reads in it, in order."""
+    readings = {
+        lang: iter(read(judge, [row for row in rows if row["lang"] == lang]))
+        for lang, judge in judges.items()
     }
-    labelled: list[dict[str, Any]] = []
     for row in rows:
-        scores = next(scores_of[row["lang"]])
-        labelled.append(
-            {
-                "id": row["id"],
-                "text": row["text"],
-                "label": scores.label,
-                "scores": {k: round(v, 6) for k, v in scores.probabilities.items()},
-                "judge": judges[row["lang"]].name,
-            }
-        )
-    return labelled
+        yield row, judges[row["lang"]], next(readings[row["lang"]])
 
 
 @app.command("empathy")
@@ -200,24 +215,18 @@ def sense(
 def _content(
     judges: Mapping[str, SenseReader], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    chances_of = {
-        lang: iter(
-            judge.content([(r["context"], r["response"]) for r in rows if r["lang"] == lang])
-        )
-        for lang, judge in judges.items()
-    }
-    labelled: list[dict[str, Any]] = []
-    for row in rows:
-        chance = next(chances_of[row["lang"]])
-        labelled.append(
-            {
-                "id": row["id"],
-                "content": round(float(chance[1] + 2 * chance[2]), 6),
-                "sense": round(float(chance[2]), 6),
-                "judge": judges[row["lang"]].name,
-            }
-        )
-    return labelled
+    def content(judge: SenseReader, own: _Rows) -> Iterable[Any]:
+        return judge.content([(row["context"], row["response"]) for row in own])
+
+    return [
+        {
+            "id": row["id"],
+            "content": round(float(chance[1] + 2 * chance[2]), 6),
+            "sense": round(float(chance[2]), 6),
+            "judge": judge.name,
+        }
+        for row, judge, chance in _by_language(judges, rows, content)
+    ]
 
 
 @app.command("train")

@@ -31,11 +31,11 @@ from emotone import systems
 from emotone.errors import RunError, Unsupported, UsageError
 from emotone.files import write_json
 from emotone.protocols import Spread
+from emotone.training.run import TAKEN
 
 RESULT, SAID, LOG = "sweep.json", "train.log", "log.jsonl"
-#: What a training says where another one holds its folder; seconds until it is asked again, and how
-#: often: an hour.
-_TAKEN, _WAIT, _WAITS = "another run is training in", 5.0, 720
+#: Seconds until a training whose folder another one holds is asked again, and how often: an hour.
+_WAIT, _WAITS = 5.0, 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def train(system: str, fixed: tuple[str, ...], steps: int, trial: Trial) -> Tria
             )  # fmt: skip
         said = (trial.folder / SAID).read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
-        if not (ran.returncode and _TAKEN in last) or waits == _WAITS:
+        if not (ran.returncode and TAKEN in last) or waits == _WAITS:
             break
         if not waits:
             print(f"emotone: another run trains in {trial.folder}; waiting", file=sys.stderr)

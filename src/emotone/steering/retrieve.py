@@ -144,10 +144,10 @@ class Retriever:
             return []
         before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
         near = posts.near(post, labels, -(-count // len(labels)), without=before)
-        read = [
-            self.features(post, prompt, near, [n.line.replies[label] for n in near])
-            for label in labels
-        ]
+        texts = [n.line.replies[label] for n in near for label in labels]
+        # All at once, as each pass reads the prompt anew.
+        read = self.features(post, prompt, [n for n in near for _ in labels], texts)
+        parts_of = [read[i : i + len(labels)] for i in range(0, len(read), len(labels))]
         between = "" if self._lang == "zh" else " "
         return [
             Retrieved(
@@ -157,7 +157,7 @@ class Retriever:
                 sum(tokens for _, tokens in parts),
                 len(labels),
             )
-            for n, *parts in zip(near, *read, strict=True)
+            for n, parts in zip(near, parts_of, strict=True)
         ]
 
     def features(

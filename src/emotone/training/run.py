@@ -37,6 +37,8 @@ from emotone.training.state import State, as_json, from_json, step_of
 from emotone.training.stopping import Stopped, StopRequest, stop_requests
 
 S = TypeVar("S", bound=State)
+#: What is said where another run holds the folder, before its name.
+TAKEN = "another run is training in"
 
 
 class Measurement(NamedTuple):
@@ -152,9 +154,7 @@ def locked(out: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise RunError(
-                f"another run is training in {out}; wait for it or name another folder"
-            ) from error
+            raise RunError(f"{TAKEN} {out}; wait for it or name another folder") from error
     try:
         yield
     finally:
