@@ -1240,7 +1240,7 @@ def test_a_post_that_nothing_hears_gets_a_sentence(
     from types import SimpleNamespace
 
     from emotone.judges import hearing
-    from emotone.types import Dialogue
+    from emotone.types import Capabilities, Dialogue
 
     monkeypatch.setattr(hearing, "_judge_of", lambda lang: None)
     page = visit(locale="zh-CN")
@@ -1249,7 +1249,7 @@ def test_a_post_that_nothing_hears_gets_a_sentence(
         (EVERYDAY, ("这里没有什么能替此模型听出话中的情绪", "Nothing here hears the post")),
         (None, ("此模型不接受情绪", "This model takes no emotion.")),
     ):
-        deaf: Any = SimpleNamespace(capabilities=SimpleNamespace(taxonomy=taxonomy))
+        deaf: Any = SimpleNamespace(capabilities=Capabilities(taxonomy))
         with pytest.raises(EmotoneError) as refused:
             hearing.Hearing(deaf, Dialogue.of("你好")).mix(Auto.read("auto:friend:80"))
         fake.error, fake.code = str(refused.value), "unsupported"
