@@ -20,8 +20,8 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,10 @@ def main() -> None:
     ]
     for name, rows, ours, other in pairs:
         results[name] = ratio(lm, prompt, rows, ours, other, chosen.rounds)
+        show(name, results[name])
+    for rows in (1, 8):
+        name = f"packed weights over plain ones, {rows} row{'s' if rows > 1 else ''}"
+        results[name] = ratio(lm, prompt, rows, plain, lambda: unpacked(lm.model), chosen.rounds)
         show(name, results[name])
     for name, run in peers(lm, vectors).items():
         if isinstance(run, str):
@@ -145,6 +149,17 @@ def ratio(lm: Any, prompt: list[int], rows: int, a: Run, b: Run, rounds: int) ->
     }
 
 
+@contextmanager
+def unpacked(model: Any) -> Iterator[None]:
+    """Let the maps read their weights as torch does by itself."""
+    maps = {m: vars(m).pop("forward") for m in model.modules() if "forward" in vars(m)}
+    try:
+        yield
+    finally:
+        for module, forward in maps.items():
+            module.forward = forward
+
+
 @torch.inference_mode()
 def tiers(lm: Any, vectors: EmotionVectors, prompt: list[int]) -> dict[str, float]:
     """Largest difference of logits between each tier and the bias tier, and their scale."""
@@ -196,8 +211,6 @@ def peers(lm: Any, vectors: EmotionVectors) -> dict[str, Run | str]:
 
 
 def repeng(lm: Any, displacement: torch.Tensor) -> Run:
-    from contextlib import contextmanager
-
     from repeng import ControlModel, ControlVector  # pyright: ignore
 
     @contextmanager

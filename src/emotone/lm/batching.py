@@ -96,11 +96,20 @@ class Row:
 
 @dataclass(slots=True)
 class _Pass:
-    """Where the coming pass writes and reads: rows `first` on, at the columns `at` [B, T]."""
+    """Where the coming pass writes and reads: rows `first` on, at the columns `at` [B, T].
+
+    Args:
+        first: Slot of the first row.
+        at: Columns, [B, T].
+        width: Columns that are read, from 0 on.
+        slots: Slot and column of each row of a pass over one token, on the model's device; None
+            for a prompt, whose columns follow each other.
+    """
 
     first: int
     at: Tensor
     width: int
+    slots: tuple[Tensor, Tensor] | None = None
 
 
 class _Slots:
@@ -159,10 +168,9 @@ def _written(buffer: Tensor | None, new: Tensor, rows: slice, now: _Pass) -> Ten
         buffer = grown
     if buffer is None:
         raise ValueError("the buffer has no room")
-    if new.shape[2] == 1:
-        of_row = torch.arange(rows.start, rows.stop, device=new.device)
-        buffer[of_row, :, now.at[:, 0].to(new.device)] = new[:, :, 0]
-    else:  # a prompt, whose columns follow each other
+    if now.slots is not None:
+        buffer[now.slots[0], :, now.slots[1]] = new[:, :, 0]
+    else:
         start = int(now.at[0, 0])
         buffer[rows, :, start : start + new.shape[2]] = new
     return buffer
@@ -279,12 +287,17 @@ class Batch:
         self, ids: Tensor, at: Tensor, first: int, pushes: Sequence[Any], offsets: Tensor
     ) -> Tensor:
         """Run the model on columns `at` of rows `first` on; return the last logits, [B, V]."""
+        device = next(self.lm.model.parameters()).device
         width = int(at.max()) + 1
+        each = None
+        if at.shape[1] == 1:
+            of_row = torch.arange(first, first + len(at), device=device)
+            each = (of_row, at[:, 0].to(device))
+        now = _Pass(first, at, width, each)
         for slots in self._slots:
-            slots.now = _Pass(first, at, width)
+            slots.now = now
         if self._pusher is not None:
             self._pusher.before(pushes, offsets)
-        device = next(self.lm.model.parameters()).device
         out: Any = self.lm.model(
             input_ids=ids.to(device),
             attention_mask=self._mask(at, width),

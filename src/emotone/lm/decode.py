@@ -274,7 +274,10 @@ def check_length(model: nn.Module, longest: int, decoding: Decoding) -> None:
 def _candidates(
     logits: Tensor, reply: list[int], decoding: Decoding, banned: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the likeliest next tokens of a reply after penalties: logits and ids, [K]."""
+    """Return the likeliest next tokens of a reply after penalties: logits and ids, [K].
+
+    A greedy reply needs the first only.
+    """
     logits = logits.clone()
     if banned:
         logits[banned] = -torch.inf
@@ -286,7 +289,8 @@ def _candidates(
     for token in _repeats(reply, decoding.no_repeat):
         logits[token] = -torch.inf
     # The nucleus lies within the few hundred likeliest tokens for any useful top_p.
-    top = logits.topk(min(decoding.top_k or 256, logits.shape[-1]))
+    most = 1 if decoding.strategy == "greedy" else decoding.top_k or 256
+    top = logits.topk(min(most, logits.shape[-1]))
     return top.values, top.indices
 
 

@@ -22,7 +22,7 @@ class CausalLM:
     """A language model with its tokenizer.
 
     Args:
-        model: In evaluation mode; float32 on a CPU, bfloat16 on CUDA.
+        model: In evaluation mode and frozen; float32 on a CPU, bfloat16 on CUDA.
         tokenizer: Pads on the left and has a pad token and a chat template.
         name: What to call it in replies and files.
         revision: What exactly the weights are.
@@ -84,6 +84,9 @@ def load_causal_lm(name: str | Path, device: str = "auto", *, fetch: bool = True
         raise Unsupported(f"model {str(name)!r} writes no text; use one of {writers}")
     model, tokenizer, location, place = _load(name, device, "causal", fetch=fetch)
     stop = give_template(tokenizer)
+    from emotone.models.packed import pack_linear_maps
+
+    pack_linear_maps(model.requires_grad_(False))
     return CausalLM(model, tokenizer, *_facts(location, place), stop=stop)
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from emotone.errors import CheckpointError, ConfigError, Unsupported
 from emotone.files import replacing
+from emotone.models.packed import forget_packed
 from emotone.training.seeding import own_randomness, reseed
 
 CONFIG = "adapter_config.json"
@@ -201,6 +202,7 @@ def merge_adapters(model: nn.Module) -> None:
         base.requires_grad_(False)
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, base)
+    forget_packed(model)  # peft adds to `.data`
     if hasattr(model, "peft_config"):
         del model.peft_config
 
