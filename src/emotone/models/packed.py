@@ -67,6 +67,14 @@ def forget_packed(model: nn.Module) -> None:
         _PACKED.pop(module, None)
 
 
+def unpack_linear_maps(model: nn.Module) -> None:
+    """Undo `pack_linear_maps`."""
+    forget_packed(model)
+    for module in model.modules():
+        if getattr(vars(module).get("forward"), "__func__", None) is _forward:
+            del module.forward
+
+
 def _forward(self: nn.Linear, input: Tensor) -> Tensor:
     """What `nn.Linear` computes, [..., in] to [..., out]."""
     weight, bias = self.weight, self.bias

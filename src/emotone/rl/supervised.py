@@ -19,6 +19,7 @@ from torch import nn
 from emotone.data.batch import plan
 from emotone.nn.losses import Losses
 from emotone.rl.policy import Policy, Prompts, Replies, trainable_parameters
+from emotone.training.adapters import adapted_blocks
 from emotone.training.loop import fit
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Fitted, Training
@@ -131,6 +132,7 @@ def supervise(
             settings=settings,
             out=out,
             depends_on=depends_on,
+            blocks=adapted_blocks(policy.module),
             progress=progress,
         )
     finally:

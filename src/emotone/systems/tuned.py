@@ -204,7 +204,8 @@ def train(config: Config, out: Path) -> Path:
             f"no example of {config.data.train} has an emotion to be told; label the replies first"
         )
     place = devices.place(config.training.device)
-    lm = load_causal_lm(config.model, str(place.type))
+    # What is cut over several cards may be too large for one.
+    lm = load_causal_lm(config.model, "cpu" if config.training.shard else str(place.type))
     policy = CausalPolicy(
         lm.model.float(),
         lm.tokenizer,

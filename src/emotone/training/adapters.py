@@ -115,19 +115,31 @@ def adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, m) for name, m in model.named_modules() if isinstance(m, LoraLayer))
 
 
+def adapted_blocks(model: nn.Module) -> list[nn.Module]:
+    """Return the blocks of a model with adapters, in order; none where that cannot be told."""
+    return _blocks(model)[0]
+
+
 def frozen_blocks(model: nn.Module) -> list[nn.Module]:
     """Return the blocks below the lowest adapter, in order; none where that cannot be told."""
+    listed, lowest = _blocks(model)
+    return listed[:lowest]
+
+
+def _blocks(model: nn.Module) -> tuple[list[nn.Module], int]:
+    """The list of blocks that has the adapters, and the number of the lowest of those."""
     numbers: dict[str, set[int]] = {}  # of adapted blocks, by the path of their list
     for name, _ in adapted_layers(model):
         path = name.split(".")
         at = next((i for i, part in enumerate(path) if part.isdigit()), None)
         if at is None:
-            return []
+            return [], 0
         numbers.setdefault(".".join(path[:at]), set()).add(int(path[at]))
     if len(numbers) != 1:
-        return []
+        return [], 0
     ((name, adapted),) = numbers.items()
-    return list(model.get_submodule(name))[: min(adapted)]  # pyright: ignore[reportArgumentType]
+    listed: Any = model.get_submodule(name)
+    return list(listed), min(adapted)
 
 
 def adapter_weights(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from emotone.errors import CheckpointError, RunError
 from emotone.files import remove, sha256, sync_file, sync_folder
+from emotone.training.sharding import cut_like, whole
 
 MODEL, OPTIMIZER, BEST = "model.safetensors", "optimizer.safetensors", "best.safetensors"
 STATE, MARKER = "state.json", "complete.json"
@@ -45,8 +46,8 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors to the CPU."""
-    return {k: v.detach().to("cpu", copy=True).contiguous() for k, v in values.items()}
+    """Copy tensors to the CPU, whole; of those that are cut, all processes must ask at once."""
+    return {k: whole(v).to("cpu", copy=True).contiguous() for k, v in values.items()}
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -68,7 +69,7 @@ def put(own: Mapping[str, Tensor], values: Mapping[str, Tensor], where: str) -> 
                 " began with"
             )
     for key, tensor in own.items():
-        tensor.copy_(values[key])
+        tensor.copy_(cut_like(values[key], tensor))
 
 
 def save(

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from emotone.errors import DataError, RunError
+from emotone.errors import ConfigError, DataError, RunError
 from emotone.training import checkpoint as checkpoints
 from emotone.training import optim
 from emotone.training.distributed import Ranks
 from emotone.training.run import Measurement, Run, Task, prepared
 from emotone.training.seeding import reseed, seed_for
 from emotone.training.settings import FREE, Evaluation, Fitted, Training
+from emotone.training.sharding import gather_learned, shard, whole
 from emotone.training.state import State, identity
 from emotone.training.sums import TOKEN_LOSS, TOKENS, Sums, finite, means, vector
 
@@ -47,6 +48,7 @@ def fit(
     depends_on: Mapping[str, Any] | None = None,
     watched: str | None = None,
     ends_best: bool = True,
+    blocks: Sequence[nn.Module] = (),
     progress: bool = True,
 ) -> Fitted:
     """Train a model, from the start or from where a killed run stood.
@@ -70,6 +72,8 @@ def fit(
         watched: Term among the model's logged ones, a sum over rows, whose mean `settings.decay`
             looks at; None looks at the objective.
         ends_best: Whether the best weights on the development data are what it ends with.
+        blocks: Modules that `settings.shard` cuts by themselves; none where the model cannot be
+            cut. A model that was cut ends with what it has learned whole, and computes no more.
         progress: Whether to show progress on stderr.
 
     Returns:
@@ -88,6 +92,11 @@ def fit(
     own = depends_on or {}
     digests = {"rows of the batches": _digest(plan)}
     with prepared(settings, out, tensorboard=settings.tensorboard) as (team, request):
+        if settings.shard and not blocks:
+            raise ConfigError("training: shard is on, but this model cannot be cut; leave it off")
+        sharded = settings.shard and team.world > 1
+        if sharded:
+            shard(model, blocks, team.device)
         run = Run(
             _Likelihood(
                 model, train_plan, collate, dev_batches, settings, team, watched, ends_best
@@ -99,6 +108,8 @@ def fit(
             identity=identity(asdict(settings), FREE, model.state_dict(), own, digests),
         )
         reason = run.train(progress=progress)
+        if sharded:
+            gather_learned(model)
     state = run.state
     return Fitted(
         steps=state.step,
@@ -153,7 +164,8 @@ class _Likelihood:
         self.train_plan, self.collate, self.dev_batches = train_plan, collate, dev_batches
         self.watched, self.ends_best = watched or "loss", ends_best
         model.train()
-        self.parallel: nn.Module = team.accelerator.prepare_model(model)
+        self.sharded = settings.shard and team.world > 1
+        self.parallel: nn.Module = model if self.sharded else team.accelerator.prepare_model(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.optimiser(self.parameters, settings, team.device)
         self.batches: list[np.ndarray] | None = None  # of the epoch
@@ -199,14 +211,14 @@ class _Likelihood:
         with team.autocast(settings.precision):
             losses = self.parallel(batch)
         names, sums = vector(losses, team.device, counts=counts)
-        whole = team.sum(sums[:2])  # how much the global batch counts
-        per_token, per_row = (1 / whole.clamp(min=1)).to(losses.token_loss.dtype)
+        counts_of_all = team.sum(sums[:2])  # how much the global batch counts
+        per_token, per_row = (1 / counts_of_all.clamp(min=1)).to(losses.token_loss.dtype)
         loss = losses.token_loss * per_token + losses.row_loss * per_row
         # Gradients of several processes are averaged, but the objective is a sum over them.
         team.accelerator.backward(loss * (team.world if counts else 0))
         limit = settings.clip or math.inf
         norm = team.accelerator.clip_grad_norm_(self.parameters, limit)
-        self.norm = torch.as_tensor(norm)
+        self.norm = whole(torch.as_tensor(norm))
         self.sound = torch.isfinite(self.norm) & torch.isfinite(loss.detach())
         optim.set_lr(self.optimizer, self.lr(state))
         self.optimizer.step()
@@ -261,7 +273,8 @@ class _Likelihood:
                     breaks += 1
                     break
                 own = number % team.world == team.rank
-                if own or number == 0:  # each process must know the names
+                # Each process must know the names, and take part in passes of weights that are cut.
+                if own or number == 0 or self.sharded:
                     losses = self.model(batch.to(team.device))
                     total.add(*vector(losses, team.device, counts=own))
         self.model.train()

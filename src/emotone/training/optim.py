@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from emotone.errors import CheckpointError
 from emotone.training.settings import Training
+from emotone.training.sharding import cut_like
 
 
 def optimiser(
@@ -110,6 +111,6 @@ def restore(
         parameter = parameters[name]
         optimizer.state[parameter] = {
             # A fused step counter stays on the parameter's device, as do the moments.
-            key: value.to(parameter.device) if isinstance(value, Tensor) else value
+            key: cut_like(value, parameter) if isinstance(value, Tensor) else value
             for key, value in values.items()
         }

@@ -326,15 +326,17 @@ class Run(Generic[S]):
         began = time.perf_counter()
         task.collect(state)
         state.seconds = self.seconds()
+        moments, state.optimizer = optim.flatten(task.parameters, task.optimizer)
+        # By all processes, as they may hold a part each.
+        model, optimizer = checkpoints.copied(task.tensors()), checkpoints.copied(moments)
         if self.log is not None:  # the first process
             state.log_bytes = self.log.synced()
-            moments, state.optimizer = optim.flatten(task.parameters, task.optimizer)
             here = state.best is not None and state.best_step == state.step and not state.pending
             checkpoints.save(
                 self.folder,
                 state.step,
-                model=checkpoints.copied(task.tensors()),
-                optimizer={k: v.detach().cpu().contiguous() for k, v in moments.items()},
+                model=model,
+                optimizer=optimizer,
                 best=None if here else self.best,
                 state=as_json(state),
                 keep=self.settings.keep,

@@ -12,7 +12,7 @@ from emotone.errors import ConfigError
 #: Settings that a resumed run may change, as they do not change what a step does.
 RUN_FREE = frozenset({"device", "keep", "log_every", "patience", "resume", "save_every", "threads"})
 #: The same of a training by likelihood.
-FREE = RUN_FREE | {"epochs", "max_steps", "tensorboard"}
+FREE = RUN_FREE | {"epochs", "max_steps", "shard", "tensorboard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ class Training(RunSettings):
         balanced: Draw the emotions equally often; read by whoever makes the plan of rows.
         max_steps: Steps at most; 0 for no limit.
         tensorboard: Write the log for tensorboard too.
+        shard: Cut the weights over the processes that torchrun started, for a model that one
+            card does not hold; for chat models.
 
     Raises:
         ConfigError: If a value is out of its range.
@@ -126,6 +128,7 @@ class Training(RunSettings):
     balanced: bool = False
     max_steps: int = 0
     tensorboard: bool = False
+    shard: bool = False
 
     def __post_init__(self) -> None:
         check_run_settings(self, "training")
