@@ -29,6 +29,7 @@ import torch
 
 from emotone.lm.chat import FRIEND, prompt_ids
 from emotone.models import load_causal_lm
+from emotone.models.packed import pack_linear_maps, unpack_linear_maps
 from emotone.steering.apply import steering
 from emotone.steering.vectors import EmotionVectors
 from emotone.types import Dialogue
@@ -152,12 +153,11 @@ def ratio(lm: Any, prompt: list[int], rows: int, a: Run, b: Run, rounds: int) ->
 @contextmanager
 def unpacked(model: Any) -> Iterator[None]:
     """Let the maps read their weights as torch does by itself."""
-    maps = {m: vars(m).pop("forward") for m in model.modules() if "forward" in vars(m)}
+    unpack_linear_maps(model)
     try:
         yield
     finally:
-        for module, forward in maps.items():
-            module.forward = forward
+        pack_linear_maps(model)
 
 
 @torch.inference_mode()

@@ -24,6 +24,7 @@ from emotone.engines.carriers import ENGINES, check_everywhere
 from emotone.engines.folder import new_folder
 from emotone.engines.mood import OneMood
 from emotone.errors import DataError, Unsupported, unknown_name
+from emotone.models.packed import is_plain_linear
 from emotone.steering.layers import blocks, fold_target
 from emotone.steering.vector_file import shipped_file, shipped_names
 from emotone.training.adapters import CONFIG, WEIGHTS
@@ -71,7 +72,7 @@ def write_bias_adapter(model: Any, mood: OneMood, engine: str, place: Path) -> N
             )
         linear, divisor = target
         weight: Any = linear.weight
-        turned = type(linear) is not nn.Linear  # GPT-2's maps hold their weight the other way round
+        turned = not is_plain_linear(linear)  # GPT-2's maps hold their weight the other way round
         width_in, width_out = weight.shape if turned else weight.shape[::-1]
         prefix = f"base_model.model.{names[linear]}"
         tensors[f"{prefix}.lora_A.weight"] = torch.zeros(1, width_in)

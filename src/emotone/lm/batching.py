@@ -102,14 +102,14 @@ class _Pass:
         first: Slot of the first row.
         at: Columns, [B, T].
         width: Columns that are read, from 0 on.
-        slots: Slot and column of each row of a pass over one token, on the model's device; None
+        cells: Slot and column of each row of a pass over one token, on the model's device; None
             for a prompt, whose columns follow each other.
     """
 
     first: int
     at: Tensor
     width: int
-    slots: tuple[Tensor, Tensor] | None = None
+    cells: tuple[Tensor, Tensor] | None = None
 
 
 class _Slots:
@@ -168,8 +168,8 @@ def _written(buffer: Tensor | None, new: Tensor, rows: slice, now: _Pass) -> Ten
         buffer = grown
     if buffer is None:
         raise ValueError("the buffer has no room")
-    if now.slots is not None:
-        buffer[now.slots[0], :, now.slots[1]] = new[:, :, 0]
+    if now.cells is not None:
+        buffer[now.cells[0], :, now.cells[1]] = new[:, :, 0]
     else:
         start = int(now.at[0, 0])
         buffer[rows, :, start : start + new.shape[2]] = new
@@ -289,11 +289,10 @@ class Batch:
         """Run the model on columns `at` of rows `first` on; return the last logits, [B, V]."""
         device = next(self.lm.model.parameters()).device
         width = int(at.max()) + 1
-        each = None
+        cells = None
         if at.shape[1] == 1:
-            of_row = torch.arange(first, first + len(at), device=device)
-            each = (of_row, at[:, 0].to(device))
-        now = _Pass(first, at, width, each)
+            cells = (torch.arange(first, first + len(at), device=device), at[:, 0].to(device))
+        now = _Pass(first, at, width, cells)
         for slots in self._slots:
             slots.now = now
         if self._pusher is not None:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emotone.models.packed import is_plain_linear
+
 
 def logits(
     model: nn.Module, states: Tensor, tokens: Tensor | None = None, rows: Tensor | None = None
@@ -28,7 +30,7 @@ def logits(
     """
     config: Any = model.config
     layer: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
-    if tokens is not None and type(layer) is not nn.Linear:  # a packed layer has no rows to take
+    if tokens is not None and not is_plain_linear(layer):  # a quantised one has no rows
         return logits(model, states).gather(-1, tokens)
     if getattr(config, "scale_decoder_outputs", False):  # T5 with tied embeddings
         states = states * config.d_model**-0.5

@@ -22,7 +22,9 @@ class CausalLM:
     """A language model with its tokenizer.
 
     Args:
-        model: In evaluation mode and frozen; float32 on a CPU, bfloat16 on CUDA.
+        model: In evaluation mode; float32 on a CPU, bfloat16 on CUDA. `load_causal_lm` freezes it
+            and packs its maps (`emotone.models.packed`): whoever trains weights of it asks for
+            their gradients first.
         tokenizer: Pads on the left and has a pad token and a chat template.
         name: What to call it in replies and files.
         revision: What exactly the weights are.

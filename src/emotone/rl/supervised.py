@@ -19,7 +19,6 @@ from torch import nn
 from emotone.data.batch import plan
 from emotone.nn.losses import Losses
 from emotone.rl.policy import Policy, Prompts, Replies, trainable_parameters
-from emotone.training.adapters import adapted_blocks
 from emotone.training.loop import fit
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Fitted, Training
@@ -86,6 +85,7 @@ def supervise(
     out: Path,
     depends_on: Mapping[str, Any] | None = None,
     dev_batch: int = 64,
+    blocks: Sequence[nn.Module] = (),
     progress: bool = True,
 ) -> Fitted:
     """Train a policy to give the replies of a corpus; the value head takes no part.
@@ -98,6 +98,7 @@ def supervise(
         out: Folder of the run.
         depends_on: What else the run depends on.
         dev_batch: Rows of a batch that is only measured.
+        blocks: As for `fit`; a policy that was cut has what it learned, and answers nothing.
         progress: Whether to show progress.
 
     Raises:
@@ -132,7 +133,7 @@ def supervise(
             settings=settings,
             out=out,
             depends_on=depends_on,
-            blocks=adapted_blocks(policy.module),
+            blocks=blocks,
             progress=progress,
         )
     finally:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from emotone.errors import Unsupported
+from emotone.models.packed import is_plain_linear
 
 Site = Literal["resid", "attn_out", "mlp_out"]
 SITES: tuple[Site, ...] = ("resid", "attn_out", "mlp_out")
@@ -171,7 +172,7 @@ def fold_target(model: nn.Module, block: nn.Module, site: Site) -> tuple[nn.Modu
         target = block.get_submodule(known.attention_out if site == "attn_out" else known.mlp_out)
     except AttributeError:  # a mixture-of-experts block has no single map
         return None
-    if type(target) is not nn.Linear and type(target).__name__ != "Conv1D":
+    if not is_plain_linear(target) and type(target).__name__ != "Conv1D":
         # Quantised maps differ in how they treat a bias, and an adapter's map holds it inside.
         return None
     weight: Any = target.weight

@@ -32,7 +32,7 @@ from emotone.lm.decode import SEARCHES
 from emotone.lm.told import Told
 from emotone.models import devices
 from emotone.models.catalog import languages_of
-from emotone.training.adapters import Adapters
+from emotone.training.adapters import Adapters, adapted_blocks
 from emotone.training.log import note
 from emotone.training.seeding import seed_for
 from emotone.training.settings import Training
@@ -205,7 +205,9 @@ def train(config: Config, out: Path) -> Path:
         )
     place = devices.place(config.training.device)
     # What is cut over several cards may be too large for one.
-    lm = load_causal_lm(config.model, "cpu" if config.training.shard else str(place.type))
+    lm = load_causal_lm(config.model, "cpu" if config.training.shard else place.type)
+    if config.training.shard and place.type == "cuda":
+        lm.model.bfloat16()  # rounded as it is where it is loaded on a card
     policy = CausalPolicy(
         lm.model.float(),
         lm.tokenizer,
@@ -223,6 +225,7 @@ def train(config: Config, out: Path) -> Path:
         token_pairs(policy, dev, config, seed + 1),
         settings=config.training,
         out=out,
+        blocks=adapted_blocks(policy.model),
         depends_on={
             "data": hashes,
             "model": lm.revision,

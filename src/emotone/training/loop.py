@@ -80,7 +80,8 @@ def fit(
         What came of it.
 
     Raises:
-        ConfigError: If the run to resume depends on something else.
+        ConfigError: If the run to resume depends on something else, or `settings.shard` is on for a
+            model that cannot be cut.
         CheckpointError: If the checkpoint to resume is damaged.
         DataError: If there is nothing to learn from.
         RunError: If the loss is not a number, or the folder cannot be written.
@@ -269,11 +270,12 @@ class _Likelihood:
         self.model.eval()
         with torch.no_grad(), team.autocast(self.settings.precision):
             for number, batch in enumerate((self.dev_batches or list)()):
-                if interrupted():
-                    breaks += 1
+                breaks += interrupted()
+                # Passes of weights that are cut need all processes: they break off together.
+                if (team.sum(breaks) if self.sharded else breaks).item():
                     break
                 own = number % team.world == team.rank
-                # Each process must know the names, and take part in passes of weights that are cut.
+                # Each process must know the names.
                 if own or number == 0 or self.sharded:
                     losses = self.model(batch.to(team.device))
                     total.add(*vector(losses, team.device, counts=own))

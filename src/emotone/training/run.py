@@ -33,6 +33,7 @@ from emotone.training.log import Display, Log, note
 from emotone.training.resume import resumed_from
 from emotone.training.seeding import own_randomness
 from emotone.training.settings import RunSettings
+from emotone.training.sharding import is_cut
 from emotone.training.state import State, as_json, from_json, step_of
 from emotone.training.stopping import Stopped, StopRequest, stop_requests
 
@@ -327,16 +328,17 @@ class Run(Generic[S]):
         task.collect(state)
         state.seconds = self.seconds()
         moments, state.optimizer = optim.flatten(task.parameters, task.optimizer)
-        # By all processes, as they may hold a part each.
-        model, optimizer = checkpoints.copied(task.tensors()), checkpoints.copied(moments)
+        weights: Mapping[str, Tensor] = {}
+        if self.log is not None or is_cut(task.tensors()):  # by all that hold a part
+            weights, moments = checkpoints.copied(task.tensors()), checkpoints.copied(moments)
         if self.log is not None:  # the first process
             state.log_bytes = self.log.synced()
             here = state.best is not None and state.best_step == state.step and not state.pending
             checkpoints.save(
                 self.folder,
                 state.step,
-                model=model,
-                optimizer=optimizer,
+                model=weights,
+                optimizer=moments,
                 best=None if here else self.best,
                 state=as_json(state),
                 keep=self.settings.keep,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -46,8 +46,13 @@ def gather_learned(model: nn.Module) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor without its gradient, gathered if it is cut: then all processes must ask."""
-    part: Any = tensor.detach()
-    return part.full_tensor() if hasattr(part, "full_tensor") else part
+    values: Any = tensor.detach()
+    return values.full_tensor() if hasattr(values, "full_tensor") else values
+
+
+def is_cut(tensors: Mapping[str, Tensor]) -> bool:
+    """Tell whether this process holds only a part of some tensor."""
+    return any(hasattr(tensor, "full_tensor") for tensor in tensors.values())
 
 
 def cut_like(tensor: Tensor, other: Tensor) -> Tensor:

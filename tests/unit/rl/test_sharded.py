@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -69,17 +67,27 @@ def test_two_processes_with_half_the_weights_each_equal_one(gloo, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_two_processes_began_one_ends(gloo, tmp_path):
-    process = torchrun(tmp_path / "two", epochs=200, save_every=1, shard=True)
-    while not (tmp_path / "two" / "log.jsonl").exists() or len(rows(tmp_path / "two")) < 3:
-        time.sleep(0.05)
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    assert "asked to stop; saved" in process.communicate(timeout=300)[1]
-    done = max(row["step"] for row in rows(tmp_path / "two"))
-    steps = {"max_steps": done + 9, "epochs": 200, "save_every": 1}
-    toy.train(tmp_path / "two", **steps)
-    toy.train(tmp_path / "one", **steps)
+@pytest.mark.parametrize("first_is_cut", [True, False])
+def test_a_run_goes_on_with_another_number_of_processes(gloo, tmp_path, first_is_cut):
+    toy.train(tmp_path / "one", max_steps=10)
+    for steps, cut in ((6, first_is_cut), (10, not first_is_cut)):
+        if cut:
+            process = torchrun(tmp_path / "both", max_steps=steps, shard=True)
+            said = process.communicate(timeout=300)[1]
+            assert process.returncode == 0, said
+        else:
+            toy.train(tmp_path / "both", max_steps=steps)
+    check_alike(tmp_path / "one", tmp_path / "both")
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_in_the_middle_of_an_evaluation_stops_both(gloo, tmp_path):
+    process = torchrun(tmp_path / "two", shard=True, signalled="1")
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode != 0
+    assert "asked to stop; saved" in said
+    toy.train(tmp_path / "two")
+    toy.train(tmp_path / "one")
     check_alike(tmp_path / "one", tmp_path / "two")
 
 
