@@ -152,12 +152,14 @@ def ratio(lm: Any, prompt: list[int], rows: int, a: Run, b: Run, rounds: int) ->
 
 @contextmanager
 def unpacked(model: Any) -> Iterator[None]:
-    """Let the maps read their weights as torch does by itself."""
+    """Let the maps read their weights as torch does by itself; they are packed again at the end."""
     unpack_linear_maps(model)
     try:
         yield
     finally:
         pack_linear_maps(model)
+        with torch.inference_mode():
+            model(input_ids=torch.tensor([[0]]))
 
 
 @torch.inference_mode()

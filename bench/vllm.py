@@ -4,7 +4,7 @@
 
 Start the server as docs/how-to/vllm.md says, with `EMOTONE_VLLM_FOLDERS` below `--names`. Asked are
 
-- twenty posts in four moods, all at once and greedy: how many of the replies have the same tokens
+- twenty posts in four moods, all at once and greedy: how many of the replies are the same texts
   in transformers, which reads the adapter of the mood by peft, and in how many `en-score` hears it;
 - tokens a second of eight clients: the bare model, one mood for all, and four moods by turns;
 - names that are no mood;
@@ -89,7 +89,9 @@ class Server:
         return statistics.median(rates[1:])  # the first loads adapters
 
 
-def expected(model: str, moods: MoodAdapters, shared: Path, mix: str, posts: list[str]) -> Any:
+def expected(
+    model: str, moods: MoodAdapters, shared: Path | None, mix: str, posts: list[str], tokens: int
+) -> list[str]:
     """Write the greedy replies in transformers, from the adapter as peft reads it."""
     lm = load_causal_lm(model, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
@@ -98,11 +100,13 @@ def expected(model: str, moods: MoodAdapters, shared: Path, mix: str, posts: lis
         write_mood_adapter(moods, doses, place, shared=shared)
         fold_adapters(lm.model, place)
     reference = Reference(lm, None, moods.card.system_prompt or "")
-    return reference, reference.replies(posts, 32, moody=False)
+    return reference.replies(posts, tokens, moody=False)
 
 
-def replies(server: Server, moods: MoodAdapters, folder: Path, model: str) -> dict[str, Any]:
+def replies(server: Server, moods: MoodAdapters, place: Path, model: str) -> dict[str, Any]:
     """Ask for four moods in one batch, and compare with transformers and with the judge."""
+    folder = place if place.is_dir() else place.parent
+    shared = folder if moods.card.adapters else None
     posts = [*POSTS, *MORE]
     asked = [MOODS[i % len(MOODS)] for i in range(len(posts))]
     lm: CausalLM = load_causal_lm(model, device="cpu")
@@ -112,12 +116,15 @@ def replies(server: Server, moods: MoodAdapters, folder: Path, model: str) -> di
         given = list(
             pool.map(server.ask, [f"{server.name}@{mix}" for mix in asked], prompts),
         )
+    if refused := [answer for answer in given if answer[0] != 200]:
+        raise RuntimeError(f"the server refused {len(refused)} replies: {refused[0]}")
     same, first_words, heard = 0, 0, 0
     judge = open_judge(SCORE["en"], "everyday")
     rows: list[dict[str, str]] = []
     for mix in MOODS:
         own = [i for i, one in enumerate(asked) if one == mix]
-        _, texts = expected(model, moods, folder, mix, [posts[i] for i in own])
+        asking = [posts[i] for i in own]
+        texts = expected(model, moods, shared, mix, asking, server.tokens)
         said = [str(given[i][1]).strip() for i in own]
         scores = judge.classify(said, [posts[i] for i in own])
         parts = {emotion.label for emotion, _ in EmotionMix.parse(mix, EVERYDAY).parts}

@@ -64,7 +64,8 @@ def fit(
             ones where there is no development data or `ends_best` is false.
         train_plan: Row indices of each global batch of an epoch, from its number (from 0).
         collate: Makes the batch of some rows, with `.to(device)`.
-        dev_batches: Batches of the development data; each process takes its share of them.
+        dev_batches: Batches of the development data; each process takes its share of them, or
+            reads all of them where the weights are cut.
         settings: How.
         out: Folder of the run, for `checkpoints/` and `log.jsonl`; all processes see the same one.
         depends_on: What else the run depends on, such as a fingerprint of the data, of values that
@@ -270,9 +271,10 @@ class _Likelihood:
         self.model.eval()
         with torch.no_grad(), team.autocast(self.settings.precision):
             for number, batch in enumerate((self.dev_batches or list)()):
-                breaks += interrupted()
+                stop = interrupted()
+                breaks += stop
                 # Passes of weights that are cut need all processes: they break off together.
-                if (team.sum(breaks) if self.sharded else breaks).item():
+                if team.sum(breaks).item() if self.sharded else stop:
                     break
                 own = number % team.world == team.rank
                 # Each process must know the names.

@@ -197,3 +197,78 @@ def test_what_a_killed_server_left_is_removed_and_what_is_used_stays(
     assert not left.exists()
     resolver_of(companion, cache).open()
     assert place.is_dir()
+
+
+def watched(uses: Any, *messages: dict[str, Any], breaks: bool = False) -> None:
+    """Let a request pass the plug-in, whose answer is some messages."""
+    from emotone_vllm.turnover import _Watch
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+        if breaks:
+            raise ConnectionError
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def ask() -> None:
+        await _Watch(app, uses)({"type": "http"}, None, send)  # pyright: ignore[reportArgumentType]
+
+    if breaks:
+        with pytest.raises(ConnectionError):
+            asyncio.run(ask())
+    else:
+        asyncio.run(ask())
+
+
+BODY = {"type": "http.response.body"}
+
+
+def test_a_request_that_ended_whole_lets_its_names_go(registry: Registry):
+    from emotone_vllm.uses import Uses
+
+    uses = Uses(lambda: 0.0)
+    uses.look_up("a")
+    watched(uses, {"type": "http.response.start"}, BODY | {"more_body": True}, BODY)
+    assert list(uses.idle(["a"])) == ["a"]
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_stream_that_was_left_keeps_its_names(registry: Registry, breaks: bool):
+    from emotone_vllm.uses import LINGER, Uses
+
+    clock = [0.0]
+    uses = Uses(lambda: clock[0])
+    begun = uses.begin()
+    uses.end(begun, whole=True)
+    watched(uses, BODY | {"more_body": True}, breaks=breaks)
+    uses.look_up("a")
+    assert list(uses.idle(["a"])) == []
+    clock[0] = LINGER + 1
+    assert list(uses.idle(["a"])) == ["a"]
+
+
+def test_the_servers_part_takes_over_what_is_registered(
+    companion: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    from argparse import Namespace
+
+    import emotone_vllm
+    from emotone_vllm.turnover import Turnover
+
+    parts: list[Any] = []
+    app = SimpleNamespace(add_middleware=lambda kind, **more: parts.append((kind, more)))
+    Turnover().attach_router(app)
+    assert parts == []  # nothing is registered
+    monkeypatch.setenv("EMOTONE_VLLM_MOODS", str(companion))
+    monkeypatch.setenv("EMOTONE_VLLM_CACHE", str(tmp_path / "cache"))
+    emotone_vllm.register()
+    resolver = registry.resolvers["emotone"]
+    table = models()
+    Turnover().attach_router(app)
+    state = SimpleNamespace(openai_serving_models=table)
+    asyncio.run(Turnover().init_state(object(), state, Namespace()))
+    assert parts[0][1] == {"uses": resolver.uses}
+    table.lora_requests["tiny@joy:60"] = object()
+    assert list(resolver.uses.idle(["tiny@joy:60"])) == ["tiny@joy:60"]
