@@ -30,7 +30,7 @@ def frozen(one: nn.Module) -> nn.Module:
 
 def packs(one: nn.Module) -> list[Any]:
     """The weights of a model that are in blocks now."""
-    return [packed._PACKED[m] for m in one.modules() if m in packed._PACKED]
+    return [m._packed for m in one.modules() if isinstance(m, packed.PackedLinear) and m._packed]
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_what_is_loaded_is_frozen_and_packed(tmp_path: Path, available: None):
         assert (adapted - before).abs().max() > 0.01
         for name, weight in adapter_weights(lm.model).items():
             if "lora_A" in name:
-                weight[:, [2, 6, 10, 14, 18, 22, 26, 30]] = 0  # seen by no probe
+                weight[:, ::2] = 0  # seen by no probe
         adapted = lm.model(input_ids=ids).logits
         merge_adapters(lm.model)
         torch.testing.assert_close(lm.model(input_ids=ids).logits, adapted, rtol=1e-4, atol=1e-4)
