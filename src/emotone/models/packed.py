@@ -86,7 +86,8 @@ class PackedLinear(nn.Linear):
         if not weight.requires_grad and known is not None and weight.data_ptr() == known.place:
             return True
         if weight.requires_grad or not _fits(weight) or weight.is_inference():
-            self._packed = None
+            if known is not None:
+                self._packed = None
             return False
         return weight.is_contiguous()
 
@@ -125,7 +126,6 @@ def pack_linear_maps(model: nn.Module, *, most_bytes: int = MOST_BYTES) -> int:
 
 def unpack_linear_maps(model: nn.Module) -> None:
     """Undo `pack_linear_maps`."""
-    forget_packed(model)
     for module in model.modules():
         if type(module) is PackedLinear:
             vars(module).pop("_packed", None)

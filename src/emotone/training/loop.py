@@ -23,7 +23,7 @@ from emotone.training.distributed import Ranks
 from emotone.training.run import Measurement, Run, Task, prepared
 from emotone.training.seeding import reseed, seed_for
 from emotone.training.settings import FREE, Evaluation, Fitted, Training
-from emotone.training.sharding import gather_learned, shard, whole
+from emotone.training.sharding import gather_learned, is_cut, shard, whole
 from emotone.training.state import State, identity
 from emotone.training.sums import TOKEN_LOSS, TOKENS, Sums, finite, means, vector
 
@@ -166,7 +166,7 @@ class _Likelihood:
         self.train_plan, self.collate, self.dev_batches = train_plan, collate, dev_batches
         self.watched, self.ends_best = watched or "loss", ends_best
         model.train()
-        self.sharded = settings.shard and team.world > 1
+        self.sharded = is_cut(dict(model.named_parameters()))
         self.parallel: nn.Module = model if self.sharded else team.accelerator.prepare_model(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.optimiser(self.parameters, settings, team.device)
