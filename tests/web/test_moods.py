@@ -185,3 +185,5 @@ def test_served_names_are_never_paths():
     assert split_id("mine@joy:60", served)[1] == "joy:60"
     with pytest.raises(UnknownName, match="unknown model"):
         split_id("/etc/passwd", served)
+    with pytest.raises(UnknownName, match="no mood stands behind 'mine@'"):
+        split_id("mine@", served)

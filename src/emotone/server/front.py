@@ -109,10 +109,10 @@ def loras_of(server: Server, adapters: MoodAdapters) -> dict[str, int]:
     found = {PurePath(str(row["path"]).replace("\\", "/")).stem: int(row["id"]) for row in rows}
     wanted = [*adapters.labels, *([SHARED] if adapters.card.adapters else [])]
     if missing := [label for label in wanted if label not in found]:
-        files = ",".join(f"{label}{SUFFIX}" for label in wanted)
+        files = ",".join(f"{label}{SUFFIX}:0" for label in wanted)
         raise ConfigError(
             f"{server.url} has no adapter of {', '.join(missing)}; start llama-server with"
-            f" --lora-init-without-apply --lora {files}"
+            f" --lora-scaled {files}"
         )
     return {label: found[label] for label in wanted}
 

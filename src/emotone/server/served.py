@@ -97,9 +97,11 @@ def split_id(name: str, served: Mapping[str, Served]) -> tuple[Served, str]:
     """Part a model id like "smollm2@joy:60" into what is served and the mood, "" for none.
 
     Raises:
-        UnknownName: If nothing of that name is served.
+        UnknownName: If nothing of that name is served, or no mood stands behind its "@".
     """
-    plain, _, mood = name.partition("@")
+    plain, sign, mood = name.partition("@")
     if plain not in served:
         raise UnknownName(str(unknown_name("model", plain[:100], served)))
+    if sign and not mood:
+        raise UnknownName(f"no mood stands behind {name!r}; add one, as in {f'{name}joy:60'!r}")
     return served[plain], mood

@@ -1,6 +1,6 @@
 """The plug-in of vLLM without vLLM: a double of the three classes of it that are used.
 
-`python -m bench.vllm` asks a real server.
+`python -m bench.engines` asks a real server.
 """
 
 from __future__ import annotations

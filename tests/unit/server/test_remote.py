@@ -1,7 +1,7 @@
 """The door before vLLM and llama.cpp: moods become names, or scales of adapters; the rest passes.
 
-Both are doubles here that record what they were asked; `bench/vllm.py` asks a real vLLM. What
-llama-server reads and says is as its documentation of autumn 2026 has it.
+Both are doubles here that record what they were asked; `bench/engines.py` asks real ones. What
+llama-server answers was recorded from one (llama_server.json).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from emotone.server.child import command_of, environment_of, started
 from emotone.server.front import largest_rank, loras_of, serve_before
 from emotone.server.remote import Engine, build
 from emotone.server.settings import Settings
-from emotone.server.upstream import Upstream
+from emotone.server.upstream import Upstream, refusal
 from emotone.steering.gates import Factors
 from emotone.steering.mood_adapters import MoodAdapters
 from emotone.steering.tiny import tiny_vectors
@@ -72,8 +72,8 @@ class Double:
 
         @app.get("/lora-adapters")
         async def loras() -> Any:
-            return [{"id": i, "path": f"/m/{name}.gguf", "scale": 0.0}
-                    for i, name in enumerate(self.loras)]  # fmt: skip
+            row = recorded()["lora_adapters"][0]
+            return [row | {"id": i, "path": f"/m/{name}.gguf"} for i, name in enumerate(self.loras)]
 
         @app.post("/v1/{path:path}")
         async def write(path: str, request: Request) -> Any:
@@ -85,10 +85,14 @@ class Double:
                 return error(400, "temperature must be lower", "temperature")
             if body.get("temperature") == 6:
                 return PlainTextResponse("Traceback /secret/place", 500)
+            if body.get("stream") and body.get("lora"):
+                return StreamingResponse(iter([recorded()["stream"]]), 200, {}, "text/event-stream")
             if body.get("stream"):
                 return StreamingResponse(self.pieces(), media_type="text/event-stream")
             if body.get("temperature") == 7:
                 await self.long(request)
+            if body.get("lora"):
+                return recorded()["answer"]
             text = {"message": {"role": "assistant", "content": "Oh no."}}
             choice = text if path.startswith("chat") else {"text": "Oh no."}
             return {"id": "1", "model": body["model"], "choices": [choice], "usage": {}}
@@ -107,6 +111,11 @@ class Double:
         while not await request.is_disconnected():
             await asyncio.sleep(0.05)
         self.left.set()
+
+
+def recorded() -> dict[str, Any]:
+    """Return what a real llama-server was asked and answered."""
+    return json.loads(Path(__file__).with_name("llama_server.json").read_text(encoding="utf-8"))
 
 
 def error(status: int, message: str, param: str) -> JSONResponse:
@@ -275,6 +284,21 @@ def test_to_llama_cpp_a_mood_is_the_scales_of_its_adapters(tmp_path: Path, doubl
     assert {asked["model"] for asked in double.asked} == {"tiny"}
     assert row["emotone"]["system"] == "llamacpp"
     assert row["emotone"]["dose"] == doses
+
+
+def test_what_llama_server_answers_passes(tmp_path: Path, double: Double):
+    with door(tmp_path, double, moods(), {"joy": 3, "fear": 1, "anger": 2}) as client:
+        row = chat(client, emotion="joy:60", temperature=0, max_tokens=6).json()
+        pieces = chat(client, emotion="joy:60", temperature=0, max_tokens=6, stream=True).text
+    whole = recorded()
+    assert double.asked[0].keys() - {"path", "key"} == whole["asked"].keys()
+    assert row["choices"] == whole["answer"]["choices"]
+    assert row["usage"] == whole["answer"]["usage"]
+    assert row["emotone"]["emotion"] == "joy:60"
+    assert [line for line in pieces.splitlines() if "content" in line] == [
+        line for line in whole["stream"].splitlines() if "content" in line
+    ]
+    assert refusal(400, json.dumps(whole["refusal"]).encode()).status_code == 400
 
 
 def test_adapters_of_llama_server_are_known_by_their_files(tmp_path: Path, double: Double):

@@ -1,14 +1,15 @@
-"""Moods by name on a real vLLM server, against transformers with the same adapters.
+"""Moods by name on a real engine, against transformers with the same adapters.
 
-`python -m bench.vllm URL --moods FOLDER [--model smollm2] [--names 1000] [--output FILE]`
+`python -m bench.engines URL --moods FOLDER [--model smollm2] [--names 1000] [--output FILE]`
 
-Start the server as docs/how-to/vllm.md says, with `EMOTONE_VLLM_FOLDERS` below `--names`. Asked are
+URL is a vLLM that was started as docs/how-to/vllm.md says, with `EMOTONE_VLLM_FOLDERS` below
+`--names`, or the door before a llama-server (docs/how-to/llamacpp.md). Asked are
 
 - twenty posts in four moods, all at once and greedy: how many of the replies are the same texts
   in transformers, which reads the adapter of the mood by peft, and in how many `en-score` hears it;
 - tokens a second of eight clients: the bare model, one mood for all, and four moods by turns;
 - names that are no mood;
-- many moods, one after the other: folders on the disk, and memory of the server (`--pid`).
+- many moods, one after the other: folders on vLLM's disk, and memory of the server (`--pid`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ NO_MOODS = ("@", "@nonsense:60", "@joy:900", "@joy:sixty", "@../../etc", "@joy:6
 
 
 class Server:
-    """A vLLM server that is asked for completions of token ids."""
+    """A server that is asked for completions of token ids."""
 
     def __init__(self, url: str, name: str, tokens: int) -> None:
         self.client = httpx.Client(base_url=url, timeout=600)
@@ -132,7 +133,7 @@ def replies(server: Server, moods: MoodAdapters, place: Path, model: str) -> dic
             same += reply == text.strip()
             first_words += reply.split()[:8] == text.split()[:8]
             heard += score.label in parts
-            rows.append({"post": posts[i], "mood": mix, "vllm": reply, "transformers": text})
+            rows.append({"post": posts[i], "mood": mix, "engine": reply, "transformers": text})
     return {"same": same, "same first 8 words": first_words, "heard": heard, "rows": rows}
 
 
