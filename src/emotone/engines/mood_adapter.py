@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,13 @@ def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat([down.float() for down in downs]), torch.cat([up.float() for up in ups], 1)
 
 
+@lru_cache(maxsize=1)
 def _shared_maps(folder: Path, digest: str) -> _Maps:
-    """Read the shared adapters: path -> A, and B with their scale in it."""
+    """Read the shared adapters: path -> A, and B with their scale in it.
+
+    Once, for an engine that asks for mood after mood: reading is most of the time of a mix, and
+    each `load_file` of safetensors leaves two numbers a tensor behind.
+    """
     config, saved = read_adapters(folder)
     if digest != sha256(folder / WEIGHTS):
         raise CheckpointError(
