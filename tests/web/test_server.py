@@ -434,7 +434,7 @@ def test_a_post_of_self_harm_gets_no_anger_and_a_pointer(client: httpx.Client):
         ({"emotion": " -> ".join(["joy"] * 20)}, 400, "8 or fewer"),
         ({"model": "../../etc/passwd"}, 404, "unknown model"),
         ({"model": "/etc/passwd@joy"}, 404, "unknown model"),
-        ({"model": "tiny@"}, 200, ""),
+        ({"model": "tiny@"}, 400, "no mood stands behind"),
         ({"empathy": "reaction:2"}, 400, "empathy"),
         ({"temperature": 0, "n": 2}, 400, "ask for one"),
         ({"logit_bias": {"5": 1}}, 400, "logit_bias"),
