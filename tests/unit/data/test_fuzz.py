@@ -5,11 +5,12 @@ About 500 files in a usual run; `-m slow` makes more than 5,000.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,15 @@ def _read_both_ways(name: str, where: Path, split: str | None, files: set[str]) 
     assert any(said.startswith(file) for file in files), said
     assert len(said) < 2000
     assert said.isprintable(), said
+
+
+@pytest.fixture(autouse=True)
+def others_are_swept_away_before() -> Iterator[None]:
+    """What other tests left is not collected within a recursion that has no room for it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize("name", NAMES)
