@@ -50,6 +50,7 @@ DATA = {
             ("en-sense", ENGLISH, 45, "train-b", "of machines"),
             ("en-sense-label", ENGLISH, 40, "train-a", "of machines"),
             ("zh-sense", CHINESE, 45, "train-b", NEAR),
+            ("zh-sense-label", CHINESE, 40, "train-a", "of machines"),
         )
     },
 }

@@ -123,7 +123,8 @@ def agreement(
         if before is not None and not again(folder.name):
             table["sense"][folder.name] = before["sense"][folder.name]
             for system, row in before["systems"].items():
-                table["systems"][system][folder.name] = row[folder.name]
+                if folder.name in row:  # not of a system that was rated since
+                    table["systems"][system][folder.name] = row[folder.name]
             continue
         judge = open_sense(folder)
         chances = np.asarray(judge.content([(r.post, r.reply) for r in rated]))

@@ -59,6 +59,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
         ),
         "rate": 4e-4, "repeat": 2, "batch": 32, "most": 2500, "seed": 3,
     },
+    "zh-sense-label": {
+        "spec": TrunkSpec(
+            "gemma3-270m", layers=12, max_tokens=48, max_post=48, pooling="mean+last",
+            frozen=7, rank=16, alpha=32, **LINES,
+        ),
+        "rate": 4e-4, "repeat": 2, "batch": 32, "most": 1500, "seed": 4,
+    },
 }  # fmt: skip
 
 

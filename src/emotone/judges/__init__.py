@@ -2,8 +2,8 @@
 
 Roles, one judge each: `en-label` and `zh-label` may label training data and calibrate; `en-score`
 and `zh-score` are for results only; `empathy-reward` trains, `empathy-score` scores; of the judges
-of sense `en-sense` and `zh-sense` score, `en-sense-label` chooses and rewards. Judges of different
-roles share no training text.
+of sense `en-sense` and `zh-sense` score, `en-sense-label` and `zh-sense-label` choose and reward.
+Judges of different roles share no training text.
 
 Judges of emotion are an `encoder` or count `ngram`s; an `identifier` of empathy has networks
 (`identifier_net`) that read a context once for all its responses (`context_states`). `card` is what
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 #: What labels and what scores, by language.
 LABEL = {"en": "en-label", "zh": "zh-label"}
 SCORE = {"en": "en-score", "zh": "zh-score"}
-#: What scores sense, and what chooses by it; no Chinese one chooses yet.
+#: What scores sense, and what chooses by it.
 SENSE_SCORE = {"en": "en-sense", "zh": "zh-sense"}
-SENSE_CHOOSE = {"en": "en-sense-label"}
+SENSE_CHOOSE = {"en": "en-sense-label", "zh": "zh-sense-label"}
 
 
 def names() -> list[str]:
