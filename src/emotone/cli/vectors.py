@@ -121,6 +121,8 @@ def make(
     judge = open_judge(LABEL[of], "everyday")
     lm = load_causal_lm(model, device=device)
     checkpoint, replies = file.with_suffix(".fit"), file.with_suffix(".sweep.json")
+    minutes = round(making.expected_seconds(lm, of, chosen) / 60)
+    options.note(f"about {max(minutes, 1)} min on this machine; a run that is stopped goes on")
     with _bar("fitting") as progress:
         vectors = making.make_vectors(
             lm, of, settings=chosen, checkpoint=checkpoint, progress=progress

@@ -13,6 +13,7 @@ less that of neutral replies.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from emotone.errors import DataError, UsageError, number_of
 from emotone.identity import digest
 from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.models import chat_template_hash
-from emotone.steering.calibrate import Limits, SweepSettings
+from emotone.steering.calibrate import Limits, SweepSettings, shipped_posts
 from emotone.steering.card import VectorsCard
 from emotone.steering.companion import CompanionSettings, Exchange, learn
 from emotone.steering.dose import Curve
@@ -52,6 +53,9 @@ FEWEST_TEXTS = 12
 _NEUTRAL = str(EVERYDAY.neutral)
 #: Sum over blocks of a defined mood's push at dose 1, in activation lengths, as `extract` has it.
 _TOTAL = 0.5
+#: Seconds that a token of the fit takes, and an answer of the sweep, as multiples of those that
+#: reading one token takes.
+_STEP, _WRITTEN = 3.0, 60.0
 #: Emotions that a judge hears.
 JUDGED = everyday.EMOTIONS[:7]
 #: What is tried and allowed where dose is measured. Affection speaks of the user, not of the post's
@@ -102,7 +106,7 @@ def make_vectors(
         lang: Language of the contrast set.
         settings: See `MakeSettings`.
         checkpoint: Folder that keeps the state, so that a killed run goes on; None keeps none.
-        progress: Called with (steps done, steps in all).
+        progress: Called with (steps done, steps in all), of which the first read texts.
 
     Raises:
         Unsupported: If the blocks of the model are not found.
@@ -116,7 +120,19 @@ def make_vectors(
         if label != EVERYDAY.neutral and any(label in line.replies for line in lines)
     ]
     system = FRIENDS[lang]
-    listener, norms = listener_of(lm, lines, system)
+    passes = 0
+
+    def reading(done: int, total: int) -> None:
+        nonlocal passes
+        passes = total
+        if progress is not None:
+            progress(done, total + settings.steps)
+
+    def fitting(done: int, total: int) -> None:
+        if progress is not None:
+            progress(passes + done, passes + total)
+
+    listener, norms = listener_of(lm, lines, system, progress=reading)
     lines = _visited(lines, settings)
     directions = learn(
         lm.model,
@@ -137,7 +153,7 @@ def make_vectors(
         ),
         low_rank=False,
         checkpoint=checkpoint,
-        progress=progress,
+        progress=fitting,
     )
     if untaught := [label for label, direction in directions.items() if not direction.any()]:
         raise DataError(
@@ -155,6 +171,43 @@ def make_vectors(
         notes={"texts": f"everyday ({lang}), Apache-2.0", "nearest": nearest(directions, norms)},
     )
     return EmotionVectors(directions, card, listener)
+
+
+def expected_seconds(
+    lm: CausalLM, lang: Lang = "en", settings: MakeSettings | None = None
+) -> float:
+    """Tell how long making and calibrating vectors takes, from a first look at some texts.
+
+    A few texts are read twice, the second time by the clock. What the fit and the sweep cost beside
+    that was measured on two models (`_STEP`, `_WRITTEN`), so it is right within about a half.
+    """
+    settings = settings or MakeSettings()
+    lines, system = contrast(lang, moods=settings.moods), FRIENDS[lang]
+
+    def tokens(some: Sequence[everyday.Line], *, prompts: bool) -> int:
+        """Count tokens; a reply's prompt too where it is read anew for each."""
+        heads = [len(prompt_ids(lm.tokenizer, line.dialogue, system)) for line in some]
+        replies = [[len(lm.tokenizer(r).input_ids) for r in line.replies.values()] for line in some]
+        return sum(
+            head * (len(own) if prompts else 1) + sum(own)
+            for head, own in zip(heads, replies, strict=True)
+        )
+
+    probe = _visited(lines, settings)[:4]
+    pairs = [
+        (prompt_ids(lm.tokenizer, line.dialogue, system), reply)
+        for line in probe
+        for reply in line.replies.values()
+    ]
+    response_means(lm.model, lm.tokenizer, pairs)
+    began = time.perf_counter()
+    response_means(lm.model, lm.tokenizer, pairs)
+    token = (time.perf_counter() - began) / tokens(probe, prompts=True)
+    read = tokens(lines[:: max(1, len(lines) // _TAUGHT)], prompts=True)
+    learned = tokens(_visited(lines, settings), prompts=False)
+    sweep = SWEEPS[lang]
+    answers = len(shipped_posts(lang)) * len(JUDGED) * (len(sweep.doses) + len(sweep.negative))
+    return token * (read + _STEP * learned + _WRITTEN * answers)
 
 
 def data_hash(lines: Sequence[everyday.Line]) -> str:
@@ -185,7 +238,11 @@ def _visited(lines: Sequence[everyday.Line], settings: MakeSettings) -> list[eve
 
 
 def listener_of(
-    lm: CausalLM, lines: Sequence[everyday.Line], system: str
+    lm: CausalLM,
+    lines: Sequence[everyday.Line],
+    system: str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Listener, Tensor]:
     """Teach a listener on some of the lines, evenly drawn.
 
@@ -197,7 +254,8 @@ def listener_of(
         for line in lines[:: max(1, len(lines) // _TAUGHT)]
         for label, reply in line.replies.items()
     ]
-    read = response_means(lm.model, lm.tokenizer, [(p, r) for p, r, _ in texts])
+    pairs = [(prompt, reply) for prompt, reply, _ in texts]
+    read = response_means(lm.model, lm.tokenizer, pairs, progress=progress)
     block = round(LISTEN_AT * len(read.norms))
     labels = [label for *_, label in texts]
     return train_listener(read.means[:, block], labels, block=block), read.norms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +67,7 @@ def response_means(
     site: Site = "resid",
     batch: int = 32,
     max_tokens: int = 256,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ResponseMeans:
     """Average each block's activation over the tokens of a response.
 
@@ -80,6 +81,7 @@ def response_means(
         site: Where to read.
         batch: Texts a forward pass.
         max_tokens: Longest text; see `_within` for longer ones.
+        progress: Called with (passes done, passes in all).
     """
     device = next(model.parameters()).device
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
@@ -104,6 +106,8 @@ def response_means(
             )
             for row, mean in zip(rows, stacked.cpu(), strict=True):
                 means[row] = mean
+            if progress is not None:
+                progress(start // batch + 1, -(-len(order) // batch))
     every = torch.cat(lengths, dim=1) if lengths else torch.zeros(depth, 0)
     return ResponseMeans(
         torch.stack([means[i] for i in range(len(pairs))]),

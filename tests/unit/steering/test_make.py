@@ -19,6 +19,7 @@ from emotone.steering.make import (
     MakeSettings,
     contrast,
     define,
+    expected_seconds,
     make_vectors,
     nearest,
     with_moods,
@@ -65,8 +66,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(made: EmotionVectors, tmp_path: 
     class Killed(Exception):
         pass
 
-    def kill(step: int, _steps: int) -> None:
-        if step == 2:
+    def kill(step: int, steps: int) -> None:
+        if step == steps:
             raise Killed
 
     saves = replace(FEW, save_every=1)
@@ -74,6 +75,21 @@ def test_a_killed_run_goes_on_and_ends_the_same(made: EmotionVectors, tmp_path: 
         make_vectors(tiny_causal_lm(), settings=saves, checkpoint=tmp_path / "fit", progress=kill)
     on = make_vectors(tiny_causal_lm(), settings=saves, checkpoint=tmp_path / "fit")
     assert on.digest() == made.digest()
+
+
+def test_progress_rises_by_one_through_reading_and_fitting():
+    calls: list[tuple[int, int]] = []
+    make_vectors(tiny_causal_lm(), settings=FEW, progress=lambda *call: calls.append(call))
+    total = calls[0][1]
+    assert calls == [(done, total) for done in range(1, total + 1)]
+
+
+def test_the_time_told_in_advance_grows_with_the_steps(monkeypatch: pytest.MonkeyPatch):
+    ticks = iter([0.0, 1.0] * 2)
+    monkeypatch.setattr("emotone.steering.make.time.perf_counter", lambda: next(ticks))
+    lm = tiny_causal_lm()
+    few, more = (expected_seconds(lm, settings=replace(FEW, steps=n)) for n in (2, 20))
+    assert 0 < few < more
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
