@@ -37,8 +37,9 @@ from emotone.steering.companion import CompanionSettings, Exchange, learn
 from emotone.steering.dose import Curve
 from emotone.steering.ears import NOTHING, Ears
 from emotone.steering.fingerprint import fingerprint
+from emotone.steering.layers import blocks
 from emotone.steering.listen import Listener, train_listener
-from emotone.steering.record import response_means
+from emotone.steering.record import block_means, response_means
 from emotone.steering.vectors import EmotionVectors
 
 if TYPE_CHECKING:
@@ -48,14 +49,18 @@ if TYPE_CHECKING:
 LISTEN_AT = 0.7
 #: Lines that a listener is taught on; each has about eight replies.
 _TAUGHT = 260
+#: Replies that tell how long activations are.
+_MEASURED = 128
 #: Fewer texts do not tell a mood from its subject.
 FEWEST_TEXTS = 12
 _NEUTRAL = str(EVERYDAY.neutral)
 #: Sum over blocks of a defined mood's push at dose 1, in activation lengths, as `extract` has it.
 _TOTAL = 0.5
+#: Posts that are read by the clock to tell the time in advance.
+_PROBED = 8
 #: Seconds that a token of the fit takes, and an answer of the sweep, as multiples of those that
 #: reading one token takes.
-_STEP, _WRITTEN = 3.0, 60.0
+_STEP, _ANSWER = 3.0, 60.0
 #: Emotions that a judge hears.
 JUDGED = everyday.EMOTIONS[:7]
 #: What is tried and allowed where dose is measured. Affection speaks of the user, not of the post's
@@ -179,35 +184,34 @@ def expected_seconds(
     """Tell how long making and calibrating vectors takes, from a first look at some texts.
 
     A few texts are read twice, the second time by the clock. What the fit and the sweep cost beside
-    that was measured on two models (`_STEP`, `_WRITTEN`), so it is right within about a half.
+    that was measured on three models (`_STEP`, `_ANSWER`), so it is right within about a half.
     """
     settings = settings or MakeSettings()
     lines, system = contrast(lang, moods=settings.moods), FRIENDS[lang]
 
-    def tokens(some: Sequence[everyday.Line], *, prompts: bool) -> int:
-        """Count tokens; a reply's prompt too where it is read anew for each."""
-        heads = [len(prompt_ids(lm.tokenizer, line.dialogue, system)) for line in some]
-        replies = [[len(lm.tokenizer(r).input_ids) for r in line.replies.values()] for line in some]
+    def tokens(some: Sequence[everyday.Line]) -> int:
+        """Count tokens, those of a post once for all of its replies."""
         return sum(
-            head * (len(own) if prompts else 1) + sum(own)
-            for head, own in zip(heads, replies, strict=True)
+            len(prompt_ids(lm.tokenizer, line.dialogue, system))
+            + sum(len(lm.tokenizer(reply).input_ids) for reply in line.replies.values())
+            for line in some
         )
 
-    probe = _visited(lines, settings)[:4]
+    visited = _visited(lines, settings)
     pairs = [
         (prompt_ids(lm.tokenizer, line.dialogue, system), reply)
-        for line in probe
+        for line in visited[:_PROBED]
         for reply in line.replies.values()
     ]
-    response_means(lm.model, lm.tokenizer, pairs)
+    last = len(blocks(lm.model)) - 1
+    block_means(lm.model, lm.tokenizer, pairs, last)
     began = time.perf_counter()
-    response_means(lm.model, lm.tokenizer, pairs)
-    token = (time.perf_counter() - began) / tokens(probe, prompts=True)
-    read = tokens(lines[:: max(1, len(lines) // _TAUGHT)], prompts=True)
-    learned = tokens(_visited(lines, settings), prompts=False)
+    block_means(lm.model, lm.tokenizer, pairs, last)
+    token = (time.perf_counter() - began) / tokens(visited[:_PROBED])
+    taught = lines[:: max(1, len(lines) // _TAUGHT)]
     sweep = SWEEPS[lang]
     answers = len(shipped_posts(lang)) * len(JUDGED) * (len(sweep.doses) + len(sweep.negative))
-    return token * (read + _STEP * learned + _WRITTEN * answers)
+    return token * (LISTEN_AT * tokens(taught) + _STEP * tokens(visited) + _ANSWER * answers)
 
 
 def data_hash(lines: Sequence[everyday.Line]) -> str:
@@ -255,10 +259,10 @@ def listener_of(
         for label, reply in line.replies.items()
     ]
     pairs = [(prompt, reply) for prompt, reply, _ in texts]
-    read = response_means(lm.model, lm.tokenizer, pairs, progress=progress)
-    block = round(LISTEN_AT * len(read.norms))
-    labels = [label for *_, label in texts]
-    return train_listener(read.means[:, block], labels, block=block), read.norms
+    norms = response_means(lm.model, lm.tokenizer, pairs[:: max(1, len(pairs) // _MEASURED)]).norms
+    block = round(LISTEN_AT * len(norms))
+    means = block_means(lm.model, lm.tokenizer, pairs, block, progress=progress)
+    return train_listener(means, [label for *_, label in texts], block=block), norms
 
 
 def nearest(directions: Mapping[str, Tensor], norms: Tensor) -> dict[str, str]:

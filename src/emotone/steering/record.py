@@ -67,7 +67,6 @@ def response_means(
     site: Site = "resid",
     batch: int = 32,
     max_tokens: int = 256,
-    progress: Callable[[int, int], None] | None = None,
 ) -> ResponseMeans:
     """Average each block's activation over the tokens of a response.
 
@@ -81,7 +80,6 @@ def response_means(
         site: Where to read.
         batch: Texts a forward pass.
         max_tokens: Longest text; see `_within` for longer ones.
-        progress: Called with (passes done, passes in all).
     """
     device = next(model.parameters()).device
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
@@ -106,8 +104,6 @@ def response_means(
             )
             for row, mean in zip(rows, stacked.cpu(), strict=True):
                 means[row] = mean
-            if progress is not None:
-                progress(start // batch + 1, -(-len(order) // batch))
     every = torch.cat(lengths, dim=1) if lengths else torch.zeros(depth, 0)
     return ResponseMeans(
         torch.stack([means[i] for i in range(len(pairs))]),
@@ -158,6 +154,7 @@ def block_means(
     *,
     batch: int = 64,
     max_tokens: int = 256,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Average one block's output over the tokens of each response, [N, d] float32.
 
@@ -171,6 +168,7 @@ def block_means(
         block: Index of the block.
         batch: Responses a forward pass.
         max_tokens: Longest text; see `_within` for longer ones.
+        progress: Called with (prompts done, prompts in all).
     """
     # A state that is not kept by position cannot be continued by several responses.
     if getattr(model, "_is_stateful", False) or not all(prompt for prompt, _ in pairs):
@@ -186,6 +184,7 @@ def block_means(
             responses = [text_ids(tokenizer, pairs[i][1]) for i in part]
             texts.append((part, *_within(list(prompt), responses, max_tokens)))
     texts.sort(key=lambda text: len(text[1]))
+    total = len(texts)
     means = torch.zeros(len(pairs), width(model))
     filler = tokenizer.pad_token_id or 0
     while texts:
@@ -201,6 +200,8 @@ def block_means(
         weight = responses[1].to(states.device, torch.float32)
         mean = torch.einsum("btd,bt->bd", states.float(), weight / weight.sum(1, keepdim=True))
         means[[i for rows, _, _ in together for i in rows]] = mean.cpu()
+        if progress is not None:
+            progress(total - len(texts), total)
     return means
 
 
