@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,8 @@ from emotone.types import Dialogue
 
 #: Target of a token after which nothing is learned.
 NO_TARGET = -100
+#: Step sizes that are tried: the greatest, and halves of it.
+_HALVINGS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def learn(
     start: Mapping[str, Tensor] | None = None,
     site: Site = "resid",
     low_rank: bool = True,
+    search: bool = False,
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
@@ -192,6 +195,7 @@ def learn(
         start: Displacements to go on from, [L, d] each; None starts from nothing.
         site: Where in the block the displacement is added.
         low_rank: Whether adapters learn; without, the model stays as it is.
+        search: Whether the step size of the displacements is searched; `push_lr` is the greatest.
         checkpoint: Folder that keeps the state, so that a killed run goes on; None keeps none.
         progress: Called with (steps done, steps in all).
 
@@ -218,6 +222,10 @@ def learn(
         low_rank=low_rank,
     )
     filler = tokenizer.pad_token_id or 0
+    if search:
+        with frozen(model):
+            rate = pupil.best_rate(pack(draw(tokens, settings, 0), filler), settings.push_lr)
+        settings = replace(settings, push_lr=rate)
 
     def loss(step: int) -> tuple[Tensor, dict[str, float]]:
         nll = pupil.nats(pack(draw(tokens, settings, step), filler)).mean()
@@ -342,6 +350,34 @@ class Pupil:
         return nn.functional.cross_entropy(
             logits(self.model, states[learned]), batch.targets[learned], reduction="none"
         )
+
+    def best_rate(self, batch: Packed, greatest: float) -> float:
+        """Choose, of a step size and halves of it, the best for a first step of Adam.
+
+        Where a few numbers of an activation are hundreds of times the others, as in Gemma, a step
+        that suits the root mean square is far too long for most of them.
+
+        Args:
+            batch: What the step is taken on.
+            greatest: The greatest step size.
+
+        Returns:
+            That with the least loss on the batch.
+        """
+        start = [push.detach().clone() for push in self.free]
+        self.nats(batch).mean().backward()
+        # The first step of Adam is the sign of the gradient.
+        ways = [push.grad.sign() if push.grad is not None else 0.0 for push in self.free]
+        losses: dict[float, float] = {}
+        with torch.no_grad():
+            for rate in (greatest / 2**i for i in range(_HALVINGS)):
+                for push, origin, way in zip(self.free, start, ways, strict=True):
+                    push.copy_(origin - rate * way)
+                losses[rate] = self.nats(batch).mean().nan_to_num(torch.inf).item()
+            for push, origin in zip(self.free, start, strict=True):
+                push.copy_(origin)
+                push.grad = None
+        return min(losses, key=losses.__getitem__)
 
     def train(
         self,

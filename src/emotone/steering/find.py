@@ -14,6 +14,7 @@ from emotone.errors import CheckpointError, SteeringError, unknown_name
 from emotone.files import sha256
 from emotone.models.catalog import entry, known
 from emotone.models.store import cache_root
+from emotone.steering.likeness import Likeness, beside
 from emotone.steering.mood_adapters import open_mood_adapters
 from emotone.steering.moods import Moods
 from emotone.steering.vector_file import (
@@ -138,6 +139,18 @@ def give_adapters(model: nn.Module, vectors: Moods, file: str) -> None:
             " folder again, or take other vectors"
         )
     fold_adapters(model, folder)
+
+
+def likeness_of(vectors: Moods, file: str) -> Likeness | None:
+    """Return how a companion compares posts, from beside its vectors; None where it does not.
+
+    Args:
+        vectors: As `give_adapters` takes them.
+        file: Where from.
+    """
+    if not vectors.card.retrieval:
+        return None
+    return beside((mood_file(file) or _vector_path(file)).parent)
 
 
 def _vector_path(name: str) -> Path:

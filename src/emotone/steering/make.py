@@ -78,7 +78,8 @@ class MakeSettings:
     Args:
         steps: Steps of the fit.
         posts: Posts a step, each with all of its replies.
-        rate: Step size, in units of an activation's root mean square; it falls to 0.
+        rate: Greatest step size, in units of an activation's root mean square. Of it and its halves
+            that is taken whose first step is the best; it falls to 0.
         dose: Least and greatest dose of a push.
         moods: Whether the ten further moods are made too.
         seed: Seed of the order of posts and of doses.
@@ -157,6 +158,7 @@ def make_vectors(
             save_every=settings.save_every,
         ),
         low_rank=False,
+        search=True,
         checkpoint=checkpoint,
         progress=fitting,
     )

@@ -1,11 +1,12 @@
 """Replies by hand to posts of everyday like the one that is answered, as further candidates.
 
-    content(r | p, q) = w_0 + w_1 sim(p, q) + w_2 overlap(p, q) + w_3 borrowed(r; p, q)
-                        + w_4 log P(r | p) / |r| + w_5 [log P(r | p) - log P(r | "...")]
+    content(r | p, q) = w_0 + w_1 sim(p, q) + w_2 like(p, q) + w_3 overlap(p, q)
+                        + w_4 borrowed(r; p, q) + w_5 log P(r | p) / |r|
 
-p is the post, q one of `everyday`, r its reply in the asked emotion. `borrowed` is the weight of
-the words that r takes from q and that p lacks: they speak of what nobody mentioned. The likelihoods
-are the model's own, without a push. w is fitted to the content, 0 to 2, that blind readers gave to
+p is the post, q one of `everyday`, r its reply in the asked emotion. `sim` and `overlap` compare
+words (`data.everyday.nearest`), `like` the model's states (`likeness`). `borrowed` is the weight of
+the words that r takes from q and that p lacks: they speak of what nobody mentioned. The likelihood
+is the model's own, without a push. w is fitted to the content, 0 to 2, that blind readers gave to
 such replies (recipes/companion/match.py), so that a reply by hand and one that the model wrote
 compete on one scale (`steering.choose`).
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -32,14 +34,15 @@ from emotone.emotions import EVERYDAY, EmotionMix
 from emotone.lm.care import needs_care
 from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.lm.likelihood import continued_nats
-from emotone.steering.ears import NOTHING
+from emotone.models.progress import note
+from emotone.steering.likeness import Likeness, hash_of
 from emotone.types import Dialogue, Speaker
 
 if TYPE_CHECKING:
     from emotone.models import CausalLM
 
 #: What the content is told from.
-FEATURES = ("similarity", "overlap", "borrowed", "logprob", "gain")
+FEATURES = ("similarity", "likeness", "overlap", "borrowed", "logprob")
 #: The least and the most content that is expected of a reply, of 2.
 _LEAST, _MOST = 0.02, 2.0
 #: Content from which on a reply fits well enough that the model need not write one: readers found
@@ -112,14 +115,21 @@ class Retriever:
         lm: The model, not steered while it reads.
         system: System prompt of its replies, one of `FRIENDS`.
         weights: Name of a feature -> its weight, "bias" among them.
+        likeness: How the model compares posts; without it words alone do.
     """
 
-    def __init__(self, lm: CausalLM, system: str, weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        lm: CausalLM,
+        system: str,
+        weights: Mapping[str, float],
+        likeness: Likeness | None = None,
+    ) -> None:
         self._lm = lm
+        self._likeness = likeness
         self._weights = weights
         self._lang = next(lang for lang, prompt in FRIENDS.items() if prompt == system)
         self._system = system
-        self._nothing = prompt_ids(lm.tokenizer, NOTHING, system)
 
     def replies(self, dialogue: Dialogue, labels: Sequence[str], count: int) -> list[Retrieved]:
         """Find replies to posts like the last one; for two emotions one after the other.
@@ -143,7 +153,13 @@ class Retriever:
         if len(prompt) > _MOST_READ:
             return []
         before = {p.text for p in dialogue.posts if p.speaker is Speaker.ASSISTANT}
-        near = posts.near(post, labels, -(-count // len(labels)), without=before)
+        near = posts.near(
+            post,
+            labels,
+            -(-count // len(labels)),
+            without=before,
+            likeness=self._reading.all(self._lm, post) if self._reading else None,
+        )
         texts = [n.line.replies[label] for n in near for label in labels]
         # All at once, as each pass reads the prompt anew.
         read = self.features(post, prompt, [n for n in near for _ in labels], texts)
@@ -160,6 +176,17 @@ class Retriever:
             for n, parts in zip(near, parts_of, strict=True)
         ]
 
+    @cached_property
+    def _reading(self) -> Likeness | None:
+        """The likeness, if it is of the posts that are here; where not, words alone compare."""
+        if self._likeness is None or self._likeness.posts == hash_of(learned_posts(self._lang)):
+            return self._likeness
+        note(
+            "replies by hand are looked for by words alone, since the companion's likeness is of"
+            " another version of everyday; install emotone and emotone-zoo of one version"
+        )
+        return None
+
     def features(
         self, post: str, prompt: list[int], near: Sequence[Near], replies: Sequence[str]
     ) -> list[tuple[dict[str, float], int]]:
@@ -167,16 +194,21 @@ class Retriever:
         posts = learned_posts(self._lang)
         own = set(terms(post))
         model, tokenizer = self._lm.model, self._lm.tokenizer
-        here = continued_nats(model, tokenizer, prompt, replies)
-        anywhere = continued_nats(model, tokenizer, self._nothing, replies)
+        read = continued_nats(model, tokenizer, prompt, replies)
         rows: list[tuple[dict[str, float], int]] = []
-        for n, reply, (nats, tokens), (alone, _) in zip(near, replies, here, anywhere, strict=True):
+        for n, reply, (nats, tokens) in zip(near, replies, read, strict=True):
             foreign = (set(terms(n.line.post)) - own) & set(terms(reply))
-            values = n.similarity, n.overlap, posts.weight(foreign), -nats / tokens, alone - nats
-            rows.append((dict(zip(FEATURES, values, strict=True)), tokens))
+            values = {
+                "similarity": n.similarity,
+                "likeness": n.likeness,
+                "overlap": n.overlap,
+                "borrowed": posts.weight(foreign),
+                "logprob": -nats / tokens,
+            }
+            rows.append((values, tokens))
         return rows
 
     def _content(self, features: Mapping[str, float]) -> float:
         weights = self._weights
-        expected = weights["bias"] + sum(weights[name] * x for name, x in features.items())
+        expected = weights["bias"] + sum(weights.get(name, 0) * x for name, x in features.items())
         return min(max(expected, _LEAST), _MOST)

@@ -50,12 +50,14 @@ from emotone.steering.dose import Curve
 from emotone.steering.ears import Ears
 from emotone.steering.find import (
     give_adapters,
+    likeness_of,
     moods_named,
     vectors_fitting,
     vectors_of,
 )
 from emotone.steering.fit import label_of
 from emotone.steering.fluency import Embed, prompted_perplexity, tokenizer_words, words
+from emotone.steering.likeness import Likeness
 from emotone.steering.mixing import Mixing
 from emotone.steering.mood import Candidates, Doses, Mood
 from emotone.steering.moods import AnyMoods, Moods
@@ -121,7 +123,9 @@ class Steered:
         vectors: Moods,
         config: Config,
         sense: Callable[[], SenseJudge | None] = lambda: None,
+        likeness: Likeness | None = None,
     ) -> None:
+        self._likeness = likeness
         vectors = replace(vectors, mixing=config.mixing)
         self._open_sense = sense
         self._mood = Mood(lm, vectors, config.batch)
@@ -228,7 +232,7 @@ class Steered:
         own = self._system == card.system_prompt and self._system in FRIENDS.values()
         if not (chooses and own and card.retrieval) or config.told:
             return None
-        return Retriever(self._lm, self._system, card.retrieval)
+        return Retriever(self._lm, self._system, card.retrieval, self._likeness)
 
     def _by_hand(
         self, dialogue: Dialogue, emotion: EmotionMix | None, decoding: Decoding
@@ -472,8 +476,10 @@ def load(
     file = config.vectors or vectors_of(name, companion=config.companion)
     vectors = moods_named(name, file)
     lm = load_causal_lm(name, device=device)
+    likeness = None
     if vectors is not None:
         give_adapters(lm.model, vectors, file)
+        likeness = likeness_of(vectors, file)
     # A folder may hold the default model under another name: its weights tell.
     vectors = vectors or vectors_fitting(lm.model)
     if vectors is None:
@@ -482,7 +488,7 @@ def load(
             f" {name}`, or name a file with --set vectors=FILE"
         )
     languages = languages_of(lm.name)
-    return Steered(lm, vectors, config, lambda: _chooser(config, languages))
+    return Steered(lm, vectors, config, lambda: _chooser(config, languages), likeness)
 
 
 def train(config: Config, out: Path) -> Path:

@@ -256,3 +256,35 @@ def test_below_the_fade_a_push_says_the_neutral_reply_as_often_as_its_dose_is_sh
     assert all(ids == 7 + of for of, dose, ids in drawn if dose >= 0.5)
     low = [ids == 7 for of, dose, ids in drawn if of and 0.2 <= dose <= 0.3]
     assert sum(low) / len(low) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_step_size_is_the_one_whose_first_step_lowers_the_loss_most():
+    lm = tiny_causal_lm()
+    batch = pack(tokens_of(lm, {"joy": 1, "anger": 2}, 1.0), 0)
+    start = companion_vectors(lm).directions
+    pupil = Pupil.of(
+        lm.model, ("joy", "anger"), torch.ones(3), adapters=None, start=start, site="resid",
+        seed=0, low_rank=False,
+    )  # fmt: skip
+    before = [push.detach().clone() for push in pupil.free]
+    pupil.nats(batch).mean().backward()
+    ways = [torch.sign(push.grad) for push in pupil.free if push.grad is not None]
+    for push in pupil.free:
+        push.grad = None
+
+    def loss(rate: float) -> float:
+        with torch.no_grad():
+            for push, origin, way in zip(pupil.free, before, ways, strict=True):
+                push.copy_(origin - rate * way)
+            nats = pupil.nats(batch).mean().item()
+            for push, origin in zip(pupil.free, before, strict=True):
+                push.copy_(origin)
+        return nats
+
+    rate = pupil.best_rate(batch, 8.0)
+    losses = {8.0 / 2**i: loss(8.0 / 2**i) for i in range(7)}
+    assert rate == min(losses, key=losses.__getitem__)
+    assert losses[rate] < max(losses.values())
+    for push, origin in zip(pupil.free, before, strict=True):
+        assert torch.equal(push, origin)
+        assert push.grad is None

@@ -216,15 +216,15 @@ def test_content_is_linear_in_named_features_and_bounded(lm):
         assert len(sure(replies)) == (3 if content == 2.0 else 0)
 
 
-def test_the_gain_is_what_the_post_adds_to_the_likelihood(lm):
+def test_the_likelihood_is_that_of_the_reply_after_the_post(lm):
     retriever = Retriever(lm, FRIENDS["en"], ALIKE)
     posts = learned_posts("en")
-    prompt = prompt_ids(lm.tokenizer, Dialogue.of("..."), FRIENDS["en"])
-    near = [posts.compare("...", LINE)]
-    ((features, tokens),) = retriever.features("...", prompt, near, ["I see."])
-    assert features["gain"] == pytest.approx(0.0, abs=1e-4)
+    prompt = prompt_ids(lm.tokenizer, Dialogue.of("It rains."), FRIENDS["en"])
+    near = [posts.compare("It rains.", LINE)]
+    ((features, tokens),) = retriever.features("It rains.", prompt, near, ["I see."])
     ((nats, count),) = reply_nats(lm.model, lm.tokenizer, [(prompt, "I see.")])
     assert (features["logprob"], tokens) == (pytest.approx(-nats / count), count)
+    assert set(features) == set(FEATURES)
 
 
 def test_the_better_of_both_kinds_is_kept(lm):
