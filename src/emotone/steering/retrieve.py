@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from emotone.data.everyday.nearest import Near, learned_posts, length, terms
+from emotone.data.text import Lang
 from emotone.emotions import EVERYDAY, EmotionMix
 from emotone.lm.care import needs_care
 from emotone.lm.chat import FRIENDS, prompt_ids
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 #: What the content is told from.
 FEATURES = ("similarity", "likeness", "overlap", "borrowed", "logprob")
+#: Weight of the likeness beside the cosine of words where lines are looked for: the ratio of both in
+#: a regression of what readers gave to 4,277 English and 4,200 Chinese replies to near posts.
+_BESIDE: Mapping[Lang, float] = {"en": 1.5, "zh": 0.5}
 #: The least and the most content that is expected of a reply, of 2.
 _LEAST, _MOST = 0.02, 2.0
 #: Content from which on a reply fits well enough that the model need not write one: readers found
@@ -159,6 +163,7 @@ class Retriever:
             -(-count // len(labels)),
             without=before,
             likeness=self._reading.all(self._lm, post) if self._reading else None,
+            weight=_BESIDE[self._lang],
         )
         texts = [n.line.replies[label] for n in near for label in labels]
         # All at once, as each pass reads the prompt anew.

@@ -24,9 +24,6 @@ from emotone.data import everyday
 from emotone.data.text import Lang
 
 _STEM = 6
-#: Weight of a model's likeness beside the cosine of words: the ratio of the two in a regression of
-#: what 4,277 replies to near posts were worth to readers (recipes/companion/match.py).
-_LIKENESS = 1.5
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 
 
@@ -100,6 +97,7 @@ class Posts:
         *,
         without: Collection[str] = (),
         likeness: np.ndarray | None = None,
+        weight: float = 1.0,
     ) -> list[Near]:
         """Find the lines that are most like a post, the likest first.
 
@@ -109,8 +107,8 @@ class Posts:
             count: The most lines; of those that neither share a word with the post nor are like it
                 to a model none is taken.
             without: What was said before; a line is left out of which a reply stands in it.
-            likeness: How like a model finds the post of each line, [N]; it counts beside words, as
-                far as readers found that it tells (`_LIKENESS`).
+            likeness: How like a model finds the post of each line, [N].
+            weight: Of the likeness, beside the cosine of words.
         """
         scores = np.zeros(len(self.lines))
         for term, weight in self._vector(Counter(terms(post))).items():
@@ -118,7 +116,7 @@ class Posts:
                 rows, weights = self._postings[term]
                 scores[rows] += weight * weights
         if likeness is not None:
-            scores += _LIKENESS * likeness
+            scores += weight * likeness
         for label in labels:
             scores[~self._with(label)] = 0.0
         chosen: list[Near] = []
