@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 #: What the content is told from.
 FEATURES = ("similarity", "likeness", "overlap", "borrowed", "logprob")
-#: Weight of the likeness beside the cosine of words where lines are looked for: the ratio of both in
-#: a regression of what readers gave to 4,277 English and 4,200 Chinese replies to near posts.
+#: Weight of the likeness beside the cosine of words where lines are looked for: the ratio of both
+#: in a regression of what readers gave to 4,277 English and 4,200 Chinese replies to near posts.
 _BESIDE: Mapping[Lang, float] = {"en": 1.5, "zh": 0.5}
 #: The least and the most content that is expected of a reply, of 2.
 _LEAST, _MOST = 0.02, 2.0
@@ -132,7 +132,7 @@ class Retriever:
         self._lm = lm
         self._likeness = likeness
         self._weights = weights
-        self._lang = next(lang for lang, prompt in FRIENDS.items() if prompt == system)
+        self._lang: Lang = next(lang for lang, prompt in FRIENDS.items() if prompt == system)
         self._system = system
 
     def replies(self, dialogue: Dialogue, labels: Sequence[str], count: int) -> list[Retrieved]:

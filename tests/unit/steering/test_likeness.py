@@ -77,6 +77,15 @@ def test_a_line_that_shares_no_word_is_found(lm, reading):
     assert POSTS.near("Zxqv wkjp.", [label], 1) == []
 
 
+def test_its_weight_decides_between_it_and_words():
+    own = POSTS.lines[3]
+    label = next(e for e in own.replies if e in POSTS.lines[7].replies)
+    far = np.zeros(len(POSTS.lines))
+    far[7] = 0.9
+    for weight, first in ((0.5, own), (2.0, POSTS.lines[7])):
+        assert POSTS.near(own.post, [label], 1, likeness=far, weight=weight)[0].line == first
+
+
 def test_the_retriever_asks_it(lm, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("emotone.steering.retrieve.learned_posts", lambda _lang: POSTS)
     reading = likeness(lm, POSTS)

@@ -111,10 +111,10 @@ class Posts:
             weight: Of the likeness, beside the cosine of words.
         """
         scores = np.zeros(len(self.lines))
-        for term, weight in self._vector(Counter(terms(post))).items():
+        for term, own in self._vector(Counter(terms(post))).items():
             if term in self._postings:
                 rows, weights = self._postings[term]
-                scores[rows] += weight * weights
+                scores[rows] += own * weights
         if likeness is not None:
             scores += weight * likeness
         for label in labels:
@@ -125,9 +125,9 @@ class Posts:
             line = self.lines[int(i)]
             if scores[i] <= 0 or len(chosen) == count:
                 break
-            own = {line.replies[label] for label in labels}
-            if not own & replies and not any(reply in said for reply in own for said in without):
-                replies |= own
+            texts = {line.replies[label] for label in labels}
+            if not texts & replies and not any(t in said for t in texts for said in without):
+                replies |= texts
                 near = self.compare(post, line)
                 if likeness is not None:
                     near = near._replace(likeness=float(likeness[i]))
