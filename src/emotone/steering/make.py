@@ -185,8 +185,9 @@ def expected_seconds(
 ) -> float:
     """Tell how long making and calibrating vectors takes, from a first look at some texts.
 
-    A few texts are read twice, the second time by the clock. What the fit and the sweep cost beside
-    that was measured on three models (`_STEP`, `_ANSWER`), so it is right within about a half.
+    A few texts are read twice, the second time by the clock. What a token of the fit and an answer
+    of the sweep cost beside one that is read (`_STEP`, `_ANSWER`) is a round figure, so that the
+    time is one too; the bars tell better as soon as they move.
     """
     settings = settings or MakeSettings()
     lines, system = contrast(lang, moods=settings.moods), FRIENDS[lang]
