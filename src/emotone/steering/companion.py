@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from emotone.emotions import EVERYDAY
 from emotone.errors import DataError
@@ -41,6 +42,8 @@ from emotone.types import Dialogue
 
 #: Target of a token after which nothing is learned.
 NO_TARGET = -100
+#: Logits that are held at once, over all tokens; 256 MiB.
+_MOST_LOGITS = 2**26
 #: Step sizes that are tried: the greatest, and halves of it.
 _HALVINGS = 7
 
@@ -347,9 +350,16 @@ class Pupil:
                 use_cache=False,
             ).last_hidden_state
         learned = batch.targets != NO_TARGET
-        return nn.functional.cross_entropy(
-            logits(self.model, states[learned]), batch.targets[learned], reduction="none"
-        )
+        states, targets = states[learned], batch.targets[learned]
+        at_once = max(1, _MOST_LOGITS // self.model.config.get_text_config().vocab_size)
+        if len(targets) <= at_once:
+            return self._nats_of(states, targets)
+        # Logits of a large vocabulary take gigabytes: some rows at a time, made anew going back.
+        parts = zip(states.split(at_once), targets.split(at_once), strict=True)
+        return torch.cat([recomputed(self._nats_of, *part, use_reentrant=False) for part in parts])
+
+    def _nats_of(self, states: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits(self.model, states), targets, reduction="none")
 
     def best_rate(self, batch: Packed, greatest: float) -> float:
         """Choose, of a step size and halves of it, the best for a first step of Adam.

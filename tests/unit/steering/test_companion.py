@@ -288,3 +288,20 @@ def test_the_step_size_is_the_one_whose_first_step_lowers_the_loss_most():
     for push, origin in zip(pupil.free, before, strict=True):
         assert torch.equal(push, origin)
         assert push.grad is None
+
+
+def test_logits_some_at_a_time_give_the_same_loss_and_gradients(monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_causal_lm()
+    batch = pack(tokens_of(lm, {"joy": 1, "anger": 2}, 0.7), 0)
+    outcomes: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+    for most in (2**26, 3 * lm.model.config.vocab_size):
+        monkeypatch.setattr("emotone.steering.companion._MOST_LOGITS", most)
+        pupil = Pupil.of(
+            lm.model, ("joy", "anger"), torch.ones(3), adapters=None, seed=0, low_rank=False,
+            start=companion_vectors(lm).directions, site="resid",
+        )  # fmt: skip
+        nats = pupil.nats(batch)
+        nats.mean().backward()
+        outcomes.append((nats, [p.grad for p in pupil.free if p.grad is not None]))
+    torch.testing.assert_close(outcomes[0], outcomes[1])
+    assert len(outcomes[1][1]) == 2
