@@ -31,6 +31,7 @@ from emotone.errors import DataError, UsageError, number_of
 from emotone.identity import digest
 from emotone.lm.chat import FRIENDS, prompt_ids
 from emotone.models import chat_template_hash
+from emotone.models.token_ids import text_ids
 from emotone.steering.calibrate import Limits, SweepSettings, shipped_posts
 from emotone.steering.card import VectorsCard
 from emotone.steering.companion import CompanionSettings, Exchange, learn
@@ -196,7 +197,7 @@ def expected_seconds(
         """Count tokens, those of a post once for all of its replies."""
         return sum(
             len(prompt_ids(lm.tokenizer, line.dialogue, system))
-            + sum(len(lm.tokenizer(reply).input_ids) for reply in line.replies.values())
+            + sum(len(text_ids(lm.tokenizer, reply)) for reply in line.replies.values())
             for line in some
         )
 
