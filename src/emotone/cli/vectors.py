@@ -170,7 +170,8 @@ def define(
     vectors = open_vectors(source)
     lm = load_causal_lm(of, device=device)
     give_adapters(lm.model, vectors, source)
-    alone, judge = making.define(lm, vectors, name, listed, spoken)
+    with _bar("fitting") as progress:
+        alone, judge = making.define(lm, vectors, name, listed, spoken, progress=progress)
     measured = _measured(lm, alone, judge, listed, spoken)
     place = own_place(of)
     if vectors.card.adapters and not Path(source).is_dir():

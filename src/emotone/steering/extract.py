@@ -18,6 +18,7 @@ from emotone.lm.batch import pad
 from emotone.lm.chat import NO_SYSTEM, prompt_ids
 from emotone.models import chat_template_hash
 from emotone.steering.card import VectorsCard
+from emotone.steering.estimate import ESTIMATES, Estimate, direction
 from emotone.steering.fingerprint import fingerprint
 from emotone.steering.fit import FitSettings, Progress, fit, label_of
 from emotone.steering.layers import Site
@@ -59,6 +60,8 @@ class ExtractSettings:
             difference as it is, as in the paper.
         base: For averages: add the mean over emotions as a vector of its own, named "base".
         centre: For averages: subtract the mean over emotions, which tells them apart better.
+        estimate: For `reading`: what is taken for the direction that tells an emotion from neutral
+            texts (`steering.estimate`). Where there are none, the other emotions stand for them.
         denoise: For averages: remove this many main directions of neutral text.
         total: For averages: sum over blocks of the push at dose 1, in activation lengths.
         tokens: For `answers`: longest answer, in tokens.
@@ -74,6 +77,7 @@ class ExtractSettings:
     scaled: bool = True
     base: bool = False
     centre: bool = True
+    estimate: Estimate = "mean"
     denoise: int = 0
     total: float = 0.5
     tokens: int = 40
@@ -84,6 +88,13 @@ class ExtractSettings:
         """Check relations between fields."""
         if self.method not in METHODS:
             raise ConfigError(f"method is {self.method!r}; use one of {', '.join(METHODS)}")
+        if self.estimate not in ESTIMATES:
+            raise ConfigError(f"estimate is {self.estimate!r}; use one of {', '.join(ESTIMATES)}")
+        if self.estimate != "mean" and (self.method != "reading" or not self.scaled):
+            raise ConfigError(
+                f"estimate is {self.estimate!r} with method {self.method!r}; it is for scaled"
+                " averages of the method 'reading'"
+            )
         if len(self.window) != 2 or not 0 <= self.window[0] < self.window[1] <= 1:
             raise ConfigError(f"window is {self.window}; use two rising fractions in [0, 1]")
 
@@ -135,14 +146,14 @@ def extract(
             model, tokenizer, examples, labels, settings, progress
         )
         norms = _norms(activations)
-        directions = _shaped(differences, norms, activations[1], settings)
+        directions = shaped(differences, norms, activations[1], settings)
     else:
-        by_label = _text_activations(model, tokenizer, examples, labels, settings)
+        by_label = text_activations(model, tokenizer, examples, labels, settings)
         norms = _norms(list(by_label.values()))
         listener = _trained_listener(by_label)
         if settings.method == "reading":
-            differences = _text_differences(by_label, labels)
-            directions = _shaped(differences, norms, by_label.get(_NEUTRAL), settings)
+            differences = text_differences(by_label, labels, settings.estimate)
+            directions = shaped(differences, norms, by_label.get(_NEUTRAL), settings)
         else:
             directions = fit(
                 model,
@@ -251,7 +262,7 @@ def _answer_differences(
     return differences, activations
 
 
-def _text_activations(
+def text_activations(
     model: nn.Module,
     tokenizer: Any,
     examples: Sequence[Example],
@@ -277,17 +288,21 @@ def _text_activations(
     }
 
 
-def _text_differences(
-    by_label: Mapping[str, ResponseMeans], labels: Sequence[str]
+def text_differences(
+    by_label: Mapping[str, ResponseMeans], labels: Sequence[str], estimate: Estimate = "mean"
 ) -> dict[str, Tensor]:
-    """Return each emotion's mean activation minus that of neutral texts, [L, d].
+    """Return the direction of each emotion from neutral texts to its own, [L, d].
 
-    Without neutral texts the mean over the emotions is subtracted.
+    Without neutral texts it starts from those of all emotions, each of which counts alike.
     """
-    means = {label: by_label[label].means.mean(0) for label in labels}
     neutral = by_label.get(_NEUTRAL)
-    origin = torch.stack(list(means.values())).mean(0) if neutral is None else neutral.means.mean(0)
-    return {label: mean - origin for label, mean in means.items()}
+    if neutral is not None:
+        origin = neutral.means
+    elif estimate == "mean":
+        origin = torch.stack([by_label[label].means.mean(0) for label in labels])
+    else:
+        origin = torch.cat([by_label[label].means for label in labels])
+    return {label: direction(by_label[label].means, origin, estimate) for label in labels}
 
 
 def _trained_listener(by_label: Mapping[str, ResponseMeans]) -> Listener | None:
@@ -329,7 +344,7 @@ def _sample(
     return [a.strip() for a in answers]
 
 
-def _shaped(
+def shaped(
     differences: Mapping[str, Tensor],
     norms: Tensor,
     neutral: ResponseMeans | None,

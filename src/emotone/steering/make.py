@@ -6,8 +6,8 @@ over the posts of `everyday` with a reply in each emotion and mood. The model is
 is drawn anew for each reply, so that D is good at every dose; a push begins at the last token of
 the prompt, so that all replies to a post share one reading of it (`companion.pack`).
 
-A mood of one's own needs a few texts in it (`define`): the mean of what the model makes of them,
-less that of neutral replies.
+A mood of one's own needs a few texts in it (`define`). It is fitted alike, each text as a reply to
+posts of everyday that it shares words with, so that it carries the mood and not the subjects.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from emotone.data import everyday
+from emotone.data.everyday.nearest import Posts
 from emotone.data.text import Lang
 from emotone.emotions import EVERYDAY
 from emotone.emotions.taxonomy import folded
@@ -55,8 +56,11 @@ _MEASURED = 128
 #: Fewer texts do not tell a mood from its subject.
 FEWEST_TEXTS = 12
 _NEUTRAL = str(EVERYDAY.neutral)
-#: Sum over blocks of a defined mood's push at dose 1, in activation lengths, as `extract` has it.
-_TOTAL = 0.5
+#: How a mood of one's own is fitted, and posts that each of its texts is read as a reply to.
+_DEFINED = CompanionSettings(
+    steps=32, batch=8, push_lr=0.02, warmup=4, linear=36, dose=(0.3, 1.2), save_every=32
+)
+_ANSWERED = 3
 #: Posts that are read by the clock to tell the time in advance.
 _PROBED = 8
 #: Seconds that a token of the fit takes, and an answer of the sweep, as multiples of those that
@@ -309,7 +313,13 @@ def with_moods(vectors: EmotionVectors) -> EmotionVectors:
 
 
 def define(
-    lm: CausalLM, vectors: EmotionVectors, name: str, texts: Sequence[str], lang: Lang = "en"
+    lm: CausalLM,
+    vectors: EmotionVectors,
+    name: str,
+    texts: Sequence[str],
+    lang: Lang = "en",
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[EmotionVectors, Ears]:
     """Make the vector of a mood from texts in it.
 
@@ -319,6 +329,7 @@ def define(
         name: What the mood is called.
         texts: Replies in the mood, on many subjects.
         lang: Their language.
+        progress: Called with (steps done, steps in all).
 
     Returns:
         The mood alone, uncalibrated, and the judge that may calibrate it: the model's own readout,
@@ -339,21 +350,33 @@ def define(
     if not name.replace("-", "").replace("_", "").isalpha() or folded(name) != name:
         raise UsageError(f"{name!r} cannot be a mood; use small letters, '-' and '_'")
     vectors.check_model(lm.model)
-    head = prompt_ids(lm.tokenizer, NOTHING, vectors.card.system_prompt)
-    neutral = [line.replies[_NEUTRAL] for line in contrast(lang) if _NEUTRAL in line.replies][:200]
-    read = response_means(
-        lm.model, lm.tokenizer, [(head, t) for t in (*texts, *neutral)], site=vectors.card.site
+    system = vectors.card.system_prompt
+    lines = [line for line in contrast(lang, moods=False) if _NEUTRAL in line.replies]
+    posts = Posts([line for line in lines if line.kind != "history"])
+    directions = learn(
+        lm.model,
+        lm.tokenizer,
+        [
+            Exchange(dialogue, {name: text})
+            for text in texts
+            for dialogue in [n.line.dialogue for n in posts.near(text, [], _ANSWERED)] or [NOTHING]
+        ],
+        [name],
+        torch.tensor(vectors.card.norms),
+        system=system,
+        settings=_DEFINED,
+        site=vectors.card.site,
+        low_rank=False,
+        search=True,
+        progress=progress,
     )
-    of_mood, plain = read.means[: len(texts)], read.means[len(texts) :]
-    norms = torch.tensor(vectors.card.norms)
-    difference = of_mood.mean(0) - plain.mean(0)
-    difference[:1] = 0.0  # a difference in the first block is one of words
-    share = _TOTAL / (len(norms) - 1) * norms
-    direction = difference / difference.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    block = round(LISTEN_AT * len(norms))
-    heard = read.means[: 2 * len(texts), block]  # as many neutral ones, so that none is likelier
-    known = [name] * len(texts) + [_NEUTRAL] * (len(heard) - len(texts))
-    listener = train_listener(heard, known, block=block)
+    head = prompt_ids(lm.tokenizer, NOTHING, system)
+    # As many neutral ones, so that none is likelier.
+    neutral = [line.replies[_NEUTRAL] for line in lines][: len(texts)]
+    block = round(LISTEN_AT * len(vectors.card.norms))
+    states = block_means(lm.model, lm.tokenizer, [(head, t) for t in (*texts, *neutral)], block)
+    known = [name] * len(texts) + [_NEUTRAL] * len(neutral)
+    listener = train_listener(states, known, block=block)
     card = replace(
         vectors.card,
         method="defined",
@@ -362,5 +385,4 @@ def define(
         measured={},
         notes={"texts": f"{len(texts)} texts of the user"},
     )
-    alone = EmotionVectors({name: direction * share[:, None]}, card)
-    return alone, Ears(lm, listener, vectors.card.system_prompt, f"listener of {name}")
+    return EmotionVectors(directions, card), Ears(lm, listener, system, f"listener of {name}")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from emotone.emotions import EVERYDAY
+from emotone.emotions import EVERYDAY, EmotionMix
 from emotone.errors import DataError, UsageError
+from emotone.models import CausalLM
 from emotone.models.tiny import tiny_causal_lm
 from emotone.steering.companion import Exchange
 from emotone.steering.dose import Curve
@@ -27,6 +28,8 @@ from emotone.steering.make import (
 from emotone.steering.tiny import tiny_vectors
 from emotone.steering.vector_file import WITH_ADAPTERS
 from emotone.steering.vectors import EmotionVectors
+from emotone.systems.steered import Config, Steered
+from emotone.types import Dialogue
 
 FEW = MakeSettings(steps=2, posts=2)
 GRUMPY = [f"Leave me alone with your {thing}." for thing in (
@@ -125,12 +128,24 @@ def test_the_nearest_other_direction_is_named():
     assert table["b"] == "a 1.00"
 
 
-def test_a_defined_mood_moves_towards_its_texts():
+def nats_of(lm: CausalLM, mood: EmotionVectors, replies: list[str]) -> float:
+    """Return the nats of replies in a mood at dose 1."""
+    curve = Curve(((-100.0, -1.0), (0.0, 0.0), (100.0, 1.0)))
+    card = replace(mood.card, curves=dict.fromkeys(mood.labels, curve))
+    system = Steered(lm, replace(mood, card=card), Config())
+    mix = EmotionMix.of(dict.fromkeys(mood.labels, 100.0), mood.taxonomy)
+    posts = [Dialogue.of("How was your day?")] * len(replies)
+    return sum(nats for nats, _ in system.nats(posts, [mix] * len(replies), replies))
+
+
+def test_a_defined_mood_makes_replies_like_its_texts_likelier():
     lm = tiny_causal_lm()
     vectors = tiny_vectors(lm.model)
     alone, judge = define(lm, vectors, "grumpy", GRUMPY)
     assert alone.labels == ("grumpy",)
-    assert not alone["grumpy"][0].any()
+    plain = replace(alone, directions={"grumpy": torch.zeros_like(alone["grumpy"])})
+    unread = ["Leave me alone with your dog.", "Leave me alone with your wedding."]
+    assert nats_of(lm, alone, unread) < nats_of(lm, plain, unread)
     scores = judge.classify([*GRUMPY[:3], "It is on Monday."])
     assert {s.label for s in scores[:3]} == {"grumpy"}
     merged = vectors.merged(alone)
