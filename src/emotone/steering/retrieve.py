@@ -49,9 +49,10 @@ FEATURES = ("similarity", "likeness", "overlap", "borrowed", "logprob")
 _BESIDE: Mapping[Lang, float] = {"en": 1.5, "zh": 0.5}
 #: The least and the most content that is expected of a reply, of 2.
 _LEAST, _MOST = 0.02, 2.0
-#: Content from which on a reply fits well enough that the model need not write one: readers found
-#: 1.67 of 2 in 72 such replies to fresh posts, and .79 in the model's own (docs/decisions/0031).
-_ENOUGH = 0.9
+#: Content from which on a reply fits well enough that the model need not write one: strict readers
+#: found 1.00 of 2 in 23 replies by hand that were told to be worth .8 to .9, and .56 in 33 that the
+#: model wrote where none fits (docs/decisions/0038).
+_ENOUGH = 0.8
 #: Words of the longest post that is looked for, and tokens of the longest conversation.
 _LONGEST, _MOST_READ = 50, 512
 #: Words from which on a post within a conversation says by itself what it is about.
