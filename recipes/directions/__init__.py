@@ -1,0 +1,1 @@
+"""Directions beside one another: how they are found, and what each makes a model say."""
