@@ -350,7 +350,8 @@ def page(models: Mapping[str, Any]) -> str:
             for name, of in result["ways"].items()
         ]
         if rows:
-            n = result["ways"]["mean"]["1.0"]["emotion_accuracy"]["n"]
+            of_first = next(iter(result["ways"].values()))
+            n = next(iter(of_first.values()))["emotion_accuracy"]["n"]
             parts += [f"## {model}", "", f"{n} replies a cell, to {n // len(EMOTIONS)} posts.", ""]
             parts += [*table(["heard, sense, repeats at", *map(str, DOSES)], rows), ""]
     head = [
